@@ -1,0 +1,63 @@
+"""Durable pipelines of LLM agents.
+
+The public names are loaded when they are first used, so that `import tagent` costs almost nothing.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tagent.agent import arun_agent, arun_pipeline, run_agent, run_pipeline
+    from tagent.config import TAgentConfig
+    from tagent.exceptions import MissingExtraError, TAgentError
+    from tagent.task_agent.models import GoalNotAchievedError, TaskBasedAgentResult
+    from tagent.task_agent.tools import Tool, ToolContext
+
+    PIPELINE_AVAILABLE: bool
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "run_agent",
+    "arun_agent",
+    "run_pipeline",
+    "arun_pipeline",
+    "TAgentConfig",
+    "TaskBasedAgentResult",
+    "Tool",
+    "ToolContext",
+    "TAgentError",
+    "GoalNotAchievedError",
+    "MissingExtraError",
+    "PIPELINE_AVAILABLE",
+    "__version__",
+]
+
+_HOMES = {
+    "run_agent": "tagent.agent",
+    "arun_agent": "tagent.agent",
+    "run_pipeline": "tagent.agent",
+    "arun_pipeline": "tagent.agent",
+    "TAgentConfig": "tagent.config",
+    "TaskBasedAgentResult": "tagent.task_agent.models",
+    "Tool": "tagent.task_agent.tools",
+    "ToolContext": "tagent.task_agent.tools",
+    "TAgentError": "tagent.exceptions",
+    "GoalNotAchievedError": "tagent.task_agent.models",
+    "MissingExtraError": "tagent.exceptions",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "PIPELINE_AVAILABLE":
+        return find_spec("yaml") is not None
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,85 @@
+"""Vendor errors into ours, each with whether trying again may help."""
+
+import re
+
+from pydantic_ai import exceptions as vendor
+from pydantic_ai.exceptions import ToolRetryError
+
+from tagent.exceptions import (
+    ModelAuthenticationError,
+    ModelError,
+    ModelOutputError,
+    ModelRateLimitError,
+    ModelRejectedError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    UnknownModelError,
+)
+
+KEY_HINT = "Set the provider's key in its variable, or pass api_key=..."
+
+
+def translated(error: Exception, *, model: str, timeout_seconds: float) -> ModelError:
+    """Return the error of ours that means what the vendor's `error` means.
+
+    Messages keep the status and the kind, not the provider's text: it may repeat the prompt or the key.
+    """
+    match error:
+        case vendor.ModelRateLimitError():
+            return ModelRateLimitError(model, retry_after_seconds=error.retry_after)
+        case vendor.ModelRequestTimeout() | vendor.ModelTimeoutError():
+            return ModelTimeoutError(model, seconds=timeout_seconds)
+        case vendor.ModelQuotaExceededError():
+            return ModelRejectedError(model, f"The quota for {model} is used up.", hint="Raise it at the provider.")
+        case vendor.ModelAuthenticationError():
+            return ModelAuthenticationError(
+                model, f"{model} refuses the key (status {error.status_code}).", hint=KEY_HINT
+            )
+        case vendor.ModelNotFoundError():
+            return UnknownModelError(model, f"The provider knows no model {model!r}.", hint="Check its name.")
+        case vendor.ModelContextWindowExceededError():
+            return ModelRejectedError(model, f"The prompt is too long for {model}.", hint="Lower context_tokens.")
+        case vendor.ModelHTTPError():
+            return _from_status(error.status_code, model)
+        case vendor.ModelConnectionError():
+            return ModelUnavailableError(model, f"{model} cannot be reached.", hint="Check the address and the network.")
+        case vendor.OutputTokenLimitExceeded():
+            return ModelOutputError(
+                model, f"The answer of {model} was cut at its longest.", hint="Raise max_output_tokens."
+            )
+        case vendor.ContentFilterError():
+            return ModelRejectedError(model, f"The provider's content filter stopped the answer of {model}.")
+        case vendor.UnexpectedModelBehavior() if isinstance(error.__cause__, ToolRetryError):
+            return ModelOutputError(model, f"{model} never gave an answer that fits what was asked for.")
+    # Not JSON, no choices, an empty list of them: the vendor's client fails in many ways.
+    return ModelUnavailableError(
+        model, f"{model} gave an answer that cannot be read ({type(error).__name__}).", hint="Is the address right?"
+    )
+
+
+def _from_status(status: int, model: str) -> ModelError:
+    if status >= 500 or status in {408, 409, 425}:
+        return ModelUnavailableError(model, f"{model} fails on its side (status {status}).", hint="Try again later.")
+    return ModelRejectedError(model, f"{model} refuses the request (status {status}).")
+
+
+def unavailable_model(error: Exception, *, model: str) -> ModelError:
+    """Return the error of ours for a model string from which no model could be made."""
+    text = str(error)
+    provider = model.split(":", 1)[0]
+    if isinstance(error, ImportError):
+        return UnknownModelError(
+            model,
+            f"The packages for {provider!r} are not installed.",
+            hint=f"pip install 'pydantic-ai-slim[{provider}]'",
+        )
+    if variables := re.findall(r"`([A-Z][A-Z0-9_]+)`", text):
+        return ModelAuthenticationError(
+            model, f"{model} needs a key or an address.", hint=f"Set {variables[0]}, or pass api_key=... or base_url=..."
+        )
+    return UnknownModelError(
+        model,
+        f"No model is named {model!r}.",
+        hint="Write 'provider:name', like 'openai:gpt-4.1' or 'anthropic:claude-haiku-4-5'; or 'embedded'; "
+        "or give base_url= with any name.",
+    )

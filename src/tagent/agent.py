@@ -1,0 +1,185 @@
+"""The front door: a goal or a pipeline in, a result out. Each sync function is a thin wrapper over its async twin."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+
+from pydantic import BaseModel
+
+from tagent.config import TAgentConfig
+from tagent.exceptions import ConfigurationError
+from tagent.ports.language_model import LanguageModel
+from tagent.task_agent.models import TaskBasedAgentResult
+from tagent.task_agent.run import run_task_based_agent
+
+if TYPE_CHECKING:
+    from tagent.pipeline.models import Pipeline, PipelineResult
+
+Result = TypeVar("Result")
+Output = TypeVar("Output")
+Config = TAgentConfig | Mapping[str, object] | None
+
+
+class CallOptions(TypedDict, total=False):
+    """Settings of one call, over all others; `TAgentConfig` describes them."""
+
+    model: str | LanguageModel
+    tools: Sequence[Callable[..., object]]
+    base_url: str
+    api_key: str
+    temperature: float
+    max_output_tokens: int
+    request_timeout_seconds: float
+    max_planning_cycles: int
+    max_parallel_tasks: int
+    tool_timeout_seconds: float
+    context_tokens: int
+    store: str
+
+
+@overload
+async def arun_agent(
+    goal_or_pipeline: "Pipeline",
+    config: Config = None,
+    *,
+    inputs: Mapping[str, object] | BaseModel | None = None,
+    **options: Unpack[CallOptions],
+) -> "PipelineResult": ...
+@overload
+async def arun_agent(
+    goal_or_pipeline: str, config: Config = None, *, output_format: type[Output], **options: Unpack[CallOptions]
+) -> TaskBasedAgentResult[Output]: ...
+@overload
+async def arun_agent(
+    goal_or_pipeline: str, config: Config = None, *, output_format: None = None, **options: Unpack[CallOptions]
+) -> TaskBasedAgentResult[str]: ...
+async def arun_agent(
+    goal_or_pipeline: "str | Pipeline",
+    config: Config = None,
+    *,
+    inputs: Mapping[str, object] | BaseModel | None = None,
+    output_format: object = None,
+    **options: Any,
+) -> "TaskBasedAgentResult[Any] | PipelineResult":
+    """Return what an agent makes of a goal, or what a run of a pipeline comes to.
+
+    Args:
+        goal_or_pipeline: A goal in words, or a `Pipeline`.
+        config: Settings over those of file and environment.
+        inputs: What the pipeline is given; a goal takes none.
+        output_format: What the goal's output must be, anything that Pydantic can check; None means
+            text. A pipeline's steps have their own `output_schema`.
+        options: Settings of this call, over all others: `model`, `tools`, `temperature`, ...
+
+    Raises:
+        ConfigurationError: If a setting is unknown or wrong.
+        ModelError: If no model can be had, or a goal's model call fails for good.
+        PipelineValidationError: If the pipeline has mistakes.
+        InputError: If the inputs do not fit the pipeline.
+
+    Example:
+        >>> from tagent.testing import ScriptedModel
+        >>> asyncio.run(arun_agent("Say hello", model=ScriptedModel(["Hello."]))).output
+        'Hello.'
+    """
+    if not isinstance(goal_or_pipeline, str):
+        if output_format is not None:
+            raise ConfigurationError("A pipeline takes no output_format: give its steps an output_schema.")
+        return await arun_pipeline(goal_or_pipeline, config, inputs=inputs, **options)
+    if inputs is not None:
+        raise ConfigurationError("A goal takes no inputs: write them into the goal, or run a pipeline.")
+    settings = TAgentConfig.of(config).merged(TAgentConfig.of(options))
+    return await run_task_based_agent(goal_or_pipeline, settings, output_format=output_format)
+
+
+async def arun_pipeline(
+    pipeline: "Pipeline",
+    config: Config = None,
+    *,
+    inputs: Mapping[str, object] | BaseModel | None = None,
+    **options: Unpack[CallOptions],
+) -> "PipelineResult":
+    """Run `pipeline` to its end and return what it came to; a failed step is in the result, not raised.
+
+    Args:
+        pipeline: The definition.
+        config: Settings over those of file and environment, below the pipeline's own.
+        inputs: What the run is given, by name, or an instance of the pipeline's input model.
+        options: Settings of this call, over all but the steps' own.
+
+    Raises:
+        MissingExtraError: If pipeline support is not installed.
+        ConfigurationError: If a setting is unknown or wrong.
+        PipelineValidationError: If the definition has mistakes; it lists all of them.
+        InputError: If the inputs do not fit.
+        ModelError: If a step needs a model and none can be had; nothing has run then.
+    """
+    from tagent.pipeline import Pipeline, PipelineExecutor
+
+    if not isinstance(pipeline, Pipeline):
+        raise ConfigurationError(f"A goal is a string and a pipeline a Pipeline, not {type(pipeline).__name__}.")
+    executor = PipelineExecutor(pipeline, config, inputs=inputs, overrides=TAgentConfig.of(options))
+    return await executor.execute()
+
+
+@overload
+def run_agent(
+    goal_or_pipeline: "Pipeline",
+    config: Config = None,
+    *,
+    inputs: Mapping[str, object] | BaseModel | None = None,
+    **options: Unpack[CallOptions],
+) -> "PipelineResult": ...
+@overload
+def run_agent(
+    goal_or_pipeline: str, config: Config = None, *, output_format: type[Output], **options: Unpack[CallOptions]
+) -> TaskBasedAgentResult[Output]: ...
+@overload
+def run_agent(
+    goal_or_pipeline: str, config: Config = None, *, output_format: None = None, **options: Unpack[CallOptions]
+) -> TaskBasedAgentResult[str]: ...
+def run_agent(
+    goal_or_pipeline: "str | Pipeline", config: Config = None, **options: Any
+) -> "TaskBasedAgentResult[Any] | PipelineResult":
+    """Do what `arun_agent` does and wait for it; also where an event loop is already running, as in a notebook."""
+    return _run_to_end(arun_agent(goal_or_pipeline, config, **options))  # type: ignore[arg-type]  # same parameters
+
+
+def run_pipeline(
+    pipeline: "Pipeline",
+    config: Config = None,
+    *,
+    inputs: Mapping[str, object] | BaseModel | None = None,
+    **options: Unpack[CallOptions],
+) -> "PipelineResult":
+    """Do what `arun_pipeline` does and wait for it; also where an event loop is already running."""
+    return _run_to_end(arun_pipeline(pipeline, config, inputs=inputs, **options))
+
+
+def _run_to_end(work: Coroutine[object, object, Result]) -> Result:
+    """Return what `work` returns, on a loop of its own: here, or in a thread when this one has a running loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    return _run_in_thread(work)
+
+
+def _run_in_thread(work: Coroutine[object, object, Result]) -> Result:
+    """Return what `work` returns on a loop in another thread; interrupting the wait cancels it."""
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Result]]] = Future()
+
+    async def main() -> Result:
+        task = asyncio.current_task()
+        started.set_result((asyncio.get_running_loop(), task))  # type: ignore[arg-type]  # inside a task there is one
+        return await work
+
+    with ThreadPoolExecutor(1, thread_name_prefix="tagent-loop") as pool:
+        running = pool.submit(asyncio.run, main())
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            loop, task = started.result()
+            loop.call_soon_threadsafe(task.cancel)
+            raise

@@ -1,0 +1,166 @@
+"""Settings: one immutable value, merged from file, environment and arguments.
+
+The only module that reads the environment.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from tagent.exceptions import ConfigurationError, nearest
+
+ENVIRONMENT_PREFIX = "TAGENT_"
+
+PROVIDER_KEYS: Mapping[str, str] = {
+    "OPENAI_API_KEY": "openai-chat:gpt-4.1-mini",
+    "ANTHROPIC_API_KEY": "anthropic:claude-haiku-4-5",
+    "GOOGLE_API_KEY": "google:gemini-2.5-flash",
+    "MISTRAL_API_KEY": "mistral:mistral-small-latest",
+    "GROQ_API_KEY": "groq:llama-3.3-70b-versatile",
+}
+"""Key variable -> the model that is used when only this key says which provider to ask."""
+
+
+class TAgentConfig(BaseModel):
+    """Settings of agents and pipelines. Only what was set counts when two are merged.
+
+    Attributes:
+        model: `provider:name`, `embedded`, or an object with the `LanguageModel` methods.
+        base_url: An OpenAI-compatible endpoint to ask instead of the provider's own.
+        api_key: The provider's key, when it is not in the provider's own variable.
+        temperature: From 0 to 2; None leaves it to the provider.
+        max_output_tokens: The longest answer, in tokens, from 1; None leaves it to the provider.
+        request_timeout_seconds: How long one answer may take, all tries of it together.
+        max_planning_cycles: How many plans an agent may make for one goal, from 1.
+        max_parallel_tasks: How many tasks of one plan run at once, from 1.
+        tool_timeout_seconds: How long one call of a tool may take; None means without limit.
+        context_tokens: How many tokens of data an agent's prompt may carry, from 100.
+        store: The URL of the journal's store. Only `memory://` exists so far.
+        tools: Functions that every agent may use, on top of a step's own.
+
+    Example:
+        >>> base = TAgentConfig(model="openai:gpt-4.1", temperature=0)
+        >>> base.merged(TAgentConfig(temperature=1)).model
+        'openai:gpt-4.1'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+
+    model: Any = Field(default=None)
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    request_timeout_seconds: float = Field(default=120, gt=0)
+    max_planning_cycles: int = Field(default=3, ge=1)
+    max_parallel_tasks: int = Field(default=8, ge=1)
+    tool_timeout_seconds: float | None = Field(default=None, gt=0)
+    context_tokens: int = Field(default=16_000, ge=100)
+    store: Literal["memory://"] = "memory://"
+    tools: tuple[Any, ...] = Field(default=(), repr=False)
+
+    def merged(self, *others: Self) -> Self:
+        """Return these settings with those that each of `others` sets, the later ones winning."""
+        update: dict[str, object] = {}
+        for other in others:
+            update.update({name: getattr(other, name) for name in other.model_fields_set})
+        return self.model_copy(update=update)
+
+    @classmethod
+    def of(cls, settings: "TAgentConfig | Mapping[str, object] | None") -> "TAgentConfig":
+        """Return `settings` as a config: as it is, from a mapping, or empty for None.
+
+        Raises:
+            ConfigurationError: If a name is unknown or a value does not fit; it lists all of them.
+        """
+        if isinstance(settings, TAgentConfig):
+            return settings
+        return cls.model_validate(dict(settings or {}))
+
+    @classmethod
+    def load(
+        cls, *, file: str | Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> "TAgentConfig":
+        """Return the settings of a TOML file with those of the environment over them.
+
+        Args:
+            file: Read when given; else `TAGENT_CONFIG` if set; else `tagent.toml` if it exists here.
+            environment: Variables `TAGENT_<NAME>`; this process's own when None.
+
+        Raises:
+            ConfigurationError: If the file is missing or malformed, or a value does not fit.
+        """
+        environment = os.environ if environment is None else environment
+        return cls._from_file(file, environment).merged(cls._from_environment(environment))
+
+    @classmethod
+    def _from_file(cls, file: str | Path | None, environment: Mapping[str, str]) -> "TAgentConfig":
+        named = file or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+        path = Path(named or "tagent.toml")
+        if not named and not path.is_file():
+            return cls()
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"The configuration file {path} is not valid TOML: {error}.") from error
+        return cls.model_validate(values, context={"origin": str(path)})
+
+    @classmethod
+    def _from_environment(cls, environment: Mapping[str, str]) -> "TAgentConfig":
+        names = cls.model_fields.keys() - {"tools"}
+        values: dict[str, object] = {
+            name: environment[variable]
+            for name in names
+            if environment.get(variable := ENVIRONMENT_PREFIX + name.upper())
+        }
+        return cls.model_validate(values, context={"origin": "the environment"})
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Turn Pydantic's report into one error of ours that lists every problem, without values."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            problems = [
+                f"{problem['loc'][0]!r} is not a setting.{nearest(str(problem['loc'][0]), cls.model_fields)}"
+                if problem["type"] == "extra_forbidden"
+                else f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}."
+                for problem in error.errors(include_input=False, include_url=False)
+            ]
+            origin = info.context["origin"] if info.context else "the configuration"
+            raise ConfigurationError(f"In {origin}: {' '.join(problems)}") from None
+
+
+def provider_from_keys(environment: Mapping[str, str] | None = None) -> str | None:
+    """Return the model string for the first provider whose key is in the environment, None without one."""
+    environment = os.environ if environment is None else environment
+    return next((model for key, model in PROVIDER_KEYS.items() if environment.get(key)), None)
+
+
+def local_model_file(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return the GGUF file that `TAGENT_LOCAL_MODEL` names, None when it is not set."""
+    environment = os.environ if environment is None else environment
+    named = environment.get(f"{ENVIRONMENT_PREFIX}LOCAL_MODEL")
+    return Path(named).expanduser() if named else None
+
+
+def openai_base_url(environment: Mapping[str, str] | None = None) -> str | None:
+    """Return the endpoint that `OPENAI_BASE_URL` names for OpenAI's models, None when it is not set."""
+    environment = os.environ if environment is None else environment
+    return environment.get("OPENAI_BASE_URL") or None

@@ -1,0 +1,68 @@
+"""What a step's function may ask for: declare a parameter of type `StepContext`, of any name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tagent.pipeline.models import StepStatus
+from tagent.ports.language_model import TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """How an earlier step went.
+
+    Attributes:
+        status: Where it stands.
+        attempts: How often it was tried.
+        execution_time: Seconds from its first start to its end.
+        model: The model that answered; empty for a function.
+        usage: Tokens and requests of all attempts.
+        cost_usd: The known prices of all attempts.
+        unpriced_calls: How many of its model calls have no known price.
+    """
+
+    status: StepStatus
+    attempts: int = 0
+    execution_time: float = 0.0
+    model: str = ""
+    usage: TokenUsage = TokenUsage()
+    cost_usd: float = 0.0
+    unpriced_calls: int = 0
+
+
+@dataclass(slots=True)
+class StepContext:
+    """The run as one attempt at a step sees it.
+
+    Attributes:
+        run_id: The run.
+        step: The step.
+        attempt: Which try this is, from 1.
+        idempotency_key: Equal for every attempt at this step of this run; hand it to services that
+            take one, so that a repeated call has no second effect.
+        inputs: The run's inputs by name.
+        steps: Step name -> how it went, for the steps that this one depends on.
+        shared: The run's shared memory: `shared_context` and what completed steps saved.
+        cancelled: True once nobody waits for this attempt any more; long work looks and returns early.
+        facts: What this attempt has learned so far, by name.
+        memories: What it has saved so far, by key.
+    """
+
+    run_id: str
+    step: str
+    attempt: int
+    idempotency_key: str
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    steps: Mapping[str, StepReport] = field(default_factory=dict)
+    shared: Mapping[str, object] = field(default_factory=dict)
+    cancelled: bool = False
+    facts: dict[str, object] = field(default_factory=dict)
+    memories: dict[str, object] = field(default_factory=dict)
+
+    def learn(self, name: str, fact: object) -> None:
+        """Put `fact` into the result's `learned_facts` when this attempt succeeds."""
+        self.facts[name] = fact
+
+    def save(self, key: str, value: object) -> None:
+        """Put `value` into the run's shared memory when this attempt succeeds; later steps see it."""
+        self.memories[key] = value

@@ -1,0 +1,97 @@
+"""What can happen in a run. Each event carries the time at which it happened; none is ever changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tagent.pipeline.models import RunStatus
+from tagent.task_agent.events import AgentEvent
+
+FORMAT_VERSION = 1
+"""Raised when the meaning of a journalled event changes; a journal says which one it was written with."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run began.
+
+    Attributes:
+        run_id: The run.
+        pipeline: The pipeline's name.
+        inputs: The run's inputs by name, as JSON values.
+        shared: The first values of the run's shared memory, as JSON values.
+        at: When.
+        format_version: How to read this journal.
+    """
+
+    run_id: str
+    pipeline: str
+    inputs: Mapping[str, object]
+    shared: Mapping[str, object]
+    at: float
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """An attempt at a step began. Committed before anything of the step runs."""
+
+    step: str
+    attempt: int
+    idempotency_key: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentProgressed:
+    """The agent of a step finished a model call or a tool call, or moved on."""
+
+    step: str
+    attempt: int
+    event: AgentEvent
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompleted:
+    """A step is done for good: its output, facts and memories are committed together, as JSON values."""
+
+    step: str
+    attempt: int
+    output: object
+    at: float
+    facts: Mapping[str, object] = field(default_factory=dict)
+    memories: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """An attempt failed. `retry_at` is when the next one is due; None means that the step has failed."""
+
+    step: str
+    attempt: int
+    code: str
+    reason: str
+    retry_at: float | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """A step will not run, because of what happened before it."""
+
+    step: str
+    code: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """Every step has its final status."""
+
+    status: RunStatus
+    at: float
+
+
+StepEvent = StepStarted | AgentProgressed | StepCompleted | StepFailed | StepSkipped
+RunEvent = RunStarted | StepEvent | RunFinished

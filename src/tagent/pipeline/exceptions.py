@@ -1,0 +1,167 @@
+"""What can go wrong with a pipeline.
+
+    PipelineError
+    ├── PipelineValidationError     the definition has mistakes; it lists all of them
+    ├── InputError                  the inputs do not fit the pipeline
+    ├── PipelineLoadError           a file does not give a pipeline
+    ├── DeadlockError               no step can start, yet some have not finished
+    └── StepError                   one attempt at a step failed
+        ├── StepTimeoutError        it took too long
+        ├── StepOutputError         its output is not JSON or does not fit its schema
+        ├── StepInputError          what it needs from earlier steps is not there
+        └── StepFailedError         its function raised
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tagent.exceptions import TAgentError
+
+
+class PipelineError(TAgentError):
+    """Something is wrong with a pipeline or its run."""
+
+    code = "pipeline"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a definition.
+
+    Attributes:
+        code: For programs: `unknown_step`, `cycle`, ...
+        message: What is wrong, and where.
+        step: The step it is about; empty for the pipeline as a whole.
+        severity: An `error` forbids the run, a `warning` is probably a mistake, a `hint` could be better.
+    """
+
+    code: str
+    message: str
+    step: str = ""
+    severity: Literal["error", "warning", "hint"] = "error"
+
+    def __str__(self) -> str:
+        return f"step {self.step!r}: {self.message}" if self.step else self.message
+
+
+class PipelineValidationError(PipelineError):
+    """The definition has mistakes.
+
+    Attributes:
+        pipeline: The pipeline's name.
+        problems: All of them, in definition order.
+    """
+
+    code = "pipeline.invalid"
+
+    def __init__(self, pipeline: str, problems: Sequence[Problem]) -> None:
+        self.pipeline = pipeline
+        self.problems = tuple(problems)
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"The pipeline {pipeline!r} has {count}:{lines}")
+
+
+class InputError(PipelineError):
+    """The inputs given to a run do not fit its pipeline.
+
+    Attributes:
+        pipeline: The pipeline's name.
+        inputs: The inputs that are missing, unknown or do not fit.
+    """
+
+    code = "pipeline.inputs"
+
+    def __init__(self, pipeline: str, problems: Mapping[str, str], *, hint: str = "") -> None:
+        self.pipeline = pipeline
+        self.inputs = tuple(problems)
+        listed = "; ".join(f"{name!r} {problem}" for name, problem in problems.items())
+        super().__init__(f"The inputs do not fit the pipeline {pipeline!r}: {listed}.", hint=hint)
+
+
+class PipelineLoadError(PipelineError):
+    """A file does not give a pipeline.
+
+    Attributes:
+        file: The file as it was named.
+    """
+
+    code = "pipeline.load"
+
+    def __init__(self, file: str, message: str, *, hint: str = "") -> None:
+        self.file = file
+        super().__init__(message, hint=hint)
+
+
+class DeadlockError(PipelineError):
+    """No step can start, yet some have not finished.
+
+    Attributes:
+        blocked: Step name -> the names it still waits for.
+    """
+
+    code = "pipeline.deadlock"
+
+    def __init__(self, blocked: Mapping[str, frozenset[str]]) -> None:
+        self.blocked = blocked
+        waits = "; ".join(f"{name!r} waits for {sorted(blocked[name])}" for name in sorted(blocked))
+        super().__init__(f"No step can start: {waits}.", hint="Check their `depends_on`.")
+
+
+class StepError(PipelineError):
+    """One attempt at a step failed.
+
+    Attributes:
+        step: The step's name.
+    """
+
+    code = "step"
+
+    def __init__(self, step: str, message: str, *, hint: str = "") -> None:
+        self.step = step
+        super().__init__(message, hint=hint)
+
+
+class StepTimeoutError(StepError):
+    """An attempt took longer than the step's `timeout`.
+
+    Attributes:
+        seconds: The time that was allowed.
+    """
+
+    code = "step.timeout"
+    is_retryable = True
+
+    def __init__(self, step: str, *, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(step, f"The step {step!r} did not finish within {seconds:g} s.")
+
+
+class StepOutputError(StepError):
+    """An attempt's output cannot be written as JSON, or does not fit the step's schema."""
+
+    code = "step.output"
+
+
+class StepInputError(StepError):
+    """What an attempt needs from earlier steps is not there."""
+
+    code = "step.input"
+
+
+class StepFailedError(StepError):
+    """A step's function raised.
+
+    Attributes:
+        is_retryable: False for mistakes in the program, which no later try can mend.
+    """
+
+    code = "step.failed"
+
+    def __init__(self, step: str, cause: Exception) -> None:
+        self.is_retryable = not isinstance(cause, _MISTAKES)  # type: ignore[misc]  # one class, two fates
+        super().__init__(step, f"The step {step!r} raised {type(cause).__name__}: {cause}")
+
+
+_MISTAKES = (AssertionError, AttributeError, ImportError, NameError, NotImplementedError, SyntaxError, TypeError)

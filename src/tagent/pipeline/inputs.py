@@ -1,0 +1,70 @@
+"""What a run is given: checked against the pipeline, kept as JSON values, read as declared types."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ValidationError
+
+from tagent.exceptions import nearest
+from tagent.paths import field_values
+from tagent.pipeline.bindings import signature_of
+from tagent.pipeline.exceptions import InputError, StepOutputError
+from tagent.pipeline.models import Pipeline
+from tagent.pipeline.outputs import OutputType
+
+
+def check_inputs(pipeline: Pipeline, given: Mapping[str, object] | BaseModel | None) -> dict[str, object]:
+    """Return the inputs by name as JSON values.
+
+    Raises:
+        InputError: If one is missing, unknown to the declared model, does not fit, or is not JSON.
+    """
+    named = dict(field_values(given)) if isinstance(given, BaseModel) else dict(given or {})
+    if pipeline.inputs is None:
+        return _undeclared(pipeline, named)
+    try:
+        checked = pipeline.inputs.model_validate(named, by_alias=True, by_name=True)
+    except ValidationError as error:
+        fields = pipeline.inputs.model_fields
+        raise InputError(
+            pipeline.name,
+            {
+                ".".join(map(str, problem["loc"])): "is missing" if problem["type"] == "missing" else problem["msg"]
+                for problem in error.errors(include_input=False, include_url=False)
+            },
+            hint=f"It takes: {', '.join(fields)}.",
+        ) from None
+    if unknown := {name: f"is unknown.{nearest(name, checked_fields)}" for name in named if name not in (checked_fields := _names(pipeline.inputs))}:
+        raise InputError(pipeline.name, unknown, hint=f"It takes: {', '.join(pipeline.inputs.model_fields)}.")
+    return checked.model_dump(mode="json", round_trip=True, by_alias=False)
+
+
+def typed_inputs(pipeline: Pipeline, plain: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the inputs by name as the declared types, a copy of its own for each reader."""
+    return field_values(OutputType(pipeline.inputs).load(dict(plain)))
+
+
+def _names(model: type[BaseModel]) -> set[str]:
+    aliases = {field.alias for field in model.model_fields.values() if field.alias}
+    return set(model.model_fields) | aliases
+
+
+def _undeclared(pipeline: Pipeline, named: dict[str, object]) -> dict[str, object]:
+    problems: dict[str, str] = {}
+    values: dict[str, object] = {}
+    for name, value in named.items():
+        try:
+            values[name] = OutputType().dump(value, step=name)
+        except StepOutputError:
+            problems[name] = "cannot be written as JSON"
+    step_names = {step.name for step in pipeline.steps}
+    for step in pipeline.steps:
+        for parameter in signature_of(step.run).parameters if step.run else ():
+            is_fed = parameter.is_context or parameter.name in step_names or parameter.name in named
+            if parameter.is_required and not is_fed:
+                known = (step_names | named.keys()) - {step.name}
+                problems[parameter.name] = (
+                    f"is missing; the function of step {step.name!r} asks for it.{nearest(parameter.name, known)}"
+                ).removesuffix(".")
+    if problems:
+        raise InputError(pipeline.name, problems, hint="Pass them as inputs={...}, or --input name=value.")
+    return values

@@ -1,0 +1,317 @@
+"""What people write: a pipeline, its steps, and how they depend on each other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Self, TypedDict, Unpack
+
+from pydantic import BaseModel
+
+from tagent.config import TAgentConfig
+from tagent.exceptions import nearest
+from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.retries import RetryPolicy
+from tagent.ports.language_model import LanguageModel, TokenUsage
+from tagent.task_agent.tools import Tool
+
+ToolLike = Callable[..., object] | Tool
+
+
+class ExecutionMode(StrEnum):
+    """When a step may run beside others."""
+
+    SERIAL = "serial"
+    """Never at the same time as another SERIAL step of the run; definition order decides. The default."""
+    CONCURRENT = "concurrent"
+    """As soon as its dependencies allow."""
+    CONDITIONAL = "conditional"
+    """Only if its condition holds."""
+    PARALLEL_MERGE = "parallel_merge"
+    """Several branches at once, merged into one output."""
+
+
+class DependencyType(StrEnum):
+    """What a step needs of another."""
+
+    HARD = "hard"
+    """It must have completed."""
+    SOFT = "soft"
+    """Its output is welcome, not required."""
+    DATA = "data"
+    """It must have completed, and its output must hold a certain path."""
+    VALIDATION = "validation"
+    """It must have completed, and its output must pass a check."""
+
+
+class StepStatus(StrEnum):
+    """Where a step stands in a run."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    """An attempt failed; the next one is due later."""
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    COMPENSATED = "compensated"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the step will not run any more."""
+        return self not in {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING}
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    """Every step completed."""
+    PARTIAL = "partial"
+    """A step failed, but a step on which none depends completed."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A dependency that says more than a name.
+
+    Attributes:
+        step: The step depended on.
+        type: What is needed of it.
+        path: For DATA: what its output must hold, like `items[0].price`; empty for the whole output.
+        wait_seconds: For SOFT: how long to wait at most; None waits until it is settled.
+    """
+
+    step: str
+    type: DependencyType = DependencyType.HARD
+    path: str = field(default="", kw_only=True)
+    wait_seconds: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(slots=True)
+class PipelineStep:
+    """One unit of a pipeline: a goal for an agent, or a function.
+
+    Attributes:
+        id: A label, `step_1` and so on when left empty. Everything else knows a step by its name.
+        name: Its name, unique in the pipeline.
+        goal: What an agent is to reach. `{name}` and `{name.path}` are replaced where the first word
+            is an input or a step.
+        constraints: Rules for the agent, placeholders as in the goal.
+        depends_on: The steps that must be done before: names, or `Dependency` values.
+        execution_mode: When it may run beside others.
+        timeout: Seconds for one attempt; None means without limit.
+        retry_count: A label of the definition. How often a run tried is in its `step_metadata`.
+        max_retries: How many attempts may follow a failed first one, from 0.
+        tools_filter: The names of the tools that the agent may use; None means all, empty means none.
+        output_schema: What the output must be, a Pydantic model or any type that Pydantic can check.
+        run: The function to call instead of an agent, sync or async. Its parameters are filled by
+            name: a step's output, an input, or a `StepContext`.
+        read_data: Paths like `facts.version`: what the agent is told of earlier outputs, instead of
+            the whole outputs of its dependencies.
+        tools: Functions that the agent may use besides those of the run.
+        retry: How long to wait between attempts.
+        model: The model for this step.
+        config: Other settings for this step.
+        condition: Not available yet, like everything below.
+        branches: Not available yet.
+        for_each: Not available yet.
+        merge: Not available yet.
+        optional: Not available yet.
+        on_error: Not available yet.
+        compensate: Not available yet.
+        approval: Not available yet.
+        cache: Not available yet.
+        memory: Not available yet.
+        budget: Not available yet.
+    """
+
+    id: str = ""
+    name: str = ""
+    goal: str | None = None
+    constraints: Sequence[str] = ()
+    depends_on: Sequence[str | Dependency] = ()
+    execution_mode: ExecutionMode = ExecutionMode.SERIAL
+    timeout: float | None = None
+    retry_count: int = 0
+    max_retries: int = 3
+    tools_filter: Sequence[str] | None = None
+    output_schema: object = None
+    run: Callable[..., object] | None = None
+    read_data: Sequence[str] = ()
+    tools: Sequence[ToolLike] = ()
+    retry: RetryPolicy = RetryPolicy()
+    model: str | LanguageModel | None = None
+    config: TAgentConfig | Mapping[str, object] | None = None
+    condition: object = None
+    branches: object = None
+    for_each: object = None
+    merge: object = None
+    optional: bool = False
+    on_error: object = None
+    compensate: object = None
+    approval: object = None
+    cache: object = None
+    memory: object = None
+    budget: object = None
+
+
+class StepOptions(TypedDict, total=False):
+    """The options of `Pipeline.step`: every field of `PipelineStep` but `name` and `goal`."""
+
+    id: str
+    constraints: Sequence[str]
+    depends_on: Sequence[str | Dependency]
+    execution_mode: ExecutionMode
+    timeout: float | None
+    retry_count: int
+    max_retries: int
+    tools_filter: Sequence[str] | None
+    output_schema: object
+    run: Callable[..., object] | None
+    read_data: Sequence[str]
+    tools: Sequence[ToolLike]
+    retry: RetryPolicy
+    model: str | LanguageModel | None
+    config: TAgentConfig | Mapping[str, object] | None
+    condition: object
+    branches: object
+    for_each: object
+    merge: object
+    optional: bool
+    on_error: object
+    compensate: object
+    approval: object
+    cache: object
+    memory: object
+    budget: object
+
+
+class Pipeline:
+    """A workflow: steps, what they depend on, and what all of them share.
+
+    Attributes:
+        name: Its name.
+        description: What it is for; agents are told.
+        steps: Its steps, in definition order.
+        global_constraints: Rules for every agent step.
+        shared_context: The first values of a run's shared memory.
+        inputs: A Pydantic model of what a run is given; None accepts whatever the steps ask for.
+        default_mode: The execution mode of steps that name none.
+        final: The step whose output is the run's `final_output`; None takes the last one on which no
+            other depends.
+        config: Settings for its runs, over those of the environment and of `TAgentConfig`.
+
+    Example:
+        >>> pipeline = Pipeline("report").step("facts", run=lambda: {"n": 2})
+        >>> [step.name for step in pipeline.step("text", "Describe {facts.n}").steps]
+        ['facts', 'text']
+    """
+
+    def __init__(
+        self,
+        name: "str | Pipeline",
+        description: str = "",
+        *,
+        steps: Sequence[PipelineStep] = (),
+        global_constraints: Sequence[str] = (),
+        shared_context: Mapping[str, object] | None = None,
+        inputs: type[BaseModel] | None = None,
+        default_mode: ExecutionMode = ExecutionMode.SERIAL,
+        final: str | None = None,
+        config: TAgentConfig | Mapping[str, object] | None = None,
+    ) -> None:
+        if isinstance(name, Pipeline):
+            self._copy(name, description)
+            return
+        self.name = name
+        self.description = description
+        self.steps: list[PipelineStep] = []
+        self.global_constraints: list[str] = list(global_constraints)
+        self.shared_context: dict[str, Any] = dict(shared_context or {})
+        self.inputs = inputs
+        self.default_mode = default_mode
+        self.final = final
+        self.config = config
+        for step in steps:
+            self.add_step(step)
+
+    def _copy(self, other: "Pipeline", description: str) -> None:
+        self.__dict__.update(vars(other))
+        self.description = description or other.description
+        self.steps = [replace(step) for step in other.steps]
+        self.global_constraints = list(other.global_constraints)
+        self.shared_context = dict(other.shared_context)
+
+    def add_step(self, step: PipelineStep) -> Self:
+        """Append `step` and return the pipeline; a step without id gets the next one."""
+        self.steps.append(step)
+        if not step.id:
+            step.id = f"step_{len(self.steps)}"
+        return self
+
+    def step(self, name: str, goal: str | None = None, **options: Unpack[StepOptions]) -> Self:
+        """Append a step and return the pipeline, for writing steps one behind the other.
+
+        Args:
+            name: Its name.
+            goal: What an agent is to reach; leave it out when `run` gives a function.
+            options: The other fields of `PipelineStep`, which describes them.
+
+        Raises:
+            PipelineError: If an option is unknown; the nearest one is suggested.
+        """
+        known = {field.name for field in fields(PipelineStep)}
+        for option in options:
+            if option not in known:
+                raise PipelineError(f"step({name!r}) has no option {option!r}.{nearest(option, known)}")
+        options.setdefault("execution_mode", self.default_mode)
+        return self.add_step(PipelineStep(name=name, goal=goal, **options))
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, {len(self.steps)} steps)"
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult:
+    """What a run came to.
+
+    Attributes:
+        pipeline_name: The pipeline.
+        run_id: The run.
+        status: Where it ended.
+        success: Whether `status` is COMPLETED.
+        execution_time: Seconds from start to end.
+        total_cost: USD; the sum of the known prices, also of attempts that failed.
+        unpriced_calls: Model calls whose price is unknown.
+        cost_per_step: Step name -> USD.
+        token_usage: Step name -> tokens and requests.
+        step_outputs: Step name -> output, for every completed step, as its declared type.
+        step_metadata: Step name -> `status`, `attempts`, `retry_count` (attempts after the first),
+            `started_at` and `finished_at` (seconds since 1970-01-01 UTC, None if never),
+            `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
+            `cached` (whether its output came from a cache).
+        final_output: The output of the pipeline's `final` step, else of the last step on which no
+            other depends; None if it did not complete.
+        learned_facts: What steps learned, by name.
+        saved_memories: What steps saved, by key.
+    """
+
+    pipeline_name: str
+    run_id: str
+    status: RunStatus
+    success: bool
+    execution_time: float
+    total_cost: float = 0.0
+    unpriced_calls: int = 0
+    cost_per_step: dict[str, float] = field(default_factory=dict)
+    token_usage: dict[str, TokenUsage] = field(default_factory=dict)
+    step_outputs: dict[str, Any] = field(default_factory=dict)
+    step_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    final_output: Any = None
+    learned_facts: dict[str, Any] = field(default_factory=dict)
+    saved_memories: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,69 @@
+"""Events as versioned JSON and back. The only file that knows what a journal's records look like."""
+
+from functools import lru_cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from tagent.exceptions import StoreError
+from tagent.pipeline.events import FORMAT_VERSION, AgentProgressed, RunEvent, RunFinished, RunStarted, StepEvent
+from tagent.ports.store import Record
+from tagent.task_agent.events import AgentEvent
+
+_RUN_EVENTS: dict[str, type] = {kind.__name__: kind for kind in (RunStarted, *get_args(StepEvent), RunFinished)}
+_AGENT_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(AgentEvent)}
+
+
+class JournalFormatError(StoreError):
+    """A record cannot be read: it is damaged, or written by a newer version of tagent."""
+
+    code = "store.format"
+
+
+def record_of(event: RunEvent, seq: int) -> Record:
+    """Return `event` as the journal's record number `seq`."""
+    payload: object = event
+    if isinstance(event, AgentProgressed):
+        payload = {
+            "step": event.step,
+            "attempt": event.attempt,
+            "kind": type(event.event).__name__,
+            "event": event.event,
+            "at": event.at,
+        }
+    return Record(seq, type(event).__name__, event.at, to_json(payload))
+
+
+def event_of(record: Record) -> RunEvent:
+    """Return the event that `record` holds; outputs come back as JSON values.
+
+    Raises:
+        JournalFormatError: If the record is damaged, of an unknown kind or of a newer format.
+    """
+    try:
+        if record.kind == AgentProgressed.__name__:
+            return _agent_progressed(from_json(record.payload))
+        event: RunEvent = _adapter(_RUN_EVENTS[record.kind]).validate_json(record.payload)
+    except KeyError as error:
+        raise JournalFormatError(
+            f"Record {record.seq} is of the unknown kind {error.args[0]!r}.", hint="Upgrade tagent to read it."
+        ) from error
+    except (ValidationError, ValueError, TypeError) as error:
+        raise JournalFormatError(f"Record {record.seq} ({record.kind}) is damaged.") from error
+    if isinstance(event, RunStarted) and event.format_version > FORMAT_VERSION:
+        raise JournalFormatError(
+            f"The journal is of format {event.format_version}; this tagent reads up to {FORMAT_VERSION}.",
+            hint="Upgrade tagent to read it.",
+        )
+    return event
+
+
+def _agent_progressed(values: dict[str, Any]) -> AgentProgressed:
+    inner = _adapter(_AGENT_EVENTS[values["kind"]]).validate_python(values["event"])
+    return AgentProgressed(values["step"], values["attempt"], inner, values["at"])
+
+
+@lru_cache(maxsize=32)
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -1,0 +1,249 @@
+"""What is known of a run: the fold of its events, and nothing else.
+
+`apply` changes a state that the caller owns, in place and in time that does not depend on the size of
+the run: each step counts the dependencies it still waits for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import assert_never
+
+from tagent.exceptions import DataPathError
+from tagent.pipeline.events import (
+    AgentProgressed,
+    RunEvent,
+    RunFinished,
+    RunStarted,
+    StepCompleted,
+    StepEvent,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+)
+from tagent.pipeline.graph import Edge, ExecutionGraph
+from tagent.pipeline.models import RunStatus, StepStatus
+from tagent.task_agent.events import Evaluated, Finalized, ModelFailed, Planned
+from tagent.task_agent.models import Spending
+from tagent.transitions import TransitionTable
+
+STEP_TABLE: TransitionTable[StepStatus] = TransitionTable(
+    {
+        (StepStatus.PENDING, StepStarted): (StepStatus.RUNNING,),
+        (StepStatus.PENDING, StepSkipped): (StepStatus.SKIPPED,),
+        (StepStatus.RUNNING, AgentProgressed): (StepStatus.RUNNING,),
+        (StepStatus.RUNNING, StepCompleted): (StepStatus.COMPLETED,),
+        (StepStatus.RUNNING, StepFailed): (StepStatus.WAITING, StepStatus.FAILED),
+        (StepStatus.WAITING, StepStarted): (StepStatus.RUNNING,),
+        (StepStatus.WAITING, StepFailed): (StepStatus.FAILED,),
+    }
+)
+"""A step's way through a run. The agent inside a step has a table of its own."""
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """What is known of a step besides its status.
+
+    Attributes:
+        attempts: How many attempts have started.
+        started_at: When the first one did; None before.
+        finished_at: When the step reached its final status; None before.
+        output: Its output as JSON values; None until it completed.
+        code: Why it failed or was skipped, for programs.
+        reason: The same for people.
+        spending: What its model calls took, those of failed attempts included.
+    """
+
+    attempts: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+    output: object = None
+    code: str = ""
+    reason: str = ""
+    spending: Spending = Spending()
+
+
+@dataclass(slots=True)
+class PipelineState:
+    """The state of one run.
+
+    Attributes:
+        graph: The steps and their dependencies.
+        run_id: The run; empty before `RunStarted`.
+        status: Where the run stands.
+        started_at: When it began, in seconds since 1970-01-01 UTC.
+        last_at: The time of the newest event.
+        inputs: The inputs by name, as JSON values.
+        shared: The shared memory by key, as JSON values.
+        facts: What completed steps learned, by name.
+        memories: What completed steps saved, by key.
+        statuses: Step name -> where it stands, in definition order.
+        steps: Step name -> what else is known of it.
+        unmet: Step name -> how many of its dependencies have not completed.
+        ready: Places of the steps that may start now, SERIAL ones aside; a heap.
+        ready_serial: Places of the SERIAL steps that may start, one at a time; a heap.
+        running: The steps with a started attempt.
+        serial_running: The SERIAL step among them; empty when there is none.
+        retries: Step name -> when its next attempt is due.
+        doomed: Step name -> (code, reason) why it has to be skipped.
+        unfinished: How many steps have no final status.
+    """
+
+    graph: ExecutionGraph = field(repr=False, compare=False)
+    run_id: str = ""
+    status: RunStatus = RunStatus.RUNNING
+    started_at: float = 0.0
+    last_at: float = 0.0
+    inputs: dict[str, object] = field(default_factory=dict)
+    shared: dict[str, object] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
+    memories: dict[str, object] = field(default_factory=dict)
+    statuses: dict[str, StepStatus] = field(default_factory=dict)
+    steps: dict[str, StepRecord] = field(default_factory=dict)
+    unmet: dict[str, int] = field(default_factory=dict)
+    ready: list[int] = field(default_factory=list)
+    ready_serial: list[int] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
+    serial_running: str = ""
+    retries: dict[str, float] = field(default_factory=dict)
+    doomed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    unfinished: int = 0
+
+    def __post_init__(self) -> None:
+        self.unfinished = len(self.graph.positions)
+        for name in self.graph.positions:
+            self.statuses[name] = StepStatus.PENDING
+            self.steps[name] = StepRecord()
+            self.unmet[name] = len(self.graph.incoming[name])
+            if not self.unmet[name]:
+                self._make_ready(name)
+
+    def _make_ready(self, name: str) -> None:
+        heappush(self.ready_serial if name in self.graph.serial else self.ready, self.graph.positions[name])
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has its final status."""
+        return self.status not in {RunStatus.RUNNING, RunStatus.WAITING}
+
+
+def fold(graph: ExecutionGraph, events: Iterable[RunEvent]) -> PipelineState:
+    """Return the state that `events` lead to, from the beginning of the run."""
+    state = PipelineState(graph)
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: PipelineState, event: RunEvent) -> None:
+    """Change `state` to what it is after `event`.
+
+    Raises:
+        IllegalTransitionError: If the event cannot happen in the step's status.
+    """
+    match event:
+        case RunStarted():
+            state.run_id = event.run_id
+            state.started_at = event.at
+            state.inputs = dict(event.inputs)
+            state.shared = dict(event.shared)
+        case RunFinished():
+            state.status = event.status
+        case _:
+            _apply_to_step(state, event)
+    state.last_at = event.at
+
+
+def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
+    record = state.steps[event.step]
+    match event:
+        case StepStarted():
+            _move(state, event, StepStatus.RUNNING)
+            _leave_queue(state, event.step)
+            state.running.add(event.step)
+            record.attempts = event.attempt
+            if record.started_at is None:
+                record.started_at = event.at
+        case AgentProgressed():
+            _move(state, event, StepStatus.RUNNING)
+            if isinstance(event.event, Planned | Evaluated | Finalized | ModelFailed):
+                record.spending = record.spending.plus(event.event.call)
+        case StepCompleted():
+            _finish(state, event, StepStatus.COMPLETED)
+            record.output = event.output
+            record.code = record.reason = ""
+            state.facts.update(event.facts)
+            state.memories.update(event.memories)
+            state.shared.update(event.memories)
+            for edge in state.graph.outgoing[event.step]:
+                _release(state, edge, event.output)
+        case StepFailed(retry_at=None):
+            _finish(state, event, StepStatus.FAILED)
+            record.code, record.reason = event.code, event.reason
+            _doom_dependents(state, event.step, "failed")
+        case StepFailed():
+            _move(state, event, StepStatus.WAITING)
+            _stop_running(state, event.step)
+            record.code, record.reason = event.code, event.reason
+            state.retries[event.step] = event.retry_at or event.at
+        case StepSkipped():
+            _finish(state, event, StepStatus.SKIPPED)
+            state.doomed.pop(event.step, None)
+            record.code, record.reason = event.code, event.reason
+            _doom_dependents(state, event.step, "was skipped")
+        case _:
+            assert_never(event)
+
+
+def _move(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
+    state.statuses[event.step] = STEP_TABLE.check(state.statuses[event.step], type(event), target)
+
+
+def _finish(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
+    _move(state, event, target)
+    _stop_running(state, event.step)
+    state.retries.pop(event.step, None)
+    state.steps[event.step].finished_at = event.at
+    state.unfinished -= 1
+
+
+def _leave_queue(state: PipelineState, name: str) -> None:
+    """Take a starting step off the queue it waited in; the scheduler starts steps in the queue's order."""
+    if state.retries.pop(name, None) is None:
+        queue = state.ready_serial if name in state.graph.serial else state.ready
+        if queue[0] == state.graph.positions[name]:
+            heappop(queue)
+        else:
+            queue.remove(state.graph.positions[name])
+            queue.sort()
+    if name in state.graph.serial:
+        state.serial_running = name
+
+
+def _stop_running(state: PipelineState, name: str) -> None:
+    state.running.discard(name)
+    if state.serial_running == name:
+        state.serial_running = ""
+
+
+def _release(state: PipelineState, edge: Edge, output: object) -> None:
+    """Count down what the edge's target waits for, or doom it if the data it needs is not there."""
+    target = edge.target
+    if state.statuses[target] is not StepStatus.PENDING or target in state.doomed:
+        return
+    if edge.path is not None:
+        try:
+            edge.path.look_up({edge.source: output})
+        except DataPathError as error:
+            state.doomed[target] = ("dependency_unmet", f"What it needs of {edge.source!r} is missing: {error}")
+            return
+    state.unmet[target] -= 1
+    if not state.unmet[target]:
+        state._make_ready(target)
+
+
+def _doom_dependents(state: PipelineState, name: str, how: str) -> None:
+    for edge in state.graph.outgoing[name]:
+        if state.statuses[edge.target] is StepStatus.PENDING:
+            state.doomed.setdefault(edge.target, ("upstream_failed", f"The step {name!r} before it {how}."))

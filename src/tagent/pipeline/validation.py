@@ -1,0 +1,299 @@
+"""Everything wrong with a definition, at once, each with what would be right. Imports and runs nothing of it."""
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from tagent.config import TAgentConfig
+from tagent.exceptions import ConfigurationError, DataPathError, nearest
+from tagent.paths import DataPath
+from tagent.pipeline import bindings
+from tagent.pipeline.exceptions import PipelineValidationError, Problem, StepOutputError
+from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
+from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
+from tagent.pipeline.outputs import OutputType, output_type
+from tagent.task_agent.tools import tools_by_name
+
+MAX_NAME_LENGTH = 200
+MODES_AVAILABLE = (ExecutionMode.SERIAL, ExecutionMode.CONCURRENT)
+TYPES_AVAILABLE = (DependencyType.HARD, DependencyType.DATA)
+OPTIONS_TO_COME = (
+    "condition", "branches", "for_each", "merge", "optional", "on_error",
+    "compensate", "approval", "cache", "memory", "budget",
+)  # fmt: skip
+
+
+def validate(
+    pipeline: Pipeline, *, inputs: Collection[str] | None = None, tools: Collection[object] = ()
+) -> list[Problem]:
+    """Return every problem of `pipeline`, in definition order; hints and warnings are among them.
+
+    Args:
+        pipeline: The definition.
+        inputs: The names that a run is given; None when they are not known yet.
+        tools: The functions that the run offers to every step.
+    """
+    known_inputs = set(pipeline.inputs.model_fields) if pipeline.inputs else inputs
+    checker = _Checker(pipeline, known_inputs, tools)
+    return [*checker.pipeline_problems(), *(p for step in pipeline.steps for p in checker.step_problems(step))]
+
+
+def require_valid(
+    pipeline: Pipeline, *, inputs: Collection[str] | None = None, tools: Collection[object] = ()
+) -> list[Problem]:
+    """Return the warnings and hints of `pipeline`.
+
+    Raises:
+        PipelineValidationError: If it has any error; all of them are listed.
+    """
+    problems = validate(pipeline, inputs=inputs, tools=tools)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise PipelineValidationError(pipeline.name, errors)
+    return problems
+
+
+class _Checker:
+    """The checks of one pipeline, with what several of them look up."""
+
+    def __init__(self, pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]) -> None:
+        self._pipeline = pipeline
+        self._inputs = inputs
+        self._tools = tools
+        self._steps: dict[str, PipelineStep] = {}
+        for step in pipeline.steps:
+            self._steps.setdefault(step.name, step)
+
+    def pipeline_problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the pipeline as a whole."""
+        if not self._pipeline.steps:
+            yield Problem("empty", "The pipeline has no steps. Add one with .step(name, goal).")
+        seen: set[str] = set()
+        for step in self._pipeline.steps:
+            if step.name in seen:
+                yield Problem("duplicate_name", "Another step has this name. Names must be unique.", step.name)
+            seen.add(step.name)
+        for name in sorted(seen & set(self._inputs or ())):
+            yield Problem("ambiguous_name", "An input has the same name. Rename one of them.", name)
+        final = self._pipeline.final
+        if final is not None and final not in seen:
+            yield Problem("unknown_step", f"`final` names the unknown step {final!r}.{nearest(final, seen)}")
+        try:
+            OutputType().dump(self._pipeline.shared_context, step="shared_context")
+        except StepOutputError:
+            yield Problem("bad_context", "`shared_context` holds something that cannot be written as JSON.")
+        yield from self._configuration(self._pipeline.config, step="")
+        yield from self._graph_problems()
+
+    def _graph_problems(self) -> Iterator[Problem]:
+        try:
+            graph = ExecutionGraph.build(self._pipeline)
+            order = graph.topological_order()
+        except CircularDependencyError as error:
+            yield Problem("cycle", f"{error.message} {error.hint}")
+        except DataPathError:
+            return  # the step's own check names the malformed path
+        else:
+            yield from self._needless_waits(graph, order)
+
+    def _needless_waits(self, graph: ExecutionGraph, order: tuple[str, ...]) -> Iterator[Problem]:
+        """Yield a hint for each group of SERIAL steps that wait for the same steps, so could run together."""
+        groups: dict[frozenset[str], list[str]] = {}
+        for name in order:
+            if name in graph.serial:
+                groups.setdefault(frozenset(graph.dependencies(name)), []).append(name)
+        for names in groups.values():
+            if len(names) > 1:
+                listed = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+                message = f"The steps {listed} could run together: give them execution_mode=CONCURRENT."
+                yield Problem("serial_by_default", message, severity="hint")
+
+    def step_problems(self, step: PipelineStep) -> Iterator[Problem]:
+        """Yield what is wrong with one step."""
+        for code, message in self._errors_of(step):
+            yield Problem(code, message, str(step.name)[:MAX_NAME_LENGTH])
+        yield from self._configuration(step.config, step=step.name)
+        yield from self._warnings_of(step)
+
+    def _errors_of(self, step: PipelineStep) -> Iterator[tuple[str, str]]:
+        yield from _name_problems(step)
+        yield from _number_problems(step)
+        yield from _unavailable(step)
+        if step.goal is None and step.run is None:
+            yield "no_work", "It has neither a goal nor a function. Give it one: .step(name, goal) or run=function."
+        elif step.goal is not None and step.run is not None:
+            yield "two_works", "It has a goal and a function. Keep one of them."
+        yield from self._dependency_problems(step)
+        yield from self._path_problems(step)
+        if step.run is not None:
+            yield from self._function_problems(step)
+        try:
+            output_type(step)
+        except TypeError as error:
+            yield "bad_schema", f"Its output type cannot be used: {error}"
+        try:
+            tools_by_name(step.tools)
+        except ConfigurationError as error:
+            yield "bad_tool", error.message
+
+    def _dependency_problems(self, step: PipelineStep) -> Iterator[tuple[str, str]]:
+        if isinstance(step.depends_on, str):
+            yield "bad_depends_on", f"`depends_on` is a string. Write a list: [{step.depends_on!r}]."
+            return
+        for dep in step.depends_on:
+            name = dep.step if isinstance(dep, Dependency) else dep
+            if name not in self._steps:
+                yield "unknown_step", f"It depends on the unknown step {name!r}.{nearest(str(name), self._steps)}"
+            if isinstance(dep, Dependency):
+                if dep.type not in TYPES_AVAILABLE:
+                    yield "unavailable", f"Dependencies of the type {dep.type.name} are not available yet."
+                yield from self._data_path_problems(dep)
+
+    def _data_path_problems(self, dep: Dependency) -> Iterator[tuple[str, str]]:
+        try:
+            path = bindings.output_path(dep)
+        except DataPathError as error:
+            yield "bad_path", error.message
+        else:
+            yield from self._unknown_field(path)
+
+    def _path_problems(self, step: PipelineStep) -> Iterator[tuple[str, str]]:
+        if step.run is None:
+            for text in bindings.texts(step, self._pipeline.global_constraints):
+                for path in bindings.placeholders(text):
+                    yield from self._unknown_field(path)
+        known = self._steps.keys() | set(self._inputs or ())
+        for written in step.read_data:
+            try:
+                path = DataPath.parse(written)
+            except DataPathError as error:
+                yield "bad_path", f"In `read_data`: {error.message}"
+                continue
+            if path.root not in known:
+                yield "unknown_path", f"`read_data` names {path.root!r}, no step or input.{nearest(path.root, known)}"
+            yield from self._unknown_field(path)
+
+    def _unknown_field(self, path: DataPath) -> Iterator[tuple[str, str]]:
+        source = self._steps.get(path.root)
+        if source is None or not path.parts:
+            return
+        try:
+            declared = output_type(source).declared
+        except TypeError:
+            return
+        if problem := field_problem(declared, path):
+            yield "unknown_path", problem
+
+    def _function_problems(self, step: PipelineStep) -> Iterator[tuple[str, str]]:
+        if not callable(step.run):
+            yield "bad_function", f"`run` must be a function, not {type(step.run).__name__}."
+            return
+        signature = bindings.signature_of(step.run)
+        if signature.problem:
+            yield "bad_function", f"The signature of its function cannot be read: {signature.problem}."
+        for parameter in signature.parameters:
+            if not parameter.is_nameable and parameter.is_required:
+                yield "bad_function", f"The parameter {parameter.name!r} of its function cannot be passed by name."
+            elif self._inputs is not None and parameter.is_required and not parameter.is_context:
+                known = (self._steps.keys() | set(self._inputs)) - {step.name}
+                if parameter.name not in known:
+                    yield (
+                        "unknown_parameter",
+                        f"Nothing fills the parameter {parameter.name!r} of its function: no step or input has"
+                        f" this name.{nearest(parameter.name, known)}",
+                    )
+
+    def _warnings_of(self, step: PipelineStep) -> Iterator[Problem]:
+        if step.run is not None:
+            useless = [name for name in ("constraints", "tools", "tools_filter", "read_data") if getattr(step, name)]
+            if useless:
+                message = f"{', '.join(useless)} mean nothing to a function; they are for agents."
+                yield Problem("no_effect", message, step.name, "warning")
+            return
+        try:
+            available = tools_by_name([*self._tools, *step.tools])  # type: ignore[list-item]  # it checks them
+        except ConfigurationError:
+            return
+        for name in step.tools_filter or ():
+            if name not in available:
+                message = f"`tools_filter` names {name!r}, and no tool has this name.{nearest(name, available)}"
+                yield Problem("unknown_tool", message, step.name, "warning")
+
+    def _configuration(self, settings: TAgentConfig | Mapping[str, object] | None, *, step: str) -> Iterator[Problem]:
+        try:
+            TAgentConfig.of(settings)
+        except ConfigurationError as error:
+            yield Problem("bad_config", error.message, step)
+
+
+def _name_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:
+    if not isinstance(step.name, str) or not step.name.strip():
+        yield "bad_name", "A step needs a name."
+    elif len(step.name) > MAX_NAME_LENGTH:
+        yield "bad_name", f"Its name has {len(step.name)} characters; {MAX_NAME_LENGTH} are allowed."
+    elif not step.name.isprintable():
+        yield "bad_name", "Its name holds control characters."
+
+
+def _number_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:
+    timeout = step.timeout
+    if timeout is not None and (not _is_number(timeout) or not math.isfinite(timeout) or timeout <= 0):
+        yield "bad_timeout", f"`timeout` is {timeout!r}; it must be a number of seconds above 0, or None."
+    for name in ("max_retries", "retry_count"):
+        count = getattr(step, name)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            yield "bad_retries", f"`{name}` is {count!r}; it must be a whole number from 0."
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _unavailable(step: PipelineStep) -> Iterator[tuple[str, str]]:
+    if step.execution_mode not in MODES_AVAILABLE:
+        mode = getattr(step.execution_mode, "name", repr(step.execution_mode))
+        yield "unavailable", f"The execution mode {mode} is not available yet. Use SERIAL or CONCURRENT."
+    for option in OPTIONS_TO_COME:
+        if getattr(step, option):
+            yield "unavailable", f"The option `{option}` is not available yet. Remove it."
+
+
+def field_problem(declared: object, path: DataPath) -> str:
+    """Return why `path` cannot lead anywhere in a value of the type `declared`; empty when it may.
+
+    Looks through models, lists, mappings and optionals; of any other type it knows nothing.
+    """
+    current = declared
+    for depth, part in enumerate(path.parts):
+        here = DataPath(path.root, path.parts[:depth])
+        current = _without_none(current)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            if not isinstance(part, str) or part not in current.model_fields:
+                fields = ", ".join(current.model_fields)
+                return (
+                    f"{str(path)!r} leads nowhere: {here} ({current.__name__}) has no field {part!r}."
+                    f"{nearest(str(part), current.model_fields)} It has: {fields}."
+                )
+            current = current.model_fields[part].annotation
+        elif current in {str, int, float, bool}:
+            return f"{str(path)!r} leads nowhere: {here} is {getattr(current, '__name__', current)}."
+        else:
+            current = _item_type(current, part)
+    return ""
+
+
+def _item_type(declared: object, part: str | int) -> object:
+    arguments: tuple[Any, ...] = get_args(declared)
+    if get_origin(declared) is list and isinstance(part, int):
+        return arguments[0]
+    return arguments[1] if get_origin(declared) is dict and len(arguments) == 2 else None
+
+
+def _without_none(declared: object) -> object:
+    if get_origin(declared) in {Union, UnionType}:
+        present = [argument for argument in get_args(declared) if argument is not type(None)]
+        return present[0] if len(present) == 1 else None
+    return declared

@@ -1,0 +1,30 @@
+"""Every way out of the process, as protocols and plain values. No port knows an adapter."""
+
+from tagent.ports.clock import Clock
+from tagent.ports.event_sink import EventSink
+from tagent.ports.language_model import (
+    LanguageModel,
+    Message,
+    ModelProvider,
+    ModelReply,
+    ModelRequest,
+    TokenUsage,
+)
+from tagent.ports.services import Services
+from tagent.ports.store import Batch, Record, RunRecord, Store
+
+__all__ = [
+    "Batch",
+    "Clock",
+    "EventSink",
+    "LanguageModel",
+    "Message",
+    "ModelProvider",
+    "ModelReply",
+    "ModelRequest",
+    "Record",
+    "RunRecord",
+    "Services",
+    "Store",
+    "TokenUsage",
+]

@@ -1,0 +1,1 @@
+"""One goal, one agent: plan, act, evaluate, finalize."""

@@ -1,0 +1,37 @@
+"""The one form for an agent's last call: the final output, or why there is none."""
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+
+class Answer(BaseModel):
+    """What the answering call gives back; `answer_type` narrows `output` to the type asked for.
+
+    Attributes:
+        output: The final output. First, and required: measured on the smallest model, a shape in
+            which it comes later, or may be left out, makes the choice a matter of chance.
+        not_achieved_because: Why the goal is not achieved; empty when it is.
+        do_next: What another plan should try; empty when there is nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    output: Any
+    not_achieved_because: str | None = None
+    do_next: str | None = None
+
+    @property
+    def is_achieved(self) -> bool:
+        """Whether there is an output and no objection to it."""
+        return self.output is not None and not self.not_achieved_because
+
+
+@lru_cache(maxsize=256)
+def answer_type(output_type: object) -> type[Answer]:
+    """Return the `Answer` whose output is an `output_type` or None."""
+    annotation: Any = output_type | None  # type: ignore[operator]  # types and annotations take `|`
+    return create_model(
+        "Answer", __base__=Answer, output=(annotation, Field(description="What the goal asks for; null if not achieved."))
+    )

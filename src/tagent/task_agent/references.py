@@ -1,0 +1,95 @@
+"""References between an agent's tasks: `{{tasks.0.output.field}}` -> a value.
+
+The references are also the task graph: a task starts as soon as the tasks it names have completed.
+(Sources: ReWOO, Xu et al. 2023, plans with variables; LLMCompiler, Kim et al. 2024, their parallel form.)
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from tagent.exceptions import DataPathError
+from tagent.paths import PATH_PATTERN, DataPath
+
+_REFERENCE = re.compile(r"\{\{\s*(" + PATH_PATTERN + r")\s*\}\}")
+
+
+def referenced_tasks(arguments: object) -> frozenset[int]:
+    """Return the indexes of the tasks that `arguments` refer to, at any depth.
+
+    Raises:
+        DataPathError: If a reference is not of the form `tasks.N.output...`.
+
+    Example:
+        >>> sorted(referenced_tasks({"url": "{{tasks.0.output[0].url}}", "n": ["{{ tasks.2.output }}"]}))
+        [0, 2]
+    """
+    return frozenset(_task_index(path) for path in _paths_in(arguments))
+
+
+def resolve(arguments: object, outputs: Mapping[int, object]) -> object:
+    """Return `arguments` with every reference replaced by what it leads to.
+
+    A string that is one whole reference becomes the value, with its type. Inside a longer string,
+    text is inserted as it is and everything else as JSON.
+
+    Args:
+        arguments: JSON values.
+        outputs: Task index -> its output.
+
+    Raises:
+        DataPathError: If a reference leads nowhere.
+
+    Example:
+        >>> resolve({"n": "{{tasks.0.output.n}}", "say": "n is {{tasks.0.output.n}}"}, {0: {"n": 2}})
+        {'n': 2, 'say': 'n is 2'}
+    """
+    match arguments:
+        case str():
+            return _resolve_text(arguments, outputs)
+        case Mapping():
+            return {key: resolve(value, outputs) for key, value in arguments.items()}
+        case Sequence() if not isinstance(arguments, bytes):
+            return [resolve(value, outputs) for value in arguments]
+        case _:
+            return arguments
+
+
+def _resolve_text(text: str, outputs: Mapping[int, object]) -> object:
+    if whole := _REFERENCE.fullmatch(text.strip()):
+        return _value(whole[1], outputs)
+
+    def inserted(match: re.Match[str]) -> str:
+        value = _value(match[1], outputs)
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    return _REFERENCE.sub(inserted, text)
+
+
+def _value(text: str, outputs: Mapping[int, object]) -> object:
+    path = DataPath.parse(text)
+    index = _task_index(path)
+    if index not in outputs:
+        raise DataPathError(text, f"Task {index} has no output, so {text!r} leads nowhere.")
+    name = f"tasks.{index}.output"
+    rest = DataPath(name, path.parts[2:])
+    return rest.look_up({name: outputs[index]})
+
+
+def _task_index(path: DataPath) -> int:
+    match path:
+        case DataPath("tasks", (int(index) | str(index), "output", *_)) if str(index).isdecimal():
+            return int(index)
+    raise DataPathError(str(path), f"{str(path)!r} is no reference. Write {{{{tasks.N.output}}}} or a path below it.")
+
+
+def _paths_in(arguments: object) -> Iterator[DataPath]:
+    match arguments:
+        case str():
+            yield from (DataPath.parse(match[1]) for match in _REFERENCE.finditer(arguments))
+        case Mapping():
+            for value in arguments.values():
+                yield from _paths_in(value)
+        case Sequence() if not isinstance(arguments, bytes):
+            for value in arguments:
+                yield from _paths_in(value)

@@ -1,0 +1,94 @@
+"""Runs one tool: checks its arguments, calls it, limits the time, and turns what goes wrong into a ToolError."""
+
+import inspect
+from collections.abc import Mapping
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from tagent.exceptions import ToolError
+from tagent.ports.clock import Clock
+from tagent.task_agent.tools import Tool, ToolContext
+from tagent.threads import DaemonThreads
+
+
+class ToolFailedError(ToolError):
+    """A tool raised."""
+
+    code = "tool.failed"
+
+    def __init__(self, tool: str, cause: Exception) -> None:
+        super().__init__(tool, f"The tool {tool!r} raised {type(cause).__name__}: {cause}")
+
+
+class ToolTimeoutError(ToolError):
+    """A tool took longer than it may.
+
+    Attributes:
+        seconds: The time that was allowed.
+    """
+
+    code = "tool.timeout"
+    is_retryable = True
+
+    def __init__(self, tool: str, *, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(tool, f"The tool {tool!r} did not return within {seconds:g} s.")
+
+
+class ToolOutputError(ToolError):
+    """A tool returned what cannot be written as JSON."""
+
+    code = "tool.output"
+
+    def __init__(self, tool: str, cause: Exception) -> None:
+        super().__init__(
+            tool,
+            f"What the tool {tool!r} returned cannot be written as JSON: {cause}.",
+            hint="Return a Pydantic model, dict, list or scalar.",
+        )
+
+
+async def run_tool(
+    tool: Tool,
+    given: Mapping[str, object],
+    *,
+    context: ToolContext,
+    clock: Clock,
+    threads: DaemonThreads,
+    timeout_seconds: float | None = None,
+) -> object:
+    """Return what the tool returns for the arguments `given`, as JSON values.
+
+    Async tools run on the loop, sync ones in a thread. On a timeout or cancel the waiting ends at
+    once and `context.cancelled` becomes True.
+
+    Raises:
+        ToolError: Wrong arguments, an exception of the tool, a timeout, or an output that is not JSON.
+    """
+    arguments = tool.arguments(given)
+    if tool.context_parameter:
+        arguments[tool.context_parameter] = context
+    try:
+        async with clock.timeout(timeout_seconds) as limit:
+            value = await _call(tool, arguments, threads)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise ToolFailedError(tool.name, error) from error
+        raise ToolTimeoutError(tool.name, seconds=timeout_seconds or 0) from error
+    except Exception as error:
+        raise ToolFailedError(tool.name, error) from error
+    finally:
+        context.cancelled = True
+    try:
+        return to_jsonable_python(value)
+    except PydanticSerializationError as error:
+        raise ToolOutputError(tool.name, error) from error
+
+
+async def _call(tool: Tool, arguments: dict[str, object], threads: DaemonThreads) -> object:
+    if inspect.iscoroutinefunction(tool.function) or inspect.iscoroutinefunction(
+        getattr(tool.function, "__call__", None)  # noqa: B004 - asked for its kind, not whether it exists
+    ):
+        return await tool.function(**arguments)  # type: ignore[misc]  # just checked
+    value = await threads.run(lambda: tool.function(**arguments))
+    return await value if inspect.isawaitable(value) else value

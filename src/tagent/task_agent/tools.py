@@ -1,0 +1,130 @@
+"""Tools: plain functions, described to the model by their signature and docstring."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+
+from tagent.exceptions import ConfigurationError, ToolError
+
+
+@dataclass(slots=True)
+class ToolContext:
+    """What a tool may ask for: declare a parameter of this type, of any name, and it is passed in.
+
+    Attributes:
+        goal: The goal that the agent works on.
+        cancelled: True once nobody waits for the tool any more; a long one looks and returns early.
+    """
+
+    goal: str = ""
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may call.
+
+    Attributes:
+        name: How a plan names it.
+        description: Its docstring, for the model.
+        function: What is called; sync or async.
+        parameters: A Pydantic model of its parameters.
+        context_parameter: The parameter that takes the `ToolContext`; None if it wants none.
+
+    Example:
+        >>> def add(a: int, b: int = 1) -> int:
+        ...     "Add two numbers."
+        ...     return a + b
+        >>> tool = Tool.of(add)
+        >>> tool.name, tool.description
+        ('add', 'Add two numbers.')
+        >>> tool.arguments({"a": "2"})
+        {'a': 2, 'b': 1}
+    """
+
+    name: str
+    description: str
+    function: Callable[..., object]
+    parameters: type[BaseModel] = field(repr=False)
+    context_parameter: str | None = None
+
+    @classmethod
+    def of(cls, function: "Callable[..., object] | Tool") -> "Tool":
+        """Return the tool that `function` is.
+
+        Raises:
+            ConfigurationError: If it is not callable, or has a parameter that no model could fill.
+        """
+        if isinstance(function, Tool):
+            return function
+        if not callable(function):
+            raise ConfigurationError(f"A tool must be a function, not {type(function).__name__}.")
+        name = getattr(function, "__name__", type(function).__name__)
+        parameters, context_parameter = _parameters_of(function, name)
+        return cls(name, inspect.getdoc(function) or "", function, parameters, context_parameter)
+
+    @property
+    def parameters_schema(self) -> dict[str, object]:
+        """The JSON schema of its arguments."""
+        return self.parameters.model_json_schema()
+
+    def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
+        """Return `given` checked and converted to what the function's annotations ask for.
+
+        Raises:
+            ToolError: Code `tool.arguments`, naming every argument that does not fit.
+        """
+        try:
+            checked = self.parameters.model_validate(dict(given))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+                for problem in error.errors(include_input=False, include_url=False)
+            )
+            raise ToolArgumentsError(self.name, problems) from None
+        return {name: getattr(checked, name) for name in type(checked).model_fields}
+
+
+class ToolArgumentsError(ToolError):
+    """A tool is called with arguments that do not fit its signature."""
+
+    code = "tool.arguments"
+
+    def __init__(self, tool: str, problems: str) -> None:
+        super().__init__(tool, f"The arguments for the tool {tool!r} do not fit: {problems}.")
+
+
+def tools_by_name(functions: Iterable[Callable[..., object] | Tool]) -> dict[str, Tool]:
+    """Return the tools by name, in order; of two with one name the later wins."""
+    return {tool.name: tool for tool in map(Tool.of, functions)}
+
+
+def _parameters_of(function: Callable[..., object], name: str) -> tuple[type[BaseModel], str | None]:
+    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    try:
+        hints = get_type_hints(target, include_extras=True)
+        signature = inspect.signature(function)
+    except (NameError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"The signature of the tool {name!r} cannot be read: {error}.") from error
+    fields: dict[str, Any] = {}
+    context_parameter = None
+    for parameter in signature.parameters.values():
+        annotation = hints.get(parameter.name, Any)
+        if annotation is ToolContext:
+            context_parameter = parameter.name
+        elif parameter.kind in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY}:
+            raise ConfigurationError(
+                f"The tool {name!r} has the parameter {str(parameter)!r}, which cannot be passed by name."
+            )
+        else:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (annotation, default)
+    try:
+        model = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+        model.model_json_schema()
+    except (PydanticUserError, NameError) as error:
+        raise ConfigurationError(f"The tool {name!r} cannot be described to a model: {error}") from error
+    return model, context_parameter

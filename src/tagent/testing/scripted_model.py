@@ -1,0 +1,112 @@
+"""A language model that answers from a script."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from tagent.exceptions import ModelOutputError
+from tagent.ports.language_model import ModelReply, ModelRequest, TokenUsage
+from tagent.task_agent.answers import Answer
+
+Entry = object
+Script = Iterable[Entry] | Callable[[ModelRequest], Entry]
+
+MAX_REASKS = 2
+"""As often as the real adapters ask again for an answer that does not fit."""
+
+
+class ScriptedModel:
+    """Gives the answers of a script, in order, and keeps what it was asked.
+
+    Each entry answers one request. For a plan it is a list of tasks (`{"tool_name": ..., "tool_args":
+    ...}`); for an answer the output itself: text, a dict, a Pydantic model. An exception is raised, a
+    function is called with the request and returns an entry. An entry that does not fit its request
+    is followed by a re-ask, which takes the next entry, at most twice.
+
+    Attributes:
+        name: Its name.
+        context_tokens: How many tokens of data a prompt may carry; None means no limit.
+        requests: What it was asked, in order.
+
+    Args:
+        script: Entries, or one function that makes an entry for every request.
+        name: The model's name in results.
+        seconds: How long each answer takes.
+        usage: What each request is said to consume.
+        cost_usd: What each request is said to cost; None for an unknown price.
+
+    Example:
+        >>> from tagent import run_agent
+        >>> model = ScriptedModel([{"not_achieved_because": "No such package."}])
+        >>> run_agent("Describe it", model=model).failure_reason
+        'No such package.'
+    """
+
+    def __init__(
+        self,
+        script: Script = (),
+        *,
+        name: str = "scripted",
+        seconds: float = 0.0,
+        usage: TokenUsage | None = None,
+        cost_usd: float | None = 0.0,
+    ) -> None:
+        self.name = name
+        self.context_tokens: int | None = None
+        self.requests: list[ModelRequest] = []
+        self._make: Callable[[ModelRequest], Entry] | None = script if callable(script) else None
+        self._entries = iter(()) if callable(script) else iter(script)
+        self._seconds = seconds
+        self._usage = usage or TokenUsage(input_tokens=10, output_tokens=5, requests=1)
+        self._cost_usd = cost_usd
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Return the script's next answer.
+
+        Raises:
+            AssertionError: If the script is at its end.
+            ModelOutputError: If three entries in a row do not fit.
+        """
+        self.requests.append(request)
+        usage = TokenUsage()
+        cost: float | None = 0.0
+        adapter: TypeAdapter[object] = TypeAdapter(request.output_type)
+        for _ in range(1 + MAX_REASKS):
+            if self._seconds:
+                await asyncio.sleep(self._seconds)
+            entry = self._next(request)
+            usage += self._usage
+            cost = None if self._cost_usd is None or cost is None else cost + self._cost_usd
+            try:
+                return ModelReply(adapter.validate_python(_as_asked(entry, request)), self.name, usage, cost)
+            except ValidationError as caught:
+                problems = "; ".join(problem["msg"] for problem in caught.errors(include_input=False))
+        error = ModelOutputError(self.name, f"{self.name} never gave an answer that fits: {problems}.")
+        error.spent = ModelReply(None, self.name, usage, cost)
+        raise error
+
+    def _next(self, request: ModelRequest) -> Entry:
+        if self._make is not None:
+            entry: Entry = self._make(request)
+        else:
+            try:
+                entry = next(self._entries)
+            except StopIteration:
+                raise AssertionError(f"The script of {self.name!r} has no answer to a {request.purpose!r} request.") from None
+        if isinstance(entry, Exception):
+            raise entry
+        return entry(request) if callable(entry) and not isinstance(entry, type) else entry
+
+
+def _as_asked(entry: Entry, request: ModelRequest) -> object:
+    """Return the entry in the form that the request's type has: a plan's or an answer's."""
+    plain = to_jsonable_python(entry)
+    if request.purpose == "plan" and isinstance(plain, list):
+        return {"tasks": [{"description": "", "tool_args": {}, **task} for task in plain]}
+    is_answer = isinstance(request.output_type, type) and issubclass(request.output_type, Answer)
+    is_refusal = isinstance(plain, dict) and "not_achieved_because" in plain
+    if is_refusal and is_answer:
+        return {"output": None, **plain}
+    return {"output": entry if isinstance(entry, BaseModel) else plain} if is_answer else plain

@@ -1,0 +1,129 @@
+"""Daemon threads for the blocking work of users: sync tools and sync steps.
+
+Not `asyncio.to_thread`: its pool is small, and the event loop waits for it when it closes. Here a
+timeout or a cancel abandons the thread at once, and leaving the process does not wait for it.
+"""
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+
+class ThreadedCall:
+    """One piece of blocking work on its way through a thread.
+
+    Attributes:
+        has_ended: True once the work has returned or raised, or never will start.
+        is_abandoned: True once nobody waits for it any more.
+    """
+
+    def __init__(self, work: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
+        self._context = contextvars.copy_context()
+        self._work = work
+        self._loop = loop
+        self.outcome: asyncio.Future[object] = loop.create_future()
+        self.has_ended = False
+        self.is_abandoned = False
+
+    def run(self) -> None:
+        """Do the work in the calling thread and hand its outcome to the waiting loop."""
+        value: object = None
+        error: BaseException | None = None
+        try:
+            value = self._context.run(self._work)
+        except BaseException as caught:  # noqa: BLE001 - it is raised again where the work is awaited
+            error = caught
+        try:
+            self._loop.call_soon_threadsafe(self._settle, value, error)
+        except RuntimeError:  # the loop has closed: nobody waits for an abandoned thread
+            logger.debug("A thread ended after its event loop had closed.")
+
+    def _settle(self, value: object, error: BaseException | None) -> None:
+        if self.outcome.done():
+            return
+        if error is None:
+            self.outcome.set_result(value)
+        elif isinstance(error, StopIteration):  # a future refuses it
+            self.outcome.set_exception(RuntimeError("The work raised StopIteration."))
+        else:
+            self.outcome.set_exception(error)
+
+
+class DaemonThreads:
+    """Up to `limit` reusable daemon threads.
+
+    Attributes:
+        limit: The most threads at once, from 1. Work beyond it waits its turn.
+
+    Example:
+        >>> asyncio.run(DaemonThreads().run(lambda: 6 * 7))
+        42
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        self.limit = limit
+        self._queue: SimpleQueue[ThreadedCall] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = 0
+        self._idle = 0
+        self._abandoned = 0
+
+    @property
+    def abandoned(self) -> int:
+        """The number of threads whose work goes on although nobody waits for it any more."""
+        return self._abandoned
+
+    async def run(
+        self, work: Callable[[], Result], *, on_abandon: Callable[[ThreadedCall], None] | None = None
+    ) -> Result:
+        """Return what `work()` returns in a thread, in a copy of the caller's context variables.
+
+        When the caller is cancelled, it stops waiting at once; the thread goes on until `work` returns.
+
+        Args:
+            work: Takes nothing; whatever it raises is raised here.
+            on_abandon: Told of the call when the waiting is given up, to ask it later `has_ended`.
+        """
+        call = ThreadedCall(work, asyncio.get_running_loop())
+        self._submit(call)
+        try:
+            return await call.outcome  # type: ignore[return-value]  # the future holds what `work` returned
+        except asyncio.CancelledError:
+            with self._lock:
+                call.is_abandoned = not call.has_ended
+                self._abandoned += call.is_abandoned
+            if call.is_abandoned and on_abandon:
+                on_abandon(call)
+            raise
+
+    def _submit(self, call: ThreadedCall) -> None:
+        with self._lock:
+            start_another = self._idle <= self._queue.qsize() and self._started < self.limit
+            if start_another:
+                self._started += 1
+                number = self._started
+            self._queue.put(call)
+        if start_another:
+            threading.Thread(target=self._serve, name=f"tagent-{number}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            call = self._queue.get()
+            with self._lock:
+                self._idle -= 1
+            if not call.is_abandoned:
+                call.run()
+            with self._lock:
+                call.has_ended = True
+                self._abandoned -= call.is_abandoned
+            del call  # an idle thread must not keep the last work's values alive
