@@ -159,11 +159,15 @@ def run_pipeline(
 
 def _run_to_end(work: Coroutine[object, object, Result]) -> Result:
     """Return what `work` returns, on a loop of its own: here, or in a thread when this one has a running loop."""
+    return _run_in_thread(work) if _is_inside_a_loop() else asyncio.run(work)
+
+
+def _is_inside_a_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    return _run_in_thread(work)
+        return False
+    return True
 
 
 def _run_in_thread(work: Coroutine[object, object, Result]) -> Result:

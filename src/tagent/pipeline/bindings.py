@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, get_type_hints
 
 from tagent.exceptions import DataPathError
@@ -43,11 +43,13 @@ class FunctionSignature:
     Attributes:
         parameters: In order.
         return_type: Its return annotation; None when there is none.
+        is_async: Whether calling it gives a coroutine.
         problem: Why the signature could not be read; empty when it could.
     """
 
     parameters: tuple[Parameter, ...] = ()
     return_type: object = None
+    is_async: bool = False
     problem: str = ""
 
 
@@ -81,7 +83,14 @@ def _read_signature(function: Callable[..., object]) -> FunctionSignature:
         if parameter.kind is not parameter.VAR_KEYWORD
     )
     returns = hints.get("return")
-    return FunctionSignature(parameters, None if returns in {None, Any, object, type(None)} else returns)
+    is_typed = returns not in (None, Any, object, type(None))
+    return FunctionSignature(parameters, returns if is_typed else None, _is_async(function))
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    if isinstance(function, partial):
+        return _is_async(function.func)
+    return inspect.iscoroutinefunction(function if inspect.isroutine(function) else type(function).__call__)
 
 
 _signature_of = lru_cache(maxsize=4096)(_read_signature)

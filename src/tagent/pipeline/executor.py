@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from tagent.config import TAgentConfig
-from tagent.pipeline.context import StepContext  # noqa: F401 - users' annotations are resolved through it
 from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
@@ -24,6 +23,7 @@ from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.persistence import RunJournal
+from tagent.pipeline.reading import RunReader
 from tagent.pipeline.reports import result_of
 from tagent.pipeline.retries import backoff_seconds
 from tagent.pipeline.scheduler import FinishRun, PipelineScheduler, SkipStep, StartStep, WaitUntil, next_commands
@@ -97,7 +97,8 @@ class PipelineExecutor:
 
     async def _execute(self, services: Services) -> PipelineResult:
         state = PipelineState(self.scheduler.graph)
-        steps = StepExecutor(self.pipeline, state, self.base_config, services)
+        reader = RunReader(self.pipeline, state)
+        steps = StepExecutor(self.pipeline, reader, self.base_config, services)
         await steps.check_models()
         self.scheduler.step_status = state.statuses
         run_id = services.new_id()
@@ -107,7 +108,7 @@ class PipelineExecutor:
             self.shared_state.add_fact(name, value)
         started = RunStarted(run_id, self.pipeline.name, self._inputs, shared, services.clock.now())  # type: ignore[arg-type]  # a dict stays one
         await _Drive(self.pipeline, state, steps, journal, services, self.shared_state).run(started)
-        result = result_of(self.pipeline, state, output_of=steps.output_of)
+        result = result_of(self.pipeline, state, output_of=reader.output_of)
         self.results = dict(result.step_outputs)
         return result
 
@@ -150,7 +151,7 @@ class _Drive:
         self._services = services
         self._shared_state = shared_state
         self._inbox: deque[_Finished | _Progressed] = deque()
-        self._wake = asyncio.Event()
+        self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
 
     async def run(self, started: RunStarted) -> None:
@@ -224,17 +225,21 @@ class _Drive:
                 logger.exception("A sink failed on %s; the run goes on.", type(event).__name__)
 
     async def _wait_for_reports(self) -> None:
+        """Return when the inbox holds something, or a retry is due."""
         if self._inbox:
             return
-        self._wake.clear()
-        if self._wake_at is None:
-            await self._wake.wait()
-            return
+        self._reported = asyncio.get_running_loop().create_future()
         try:
-            async with self._services.clock.timeout(max(0.0, self._wake_at - self._services.clock.now())):
-                await self._wake.wait()
+            if self._wake_at is None:
+                await self._reported
+                return
+            async with self._services.clock.timeout(max(0.0, self._wake_at - self._services.clock.now())) as limit:
+                await self._reported
         except TimeoutError:
-            pass  # a retry is due
+            if not limit.expired():
+                raise
+        finally:
+            self._reported = None
 
     def _take_reports(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Turn all that waits in the inbox into events, applied in order; and whom to tell once they are committed."""
@@ -285,4 +290,5 @@ class _Drive:
 
     def _report(self, report: _Finished | _Progressed) -> None:
         self._inbox.append(report)
-        self._wake.set()
+        if self._reported is not None and not self._reported.done():
+            self._reported.set_result(None)

@@ -26,6 +26,9 @@ CONTEXT_TOKENS = 800
 MAX_OUTPUT_TOKENS = 512
 """Where it is cut when it rambles."""
 
+SOCKET_NAME = "model.sock"
+"""The engine takes a host of this ending for a unix socket."""
+
 START_SECONDS = 60.0
 """How long loading the weights may take; about one second on an idle machine."""
 
@@ -54,6 +57,7 @@ class EmbeddedServer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = ""
+        self._owner = 0
 
     def socket(self) -> str:
         """Return the path of the socket on which the model answers; blocks until it does.
@@ -62,9 +66,10 @@ class EmbeddedServer:
             ModelUnavailableError: If engine or weights are missing, or the engine does not start.
         """
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
+            is_ours = self._owner == os.getpid()  # a forked child starts one of its own
+            if self._process is None or not is_ours or self._process.poll() is not None:
                 self._start()
-            return str(Path(self._folder) / "socket")
+            return str(Path(self._folder) / SOCKET_NAME)
 
     def _start(self) -> None:
         file = weights()
@@ -76,6 +81,7 @@ class EmbeddedServer:
                 " or name a GGUF file in TAGENT_LOCAL_MODEL.",
             )
         self.stop()
+        self._owner = os.getpid()
         self._folder = tempfile.mkdtemp(prefix="tagent-")  # readable by this user alone
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [sys.executable, "-m", "tagent.adapters.models.embedded_server", str(file), self._folder],
@@ -103,18 +109,14 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """End the child if it runs, and remove its folder."""
-        atexit.unregister(self.stop)
         process, self._process = self._process, None
-        if process is not None:
-            process.kill()  # it holds nothing that is not in the weights file
-            process.communicate()
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if process is None or self._owner != os.getpid():
+            return
+        atexit.unregister(self.stop)
+        process.kill()  # it holds nothing that is not in the weights file
+        process.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 server = EmbeddedServer()
 """The one of this process."""
-
-if hasattr(os, "register_at_fork"):
-    # A forked child must not end its parent's model, nor believe that it has one.
-    os.register_at_fork(after_in_child=server.__init__)  # type: ignore[misc]

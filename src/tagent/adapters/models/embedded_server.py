@@ -1,10 +1,12 @@
-"""The child process of `embedded`: serves FILE on FOLDER/socket until its standard input ends."""
+"""The child process of `embedded`: serves FILE on a socket in FOLDER until its standard input ends."""
 
 import os
 import shutil
 import signal
 import sys
 from pathlib import Path
+
+from tagent.adapters.models.embedded import SOCKET_NAME
 
 CONTEXT_TOKENS = 8_192
 PARALLEL = 4
@@ -18,7 +20,7 @@ def main(file: str, folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parameters = xllamacpp.CommonParams()
     parameters.model.path = file
-    parameters.hostnames = [str(Path(folder) / "socket")]
+    parameters.hostnames = [str(Path(folder) / SOCKET_NAME)]
     parameters.port = 0
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = PARALLEL

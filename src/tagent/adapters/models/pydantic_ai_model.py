@@ -151,8 +151,8 @@ class SmallModelSchema(JsonSchemaTransformer):
         """Return the schema with bounds, and without the fields that may be both absent and null."""
         if schema.get("type") == "array":
             schema.setdefault("maxItems", max(6, schema.get("minItems", 0)))
-        if schema.get("type") == "string" and not {"enum", "const", "pattern", "format"} & schema.keys():
-            schema.setdefault("maxLength", max(200, schema.get("minLength", 0)))
+            _bound_text(schema.get("items", {}), longest=60)
+        _bound_text(schema, longest=200)
         if properties := schema.get("properties"):
             required = schema.get("required", [])
             schema["properties"] = {
@@ -161,6 +161,12 @@ class SmallModelSchema(JsonSchemaTransformer):
                 if name in required or {"type": "null"} not in field.get("anyOf", [])
             }
         return schema
+
+
+def _bound_text(schema: dict[str, Any], *, longest: int) -> None:
+    is_free_text = schema.get("type") == "string" and not {"enum", "const", "pattern", "format"} & schema.keys()
+    if is_free_text and schema.get("maxLength", 200) >= 200:
+        schema["maxLength"] = max(longest, schema.get("minLength", 0))
 
 
 def _compatible(

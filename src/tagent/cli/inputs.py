@@ -1,0 +1,43 @@
+"""Inputs from the command line: `name=text`, `name:=json`, or a YAML or JSON file."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+def read_inputs(pairs: tuple[str, ...], file: Path | None) -> dict[str, object]:
+    """Return the inputs by name; pairs win over the file.
+
+    Text stays text: `version=1.10` is "1.10", and an input model turns it into what it declares.
+
+    Raises:
+        click.BadParameter: If a pair or the file cannot be read.
+    """
+    return _from_file(file) | dict(map(_from_pair, pairs)) if file else dict(map(_from_pair, pairs))
+
+
+def _from_pair(pair: str) -> tuple[str, object]:
+    name, separator, text = pair.partition("=")
+    if not separator or not name.strip(":"):
+        raise click.BadParameter(f"{pair!r} is not of the form name=text or name:=json.", param_hint="--input")
+    if not name.endswith(":"):
+        return name, text
+    try:
+        return name[:-1], json.loads(text)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"{text!r} is not JSON: {error}.", param_hint="--input") from None
+
+
+def _from_file(file: Path) -> dict[str, object]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{file} cannot be read: {error}.", param_hint="--inputs") from None
+    except yaml.YAMLError as error:
+        raise click.BadParameter(f"{file} is neither YAML nor JSON: {error}", param_hint="--inputs") from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise click.BadParameter(f"{file} must hold names and values.", param_hint="--inputs")
+    return values

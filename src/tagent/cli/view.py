@@ -1,0 +1,145 @@
+"""A run as people watch it, on stderr: a live tree on a terminal, else one line per thing that happened."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from tagent.adapters.clock import SystemClock
+from tagent.pipeline.events import (
+    AgentProgressed,
+    RunEvent,
+    RunFinished,
+    StepCompleted,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+)
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.models import Pipeline, StepStatus
+from tagent.pipeline.state import PipelineState, apply
+from tagent.task_agent.events import TaskStarted
+
+MAX_ROWS = 40
+"""The most steps drawn at once; of a larger pipeline those that moved last."""
+
+SIGNS = {
+    StepStatus.PENDING: ("○", "dim"),
+    StepStatus.RUNNING: ("●", "cyan"),
+    StepStatus.WAITING: ("↻", "yellow"),
+    StepStatus.COMPLETED: ("✓", "green"),
+    StepStatus.SKIPPED: ("⊘", "dim"),
+    StepStatus.FAILED: ("✗", "red"),
+    StepStatus.CANCELLED: ("⊘", "yellow"),
+    StepStatus.COMPENSATED: ("↩", "yellow"),
+}
+
+
+class View(Protocol):
+    """Is shown the run's events."""
+
+    def emit(self, event: object) -> None:
+        """Show what `event` changed."""
+        ...
+
+
+@contextmanager
+def open_view(pipeline: Pipeline) -> Iterator[View]:
+    """Show a run of `pipeline` on stderr: live when it is a terminal, in plain lines otherwise."""
+    console = Console(stderr=True)
+    picture = Picture(pipeline)
+    if not console.is_terminal:
+        yield LineView(picture)
+        return
+    with Live(get_renderable=picture.rows, console=console, refresh_per_second=8):
+        yield picture
+
+
+class Picture:
+    """The run so far, as rows; a fold of its events like every other reading."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.state = PipelineState(ExecutionGraph.build(pipeline))
+        self._max_attempts = {step.name: step.max_retries + 1 for step in pipeline.steps}
+        self._tools: dict[str, str] = {}
+        self._moved: dict[str, None] = dict.fromkeys(self.state.statuses)
+        self._clock = SystemClock()
+
+    def emit(self, event: object) -> None:
+        """Take the event into the picture."""
+        run_event: RunEvent = event  # type: ignore[assignment]  # sinks are shown run events
+        apply(self.state, run_event)
+        if isinstance(run_event, AgentProgressed):
+            inner = run_event.event
+            self._tools[run_event.step] = inner.tool_name if isinstance(inner, TaskStarted) else ""
+        elif isinstance(run_event, StepStarted | StepCompleted | StepFailed | StepSkipped):
+            self._moved.pop(run_event.step, None)
+            self._moved[run_event.step] = None
+
+    def rows(self) -> Group:
+        """Return one row a step, in definition order, and a last one for the whole run."""
+        shown = set(list(self._moved)[-MAX_ROWS:])
+        rows = [self.row(name) for name in self.state.statuses if name in shown]
+        return Group(*rows, self.total())
+
+    def row(self, name: str) -> Text:
+        """Return the row of one step: sign, name, seconds, cost, and what it waits for or why it ended."""
+        status = self.state.statuses[name]
+        sign, style = SIGNS[status]
+        width = min(28, max(map(len, self.state.statuses)))
+        return Text.assemble((f"{sign} ", style), f"{name:<{width}} ", (self._detail(name, status), "dim"))
+
+    def _detail(self, name: str, status: StepStatus) -> str:
+        record = self.state.steps[name]
+        match status:
+            case StepStatus.PENDING:
+                waits = [n for n in self.state.graph.dependencies(name) if not self.state.statuses[n].is_terminal]
+                return f"waits for {_listed(waits)}" if waits else ""
+            case StepStatus.RUNNING:
+                seconds = self._clock.now() - (record.started_at or self._clock.now())
+                tool = self._tools.get(name)
+                return f"{max(0.0, seconds):6.1f}s" + (f"  tool: {tool}" if tool else "")
+            case StepStatus.WAITING:
+                wait = max(0.0, self.state.retries.get(name, 0.0) - self._clock.now())
+                return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s ({record.code})"
+            case StepStatus.COMPLETED:
+                return f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s{_spent(self.state, name)}"
+        return record.reason
+
+    def total(self) -> Text:
+        """Return the row of the run: how many steps are done, and what they cost."""
+        done = len(self.state.statuses) - self.state.unfinished
+        cost = sum(record.spending.cost_usd for record in self.state.steps.values())
+        return Text(f"  {done}/{len(self.state.statuses)} steps  ${cost:.4f}  {self.state.status.value}", style="dim")
+
+
+class LineView:
+    """Plain lines for logs and pipes."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+
+    def emit(self, event: object) -> None:
+        """Write a line if the event changed a step's status, or ended the run."""
+        self._picture.emit(event)
+        match event:
+            case StepCompleted(step=name) | StepFailed(step=name) | StepSkipped(step=name):
+                sys.stderr.write(f"{self._picture.row(name).plain.rstrip()}\n")
+            case RunFinished():
+                sys.stderr.write(f"{self._picture.total().plain}\n")
+
+
+def _spent(state: PipelineState, name: str) -> str:
+    spending = state.steps[name].spending
+    if not spending.usage.requests:
+        return ""
+    price = "price unknown" if spending.unpriced_calls else f"${spending.cost_usd:.4f}"
+    return f"  {price}  {spending.usage.total_tokens} tokens  {', '.join(spending.models)}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} steps"

@@ -1,0 +1,86 @@
+"""A step that is a goal: what the agent is told of the run, and which settings and tools it has."""
+
+from collections.abc import Mapping
+
+from tagent.config import TAgentConfig
+from tagent.exceptions import DataPathError
+from tagent.paths import DataPath
+from tagent.pipeline import bindings
+from tagent.pipeline.exceptions import StepInputError
+from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.reading import RunReader
+from tagent.ports.services import Services
+from tagent.task_agent.context import EnhancedContextManager
+from tagent.task_agent.run import RecordEvent, run_task_based_agent
+from tagent.task_agent.tools import Tool, tools_by_name
+
+
+class AgentStep:
+    """A goal, ready to be worked on in a run.
+
+    Attributes:
+        config: The settings of this step's agent.
+    """
+
+    def __init__(
+        self, step: PipelineStep, pipeline: Pipeline, reader: RunReader, config: TAgentConfig, services: Services
+    ) -> None:
+        own_model = [TAgentConfig(model=step.model)] if step.model is not None else []
+        self.config = config.merged(TAgentConfig.of(step.config), *own_model)
+        self._step = step
+        self._description = pipeline.description
+        self._rules = (*pipeline.global_constraints, *step.constraints)
+        self._reader = reader
+        self._services = services
+
+    async def run(self, record: RecordEvent) -> object:
+        """Return what the agent makes of the goal.
+
+        Raises:
+            StepInputError: If the goal, a rule or `read_data` names what is not there.
+            GoalNotAchievedError: If the goal was not achieved.
+            ModelError: If a model call failed for good.
+        """
+        step = self._step
+        known = {**self._reader.inputs(), **self._reader.outputs_before(step.name)}
+        try:
+            goal = bindings.fill(step.goal or "", known)
+            constraints = tuple(bindings.fill(rule, known) for rule in self._rules)
+            context = self._context(known)
+        except DataPathError as error:
+            raise StepInputError(step.name, f"The step {step.name!r} asks for what is not there: {error}") from error
+        result = await run_task_based_agent(
+            goal,
+            self.config,
+            output_format=self._reader.output_types[step.name].declared,
+            tools=tuple(self._tools().values()),
+            constraints=constraints,
+            context=context,
+            services=self._services,
+            record=record,
+        )
+        return result.required_output()
+
+    def _tools(self) -> Mapping[str, Tool]:
+        available = tools_by_name([*self.config.tools, *self._step.tools])
+        if self._step.tools_filter is None:
+            return available
+        return {name: available[name] for name in self._step.tools_filter if name in available}
+
+    def _context(self, known: Mapping[str, object]) -> EnhancedContextManager:
+        """Return what the agent is told besides its goal.
+
+        That is the paths of `read_data` if there are any; else the shared memory, the inputs and the
+        outputs of the dependencies, without what a placeholder already inserted whole.
+        """
+        told = EnhancedContextManager(self._description, max_tokens=self.config.context_tokens)
+        if self._step.read_data:
+            for written in self._step.read_data:
+                told.add_fact(written, DataPath.parse(written).look_up(known))
+            return told
+        texts = (self._step.goal or "", *self._rules)
+        inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
+        for name, value in {**self._reader.shared(), **known}.items():
+            if name not in inserted:
+                told.add_fact(name, value)
+        return told

@@ -1,0 +1,60 @@
+"""A step that is a function: its parameters are filled by name, its return value is the output."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+
+from tagent.pipeline.bindings import signature_of
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.reading import RunReader
+from tagent.threads import DaemonThreads, ThreadedCall
+
+
+class FunctionStep:
+    """A function, ready to be called in a run.
+
+    Attributes:
+        abandoned: Its blocking call that was given up and may still run; None if there is none.
+    """
+
+    def __init__(self, name: str, function: Callable[..., object], reader: RunReader, threads: DaemonThreads) -> None:
+        signature = signature_of(function)
+        sources = reader.output_types.keys() - {name}
+        self._name = name
+        self._function = function
+        self._is_async = signature.is_async
+        self._reader = reader
+        self._threads = threads
+        self._contexts = [p.name for p in signature.parameters if p.is_context]
+        self._outputs = [p.name for p in signature.parameters if not p.is_context and p.name in sources]
+        self._inputs = [p.name for p in signature.parameters if not p.is_context and p.name not in sources]
+        self.abandoned: ThreadedCall | None = None
+
+    async def run(self, attempt: int, idempotency_key: str) -> tuple[object, StepContext | None]:
+        """Return what the function returns, and the context that it asked for.
+
+        When this is cancelled, an async function is cancelled too; a blocking one is left to its thread,
+        and its context says `cancelled`.
+        """
+        reader = self._reader
+        arguments = {name: reader.output_of(name) for name in self._outputs}
+        if self._inputs:
+            given = reader.inputs()
+            arguments.update({name: given[name] for name in self._inputs if name in given})
+        context = reader.context(self._name, attempt, idempotency_key) if self._contexts else None
+        arguments.update(dict.fromkeys(self._contexts, context))
+        try:
+            if self._is_async:
+                return await self._function(**arguments), context  # type: ignore[misc]  # just asked
+            return await self._call_in_thread(arguments), context
+        finally:
+            if context is not None:
+                context.cancelled = True
+
+    async def _call_in_thread(self, arguments: dict[str, object]) -> object:
+        value = await self._threads.run(partial(self._function, **arguments), on_abandon=self._abandon)
+        return await value if inspect.isawaitable(value) else value
+
+    def _abandon(self, call: ThreadedCall) -> None:
+        self.abandoned = call
+

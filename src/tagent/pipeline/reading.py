@@ -1,0 +1,48 @@
+"""Typed reads of a run's state: what steps are given of the run. Every reader gets a copy of its own."""
+
+from collections.abc import Mapping
+
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.inputs import typed_inputs
+from tagent.pipeline.models import Pipeline, StepStatus
+from tagent.pipeline.outputs import OutputType, output_type
+from tagent.pipeline.reports import report_of
+from tagent.pipeline.state import PipelineState
+
+_UNTYPED = OutputType()
+
+
+class RunReader:
+    """The state of one run as its steps may read it."""
+
+    def __init__(self, pipeline: Pipeline, state: PipelineState) -> None:
+        self._pipeline = pipeline
+        self._state = state
+        self.output_types: dict[str, OutputType] = {step.name: output_type(step) for step in pipeline.steps}
+
+    def output_of(self, name: str) -> object:
+        """Return the output of a completed step as its declared type."""
+        return self.output_types[name].load(self._state.steps[name].output)
+
+    def outputs_before(self, name: str) -> dict[str, object]:
+        """Return the outputs of the completed steps that the step `name` depends on, by name."""
+        return {
+            source: self.output_of(source)
+            for source in self._state.graph.dependencies(name)
+            if self._state.statuses[source] is StepStatus.COMPLETED
+        }
+
+    def inputs(self) -> Mapping[str, object]:
+        """Return the run's inputs by name, as the types of the pipeline's input model."""
+        return typed_inputs(self._pipeline, self._state.inputs) if self._state.inputs else {}
+
+    def shared(self) -> Mapping[str, object]:
+        """Return the run's shared memory by key."""
+        return _UNTYPED.load(self._state.shared) if self._state.shared else {}
+
+    def context(self, step: str, attempt: int, idempotency_key: str) -> StepContext:
+        """Return the run as one attempt at `step` sees it."""
+        reports = {name: report_of(self._state, name) for name in self._state.graph.dependencies(step)}
+        return StepContext(
+            self._state.run_id, step, attempt, idempotency_key, self.inputs(), reports, self.shared()
+        )
