@@ -9,7 +9,7 @@ model that was, what it cost and how long it took, so that nobody mistakes its o
 
 from email.message import Message
 from importlib import metadata
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import BaseModel, Field
 
@@ -62,7 +62,7 @@ class Audience(BaseModel):
 
 def read_facts(package: str) -> Facts:
     """Return the facts in the metadata of an installed package."""
-    found = metadata.metadata(package)
+    found = _metadata(package)
     required = metadata.requires(package) or []
     return Facts(
         name=found["Name"],
@@ -92,7 +92,7 @@ def read_files(package: str) -> Files:
 
 def read_readme(package: str) -> str:
     """Return the beginning of a package's description, at most 2,000 characters, badges left out."""
-    found = metadata.metadata(package)
+    found = _metadata(package)
     text = found.get("Description") or found.get_payload() or ""
     lines = [line for line in str(text).splitlines() if not line.lstrip().startswith(("[![", "![", "<", "[!"))]
     return "\n".join(lines).strip()[:2000]
@@ -149,6 +149,10 @@ def _step_rows(run: StepContext) -> str:
         f"| {'unknown' if step.unpriced_calls else f'${step.cost_usd:.4f}'} | {step.execution_time:.2f} |"
         for name, step in run.steps.items()
     )
+
+
+def _metadata(package: str) -> Message:
+    return cast("Message", metadata.metadata(package))  # it is one; its declared type shows less of it
 
 
 def _licence(found: Message) -> str:

@@ -48,11 +48,19 @@ async def arun_agent(
 ) -> "PipelineResult": ...
 @overload
 async def arun_agent(
-    goal_or_pipeline: str, config: Config = None, *, output_format: type[Output], **options: Unpack[CallOptions]
+    goal_or_pipeline: str,
+    config: Config = None,
+    *,
+    output_format: type[Output],
+    **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[Output]: ...
 @overload
 async def arun_agent(
-    goal_or_pipeline: str, config: Config = None, *, output_format: None = None, **options: Unpack[CallOptions]
+    goal_or_pipeline: str,
+    config: Config = None,
+    *,
+    output_format: None = None,
+    **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[str]: ...
 async def arun_agent(
     goal_or_pipeline: "str | Pipeline",
@@ -133,17 +141,28 @@ def run_agent(
 ) -> "PipelineResult": ...
 @overload
 def run_agent(
-    goal_or_pipeline: str, config: Config = None, *, output_format: type[Output], **options: Unpack[CallOptions]
+    goal_or_pipeline: str,
+    config: Config = None,
+    *,
+    output_format: type[Output],
+    **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[Output]: ...
 @overload
 def run_agent(
-    goal_or_pipeline: str, config: Config = None, *, output_format: None = None, **options: Unpack[CallOptions]
+    goal_or_pipeline: str,
+    config: Config = None,
+    *,
+    output_format: None = None,
+    **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[str]: ...
 def run_agent(
     goal_or_pipeline: "str | Pipeline", config: Config = None, **options: Any
 ) -> "TaskBasedAgentResult[Any] | PipelineResult":
     """Do what `arun_agent` does and wait for it; also where an event loop is already running, as in a notebook."""
-    return _run_to_end(arun_agent(goal_or_pipeline, config, **options))  # type: ignore[arg-type]  # same parameters
+    result: TaskBasedAgentResult[Any] | PipelineResult = _run_to_end(
+        arun_agent(goal_or_pipeline, config, **options)  # the parameters are the same
+    )
+    return result
 
 
 def run_pipeline(

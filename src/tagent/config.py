@@ -91,9 +91,7 @@ class TAgentConfig(BaseModel):
         return cls.model_validate(dict(settings or {}))
 
     @classmethod
-    def load(
-        cls, *, file: str | Path | None = None, environment: Mapping[str, str] | None = None
-    ) -> "TAgentConfig":
+    def load(cls, *, file: str | Path | None = None, environment: Mapping[str, str] | None = None) -> "TAgentConfig":
         """Return the settings of a TOML file with those of the environment over them.
 
         Args:

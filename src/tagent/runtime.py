@@ -22,7 +22,6 @@ def new_run_id() -> str:
     return secrets.token_hex(8)
 
 
-@register_services
 @asynccontextmanager
 async def open_services(config: TAgentConfig, *, sinks: tuple[EventSink, ...] = ()) -> AsyncIterator[Services]:
     """Open what `config` names, and close it at the end.
@@ -38,3 +37,6 @@ async def open_services(config: TAgentConfig, *, sinks: tuple[EventSink, ...] = 
             yield Services(SystemClock(), store, models, _threads, random.random, new_run_id, sinks)
         finally:
             await store.close()
+
+
+register_services(open_services)

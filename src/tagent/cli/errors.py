@@ -1,7 +1,7 @@
 """Errors on the command line: one message, a hint, and an exit code; a traceback only when asked for.
 
-    0 done · 1 run failed · 2 usage or invalid pipeline · 4 key or configuration missing
-    6 partial success · 130 interrupted
+0 done · 1 run failed · 2 usage or invalid pipeline · 4 key or configuration missing
+6 partial success · 130 interrupted
 """
 
 import json
@@ -11,13 +11,8 @@ from typing import NoReturn
 
 import click
 
-from tagent.exceptions import (
-    ConfigurationError,
-    ModelAuthenticationError,
-    ModelNotChosenError,
-    TAgentError,
-    UnknownModelError,
-)
+from tagent.exceptions import ConfigurationError, TAgentError
+from tagent.ports.model_errors import ModelAuthenticationError, ModelNotChosenError, UnknownModelError
 
 DONE = 0
 FAILED = 1
@@ -44,7 +39,7 @@ def run_and_exit(command: click.Command, arguments: list[str]) -> NoReturn:
     except BrokenPipeError:  # the reader, like `head`, has had enough
         sys.stderr.close()
         sys.exit(DONE)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - every error ends in an exit code
         report(error, as_json="--json" in arguments, is_verbose="--verbose" in arguments)
         sys.exit(exit_code(error))
 
@@ -53,16 +48,19 @@ def report(error: Exception, *, as_json: bool, is_verbose: bool) -> None:
     """Write what went wrong: for people to stderr, with `as_json` for programs to stdout too."""
     if is_verbose:
         traceback.print_exception(error)
-    known = isinstance(error, TAgentError)
-    code = error.code if known else "internal"
-    message = error.message if known else f"{type(error).__name__}: {error}"
-    hint = error.hint if known else "This is a mistake in tagent. Run it again with --verbose and report what it prints."
+    if isinstance(error, TAgentError):
+        code, message, hint = error.code, error.message, error.hint
+    else:
+        code, message = "internal", f"{type(error).__name__}: {error}"
+        hint = "This is a mistake in tagent. Run it again with --verbose and report what it prints."
     click.echo(f"{click.style('error', fg='red')}[{code}]: {message}", err=True)
     if hint:
         click.echo(f"{click.style('hint', fg='cyan')}: {hint}", err=True)
     if as_json:
         failure = {"code": code, "message": message, "hint": hint}
-        click.echo(json.dumps({"run_id": None, "status": "failed", "success": False, "error": failure}, ensure_ascii=False))
+        click.echo(
+            json.dumps({"run_id": None, "status": "failed", "success": False, "error": failure}, ensure_ascii=False)
+        )
 
 
 def exit_code(error: Exception) -> int:

@@ -38,7 +38,7 @@ def run(
     as_json: bool,
     verbose: bool,  # noqa: ARG001 - read where errors are reported
 ) -> int:
-    """Run a goal, or the pipeline of a file.
+    r"""Run a goal, or the pipeline of a file.
 
     The steps are shown on stderr while they run; the final output goes to stdout.
 

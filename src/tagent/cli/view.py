@@ -108,7 +108,8 @@ class Picture:
                 return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s ({record.code})"
             case StepStatus.COMPLETED:
                 return f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s{_spent(self.state, name)}"
-        return record.reason
+            case _:
+                return record.reason
 
     def total(self) -> Text:
         """Return the row of the run: how many steps are done, and what they cost."""
@@ -131,6 +132,8 @@ class LineView:
                 sys.stderr.write(f"{self._picture.row(name).plain.rstrip()}\n")
             case RunFinished():
                 sys.stderr.write(f"{self._picture.total().plain}\n")
+            case _:
+                pass
 
 
 def _spent(state: PipelineState, name: str) -> str:

@@ -23,7 +23,12 @@ class AgentStep:
     """
 
     def __init__(
-        self, step: PipelineStep, pipeline: Pipeline, reader: RunReader, config: TAgentConfig, services: Services
+        self,
+        step: PipelineStep,
+        pipeline: Pipeline,
+        reader: RunReader,
+        config: TAgentConfig,
+        services: Services,
     ) -> None:
         own_model = [TAgentConfig(model=step.model)] if step.model is not None else []
         self.config = config.merged(TAgentConfig.of(step.config), *own_model)

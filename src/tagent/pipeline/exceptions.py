@@ -1,15 +1,15 @@
 """What can go wrong with a pipeline.
 
-    PipelineError
-    ├── PipelineValidationError     the definition has mistakes; it lists all of them
-    ├── InputError                  the inputs do not fit the pipeline
-    ├── PipelineLoadError           a file does not give a pipeline
-    ├── DeadlockError               no step can start, yet some have not finished
-    └── StepError                   one attempt at a step failed
-        ├── StepTimeoutError        it took too long
-        ├── StepOutputError         its output is not JSON or does not fit its schema
-        ├── StepInputError          what it needs from earlier steps is not there
-        └── StepFailedError         its function raised
+PipelineError
+├── PipelineValidationError     the definition has mistakes; it lists all of them
+├── InputError                  the inputs do not fit the pipeline
+├── PipelineLoadError           a file does not give a pipeline
+├── DeadlockError               no step can start, yet some have not finished
+└── StepError                   one attempt at a step failed
+    ├── StepTimeoutError        it took too long
+    ├── StepOutputError         its output is not JSON or does not fit its schema
+    ├── StepInputError          what it needs from earlier steps is not there
+    └── StepFailedError         its function raised
 """
 
 from collections.abc import Mapping, Sequence
@@ -159,9 +159,17 @@ class StepFailedError(StepError):
 
     code = "step.failed"
 
-    def __init__(self, step: str, cause: Exception) -> None:
+    def __init__(self, step: str, cause: BaseException) -> None:
         self.is_retryable = not isinstance(cause, _MISTAKES)  # type: ignore[misc]  # one class, two fates
         super().__init__(step, f"The step {step!r} raised {type(cause).__name__}: {cause}")
 
 
-_MISTAKES = (AssertionError, AttributeError, ImportError, NameError, NotImplementedError, SyntaxError, TypeError)
+_MISTAKES = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    NameError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+)

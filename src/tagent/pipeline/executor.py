@@ -26,7 +26,14 @@ from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reading import RunReader
 from tagent.pipeline.reports import result_of
 from tagent.pipeline.retries import backoff_seconds
-from tagent.pipeline.scheduler import FinishRun, PipelineScheduler, SkipStep, StartStep, WaitUntil, next_commands
+from tagent.pipeline.scheduler import (
+    FinishRun,
+    PipelineScheduler,
+    SkipStep,
+    StartStep,
+    WaitUntil,
+    next_commands,
+)
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
 from tagent.pipeline.validation import require_valid
@@ -248,22 +255,24 @@ class _Drive:
         now = self._services.clock.now()
         while self._inbox:
             report = self._inbox.popleft()
-            match report:
-                case _Progressed(step, attempt, progress, future):
-                    event: RunEvent = AgentProgressed(step, attempt, progress, now)
-                    committed.append(future)
-                case _Finished(step, attempt, AttemptSucceeded(output, facts, memories)):
-                    event = StepCompleted(step, attempt, output, now, facts, memories)
-                case _Finished(step, attempt, AttemptFailed(failure, wait_seconds)):
-                    retry_at = self._retry_at(step, attempt, failure, wait_seconds, now)
-                    event = StepFailed(step, attempt, failure.code, failure.reason, retry_at, now)
+            if isinstance(report, _Progressed):
+                event: RunEvent = AgentProgressed(report.step, report.attempt, report.event, now)
+                committed.append(report.committed)
+            else:
+                event = self._outcome_event(report, now)
             apply(self._state, event)
             events.append(event)
         return events, committed
 
-    def _retry_at(
-        self, name: str, attempt: int, failure: Failure, wait_seconds: float, now: float
-    ) -> float | None:
+    def _outcome_event(self, report: _Finished, now: float) -> StepCompleted | StepFailed:
+        match report.outcome:
+            case AttemptSucceeded(output, facts, memories):
+                return StepCompleted(report.step, report.attempt, output, now, facts, memories)
+            case AttemptFailed(failure, wait_seconds):
+                retry_at = self._retry_at(report.step, report.attempt, failure, wait_seconds, now)
+                return StepFailed(report.step, report.attempt, failure.code, failure.reason, retry_at, now)
+
+    def _retry_at(self, name: str, attempt: int, failure: Failure, wait_seconds: float, now: float) -> float | None:
         step = self._definitions[name]
         if not failure.is_retryable or attempt > step.max_retries:
             return None
@@ -277,9 +286,7 @@ class _Drive:
             await future
 
         try:
-            outcome = await self._steps.run_attempt(
-                start.step, start.attempt, key=start.idempotency_key, record=record
-            )
+            outcome = await self._steps.run_attempt(start.step, start.attempt, key=start.idempotency_key, record=record)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():

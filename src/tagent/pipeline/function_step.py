@@ -57,4 +57,3 @@ class FunctionStep:
 
     def _abandon(self, call: ThreadedCall) -> None:
         self.abandoned = call
-

@@ -73,7 +73,13 @@ class ExecutionGraph:
             for edge in edges:
                 outgoing[edge.source].append(edge)
         serial = frozenset(s.name for s in pipeline.steps if s.execution_mode is ExecutionMode.SERIAL)
-        return cls(tuple(positions), positions, incoming, {name: tuple(edges) for name, edges in outgoing.items()}, serial)
+        return cls(
+            tuple(positions),
+            positions,
+            incoming,
+            {name: tuple(edges) for name, edges in outgoing.items()},
+            serial,
+        )
 
     def dependencies(self, step: str) -> tuple[str, ...]:
         """Return the names that `step` waits for, each once, in the order in which they are declared."""

@@ -33,7 +33,8 @@ def check_inputs(pipeline: Pipeline, given: Mapping[str, object] | BaseModel | N
             },
             hint=f"It takes: {', '.join(fields)}.",
         ) from None
-    if unknown := {name: f"is unknown.{nearest(name, checked_fields)}" for name in named if name not in (checked_fields := _names(pipeline.inputs))}:
+    known = _names(pipeline.inputs)
+    if unknown := {name: f"is unknown{nearest(name, known).removesuffix('?')}" for name in named if name not in known}:
         raise InputError(pipeline.name, unknown, hint=f"It takes: {', '.join(pipeline.inputs.model_fields)}.")
     return checked.model_dump(mode="json", round_trip=True, by_alias=False)
 

@@ -50,10 +50,14 @@ def _named(module: ModuleType, name: str, *, file: str, known: dict[str, Pipelin
 
 def _run_file(file: Path) -> ModuleType:
     if not file.is_file():
-        raise PipelineLoadError(str(file), f"There is no file {str(file)!r}.", hint="A goal must not end like a file name.")
+        raise PipelineLoadError(
+            str(file), f"There is no file {str(file)!r}.", hint="A goal must not end like a file name."
+        )
     spec = spec_from_file_location(f"tagent_pipeline_{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise PipelineLoadError(str(file), f"{file} is no Python file.", hint="Name a .py file that defines a pipeline.")
+        raise PipelineLoadError(
+            str(file), f"{file} is no Python file.", hint="Name a .py file that defines a pipeline."
+        )
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # its classes look their annotations up there
     folder = str(file.resolve().parent)
@@ -63,7 +67,9 @@ def _run_file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise PipelineLoadError(
-            str(file), f"{file} raised {_described(error, str(file))}.", hint="Run it with Python to see more."
+            str(file),
+            f"{file} raised {_described(error, str(file))}.",
+            hint="Run it with Python to see more.",
         ) from error
     return module
 

@@ -1,7 +1,7 @@
 """Outputs on their way through JSON: what a step hands over is what its dependants would see after a resume."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -42,7 +42,8 @@ class OutputType:
             return self._adapter.dump_python(checked, mode="json", round_trip=True, by_alias=False)
         except ValidationError as error:
             raise StepOutputError(
-                step, f"The output of the step {step!r} does not fit {_name(self.declared)}: {problems(error)}."
+                step,
+                f"The output of the step {step!r} does not fit {_name(self.declared)}: {problems(error)}.",
             ) from None
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise StepOutputError(
@@ -51,7 +52,7 @@ class OutputType:
                 hint="Return a Pydantic model, dataclass, dict, list or scalar.",
             ) from error
 
-    def load(self, plain: object) -> Any:  # noqa: ANN401 - whatever the type says
+    def load(self, plain: object) -> Any:
         """Return JSON values as the type, a copy of its own for each reader."""
         if self._adapter is not None:
             return self._adapter.validate_json(to_json(plain), by_alias=True, by_name=True)
@@ -86,7 +87,7 @@ def _adapter(declared: object) -> TypeAdapter[Any]:
 
 @lru_cache(maxsize=1024)
 def _cached_adapter(declared: object) -> TypeAdapter[Any]:
-    return TypeAdapter(declared)
+    return TypeAdapter(cast("Any", declared))
 
 
 def _name(declared: object) -> str:

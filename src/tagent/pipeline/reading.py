@@ -43,6 +43,4 @@ class RunReader:
     def context(self, step: str, attempt: int, idempotency_key: str) -> StepContext:
         """Return the run as one attempt at `step` sees it."""
         reports = {name: report_of(self._state, name) for name in self._state.graph.dependencies(step)}
-        return StepContext(
-            self._state.run_id, step, attempt, idempotency_key, self.inputs(), reports, self.shared()
-        )
+        return StepContext(self._state.run_id, step, attempt, idempotency_key, self.inputs(), reports, self.shared())

@@ -7,7 +7,14 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from tagent.exceptions import StoreError
-from tagent.pipeline.events import FORMAT_VERSION, AgentProgressed, RunEvent, RunFinished, RunStarted, StepEvent
+from tagent.pipeline.events import (
+    FORMAT_VERSION,
+    AgentProgressed,
+    RunEvent,
+    RunFinished,
+    RunStarted,
+    StepEvent,
+)
 from tagent.ports.store import Record
 from tagent.task_agent.events import AgentEvent
 
@@ -47,7 +54,8 @@ def event_of(record: Record) -> RunEvent:
         event: RunEvent = _adapter(_RUN_EVENTS[record.kind]).validate_json(record.payload)
     except KeyError as error:
         raise JournalFormatError(
-            f"Record {record.seq} is of the unknown kind {error.args[0]!r}.", hint="Upgrade tagent to read it."
+            f"Record {record.seq} is of the unknown kind {error.args[0]!r}.",
+            hint="Upgrade tagent to read it.",
         ) from error
     except (ValidationError, ValueError, TypeError) as error:
         raise JournalFormatError(f"Record {record.seq} ({record.kind}) is damaged.") from error

@@ -117,9 +117,10 @@ class PipelineState:
             self.steps[name] = StepRecord()
             self.unmet[name] = len(self.graph.incoming[name])
             if not self.unmet[name]:
-                self._make_ready(name)
+                self.make_ready(name)
 
-    def _make_ready(self, name: str) -> None:
+    def make_ready(self, name: str) -> None:
+        """Put a step that waits for nothing any more into its queue."""
         heappush(self.ready_serial if name in self.graph.serial else self.ready, self.graph.positions[name])
 
     @property
@@ -236,11 +237,14 @@ def _release(state: PipelineState, edge: Edge, output: object) -> None:
         try:
             edge.path.look_up({edge.source: output})
         except DataPathError as error:
-            state.doomed[target] = ("dependency_unmet", f"What it needs of {edge.source!r} is missing: {error}")
+            state.doomed[target] = (
+                "dependency_unmet",
+                f"What it needs of {edge.source!r} is missing: {error}",
+            )
             return
     state.unmet[target] -= 1
     if not state.unmet[target]:
-        state._make_ready(target)
+        state.make_ready(target)
 
 
 def _doom_dependents(state: PipelineState, name: str, how: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tagent.config import TAgentConfig
-from tagent.exceptions import ModelRateLimitError, TAgentError
+from tagent.exceptions import TAgentError
 from tagent.pipeline.agent_step import AgentStep
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
@@ -16,6 +16,7 @@ from tagent.pipeline.function_step import FunctionStep
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reading import RunReader
+from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
 from tagent.task_agent.models import Failure
 from tagent.task_agent.run import RecordEvent
@@ -93,13 +94,11 @@ class StepExecutor:
             failure = Failure(error.code, str(error), error.is_retryable)
             wait = error.retry_after_seconds if isinstance(error, ModelRateLimitError) else None
             return AttemptFailed(failure, wait or 0.0)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed step is data, never a crash
             failed = StepFailedError(name, error)
             return AttemptFailed(Failure(failed.code, str(failed), failed.is_retryable))
 
-    async def _work(
-        self, name: str, attempt: int, key: str, record: RecordEvent
-    ) -> tuple[object, StepContext | None]:
+    async def _work(self, name: str, attempt: int, key: str, record: RecordEvent) -> tuple[object, StepContext | None]:
         step = self._steps[name]
         return await step.run(attempt, key) if isinstance(step, FunctionStep) else (await step.run(record), None)
 

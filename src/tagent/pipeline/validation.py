@@ -38,7 +38,10 @@ def validate(
     """
     known_inputs = set(pipeline.inputs.model_fields) if pipeline.inputs else inputs
     checker = _Checker(pipeline, known_inputs, tools)
-    return [*checker.pipeline_problems(), *(p for step in pipeline.steps for p in checker.step_problems(step))]
+    return [
+        *checker.pipeline_problems(),
+        *(p for step in pipeline.steps for p in checker.step_problems(step)),
+    ]
 
 
 def require_valid(
@@ -123,7 +126,10 @@ class _Checker:
         yield from _number_problems(step)
         yield from _unavailable(step)
         if step.goal is None and step.run is None:
-            yield "no_work", "It has neither a goal nor a function. Give it one: .step(name, goal) or run=function."
+            yield (
+                "no_work",
+                "It has neither a goal nor a function. Give it one: .step(name, goal) or run=function.",
+            )
         elif step.goal is not None and step.run is not None:
             yield "two_works", "It has a goal and a function. Keep one of them."
         yield from self._dependency_problems(step)
@@ -146,7 +152,10 @@ class _Checker:
         for dep in step.depends_on:
             name = dep.step if isinstance(dep, Dependency) else dep
             if name not in self._steps:
-                yield "unknown_step", f"It depends on the unknown step {name!r}.{nearest(str(name), self._steps)}"
+                yield (
+                    "unknown_step",
+                    f"It depends on the unknown step {name!r}.{nearest(str(name), self._steps)}",
+                )
             if isinstance(dep, Dependency):
                 if dep.type not in TYPES_AVAILABLE:
                     yield "unavailable", f"Dependencies of the type {dep.type.name} are not available yet."
@@ -173,7 +182,10 @@ class _Checker:
                 yield "bad_path", f"In `read_data`: {error.message}"
                 continue
             if path.root not in known:
-                yield "unknown_path", f"`read_data` names {path.root!r}, no step or input.{nearest(path.root, known)}"
+                yield (
+                    "unknown_path",
+                    f"`read_data` names {path.root!r}, no step or input.{nearest(path.root, known)}",
+                )
             yield from self._unknown_field(path)
 
     def _unknown_field(self, path: DataPath) -> Iterator[tuple[str, str]]:
@@ -196,7 +208,10 @@ class _Checker:
             yield "bad_function", f"The signature of its function cannot be read: {signature.problem}."
         for parameter in signature.parameters:
             if not parameter.is_nameable and parameter.is_required:
-                yield "bad_function", f"The parameter {parameter.name!r} of its function cannot be passed by name."
+                yield (
+                    "bad_function",
+                    f"The parameter {parameter.name!r} of its function cannot be passed by name.",
+                )
             elif self._inputs is not None and parameter.is_required and not parameter.is_context:
                 known = (self._steps.keys() | set(self._inputs)) - {step.name}
                 if parameter.name not in known:
@@ -230,7 +245,7 @@ class _Checker:
 
 
 def _name_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:
-    if not isinstance(step.name, str) or not step.name.strip():
+    if not str(step.name).strip():
         yield "bad_name", "A step needs a name."
     elif len(step.name) > MAX_NAME_LENGTH:
         yield "bad_name", f"Its name has {len(step.name)} characters; {MAX_NAME_LENGTH} are allowed."

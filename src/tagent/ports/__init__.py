@@ -10,6 +10,17 @@ from tagent.ports.language_model import (
     ModelRequest,
     TokenUsage,
 )
+from tagent.ports.model_errors import (
+    ModelAuthenticationError,
+    ModelError,
+    ModelNotChosenError,
+    ModelOutputError,
+    ModelRateLimitError,
+    ModelRejectedError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    UnknownModelError,
+)
 from tagent.ports.services import Services
 from tagent.ports.store import Batch, Record, RunRecord, Store
 
@@ -20,6 +31,15 @@ __all__ = [
     "LanguageModel",
     "Message",
     "ModelProvider",
+    "ModelError",
+    "ModelNotChosenError",
+    "UnknownModelError",
+    "ModelAuthenticationError",
+    "ModelRateLimitError",
+    "ModelUnavailableError",
+    "ModelTimeoutError",
+    "ModelRejectedError",
+    "ModelOutputError",
     "ModelReply",
     "ModelRequest",
     "Record",

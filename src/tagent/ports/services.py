@@ -45,10 +45,9 @@ OpenServices = Callable[[TAgentConfig], AbstractAsyncContextManager[Services]]
 _registered: list[OpenServices] = []
 
 
-def register_services(opener: OpenServices) -> OpenServices:
-    """Make `opener` the way in which `open_services` opens the defaults, and return it."""
+def register_services(opener: OpenServices) -> None:
+    """Make `opener` the way in which `open_services` opens the defaults."""
     _registered[:] = [opener]
-    return opener
 
 
 def open_services(config: TAgentConfig) -> AbstractAsyncContextManager[Services]:

@@ -33,5 +33,7 @@ def answer_type(output_type: object) -> type[Answer]:
     """Return the `Answer` whose output is an `output_type` or None."""
     annotation: Any = output_type | None  # type: ignore[operator]  # types and annotations take `|`
     return create_model(
-        "Answer", __base__=Answer, output=(annotation, Field(description="What the goal asks for; null if not achieved."))
+        "Answer",
+        __base__=Answer,
+        output=(annotation, Field(description="What the goal asks for; null if not achieved.")),
     )

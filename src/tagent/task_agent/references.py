@@ -93,3 +93,5 @@ def _paths_in(arguments: object) -> Iterator[DataPath]:
         case Sequence() if not isinstance(arguments, bytes):
             for value in arguments:
                 yield from _paths_in(value)
+        case _:
+            return

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import cast
 
 from tagent.config import TAgentConfig
-from tagent.exceptions import DataPathError, ModelError, ToolError
+from tagent.exceptions import DataPathError, ToolError
 from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest
+from tagent.ports.model_errors import ModelError
 from tagent.ports.services import Services, open_services
 from tagent.task_agent.answers import Answer, answer_type
 from tagent.task_agent.context import EnhancedContextManager
@@ -178,7 +179,7 @@ class _Agent:
         reply, call = await self._ask(ModelRequest("answer", messages, answer_type(self._output_type)))
         if reply is None:
             return
-        answer = cast(Answer, reply.output)
+        answer = cast("Answer", reply.output)
         if answer.is_achieved:
             await self._happened(Finalized(answer.output, call))
         else:
@@ -227,7 +228,7 @@ class _Agent:
             await self._happened(TaskStarted(task.index, task.tool_name))
             output = await run_tool(
                 self._assignment.tools[task.tool_name],
-                cast(Mapping[str, object], arguments),
+                cast("Mapping[str, object]", arguments),
                 context=ToolContext(self._assignment.goal),
                 clock=self._services.clock,
                 threads=self._services.threads,

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from tagent.exceptions import ModelOutputError
 from tagent.ports.language_model import ModelReply, ModelRequest, TokenUsage
+from tagent.ports.model_errors import ModelOutputError
 from tagent.task_agent.answers import Answer
 
 Entry = object
@@ -72,7 +73,7 @@ class ScriptedModel:
         self.requests.append(request)
         usage = TokenUsage()
         cost: float | None = 0.0
-        adapter: TypeAdapter[object] = TypeAdapter(request.output_type)
+        adapter: TypeAdapter[object] = TypeAdapter(cast("Any", request.output_type))
         for _ in range(1 + MAX_REASKS):
             if self._seconds:
                 await asyncio.sleep(self._seconds)
@@ -94,7 +95,9 @@ class ScriptedModel:
             try:
                 entry = next(self._entries)
             except StopIteration:
-                raise AssertionError(f"The script of {self.name!r} has no answer to a {request.purpose!r} request.") from None
+                raise AssertionError(
+                    f"The script of {self.name!r} has no answer to a {request.purpose!r} request."
+                ) from None
         if isinstance(entry, Exception):
             raise entry
         return entry(request) if callable(entry) and not isinstance(entry, type) else entry

