@@ -11,8 +11,7 @@ from typing import NoReturn
 
 import click
 
-from tagent.exceptions import ConfigurationError, TAgentError
-from tagent.ports.model_errors import ModelAuthenticationError, ModelNotChosenError, UnknownModelError
+from tagent.exceptions import TAgentError
 
 DONE = 0
 FAILED = 1
@@ -21,8 +20,17 @@ CONFIGURATION = 4
 PARTIAL = 6
 INTERRUPTED = 130
 
-_USAGE_CODES = ("pipeline.invalid", "pipeline.inputs", "pipeline.load")
-_CONFIGURATION_ERRORS = (ConfigurationError, ModelAuthenticationError, ModelNotChosenError, UnknownModelError)
+# By code, not by class: the classes would have to be loaded for every `--help`.
+_EXIT_CODES = {
+    "pipeline.invalid": USAGE,
+    "pipeline.inputs": USAGE,
+    "pipeline.load": USAGE,
+    "configuration": CONFIGURATION,
+    "configuration.missing_extra": CONFIGURATION,
+    "model.authentication": CONFIGURATION,
+    "model.not_chosen": CONFIGURATION,
+    "model.unknown": CONFIGURATION,
+}
 
 
 def run_and_exit(command: click.Command, arguments: list[str]) -> NoReturn:
@@ -65,6 +73,4 @@ def report(error: Exception, *, as_json: bool, is_verbose: bool) -> None:
 
 def exit_code(error: Exception) -> int:
     """Return the exit code for an error that kept the command from its work."""
-    if isinstance(error, _CONFIGURATION_ERRORS):
-        return CONFIGURATION
-    return USAGE if isinstance(error, TAgentError) and error.code in _USAGE_CODES else FAILED
+    return _EXIT_CODES.get(error.code, FAILED) if isinstance(error, TAgentError) else FAILED

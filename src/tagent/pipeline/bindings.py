@@ -140,7 +140,8 @@ def dependencies(
     Raises:
         DataPathError: If a path of `read_data` is malformed.
     """
-    declared = [dep if isinstance(dep, Dependency) else Dependency(dep) for dep in step.depends_on]
+    written = () if isinstance(step.depends_on, str) else step.depends_on  # validation refuses a string
+    declared = [dep if isinstance(dep, Dependency) else Dependency(dep) for dep in written]
     named = {dep.step for dep in declared}
     read: dict[tuple[str, str], Dependency] = {}
     for path in _paths_read(step, global_constraints):

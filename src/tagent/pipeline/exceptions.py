@@ -76,8 +76,8 @@ class InputError(PipelineError):
     def __init__(self, pipeline: str, problems: Mapping[str, str], *, hint: str = "") -> None:
         self.pipeline = pipeline
         self.inputs = tuple(problems)
-        listed = "; ".join(f"{name!r} {problem}" for name, problem in problems.items())
-        super().__init__(f"The inputs do not fit the pipeline {pipeline!r}: {listed}.", hint=hint)
+        listed = " ".join(f"{name!r} {problem}" for name, problem in problems.items())
+        super().__init__(f"The inputs do not fit the pipeline {pipeline!r}: {listed}", hint=hint)
 
 
 class PipelineLoadError(PipelineError):

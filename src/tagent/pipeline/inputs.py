@@ -28,13 +28,15 @@ def check_inputs(pipeline: Pipeline, given: Mapping[str, object] | BaseModel | N
         raise InputError(
             pipeline.name,
             {
-                ".".join(map(str, problem["loc"])): "is missing" if problem["type"] == "missing" else problem["msg"]
+                ".".join(map(str, problem["loc"])): "is missing."
+                if problem["type"] == "missing"
+                else f"does not fit: {problem['msg']}."
                 for problem in error.errors(include_input=False, include_url=False)
             },
             hint=f"It takes: {', '.join(fields)}.",
         ) from None
     known = _names(pipeline.inputs)
-    if unknown := {name: f"is unknown{nearest(name, known).removesuffix('?')}" for name in named if name not in known}:
+    if unknown := {name: f"is unknown.{nearest(name, known)}" for name in named if name not in known}:
         raise InputError(pipeline.name, unknown, hint=f"It takes: {', '.join(pipeline.inputs.model_fields)}.")
     return checked.model_dump(mode="json", round_trip=True, by_alias=False)
 
@@ -56,16 +58,15 @@ def _undeclared(pipeline: Pipeline, named: dict[str, object]) -> dict[str, objec
         try:
             values[name] = OutputType().dump(value, step=name)
         except StepOutputError:
-            problems[name] = "cannot be written as JSON"
+            problems[name] = "cannot be written as JSON."
     step_names = {step.name for step in pipeline.steps}
     for step in pipeline.steps:
         for parameter in signature_of(step.run).parameters if step.run else ():
             is_fed = parameter.is_context or parameter.name in step_names or parameter.name in named
             if parameter.is_required and not is_fed:
                 known = (step_names | named.keys()) - {step.name}
-                problems[parameter.name] = (
-                    f"is missing; the function of step {step.name!r} asks for it.{nearest(parameter.name, known)}"
-                ).removesuffix(".")
+                suggestion = nearest(parameter.name, known)
+                problems[parameter.name] = f"is missing; the function of step {step.name!r} asks for it.{suggestion}"
     if problems:
         raise InputError(pipeline.name, problems, hint="Pass them as inputs={...}, or --input name=value.")
     return values

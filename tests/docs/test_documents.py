@@ -1,0 +1,110 @@
+"""Documents are code: what they show runs, what they list is what there is."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from builders import services
+
+import tagent
+from tagent.adapters.clock import SystemClock
+from tagent.config import TAgentConfig
+from tagent.exceptions import TAgentError
+from tagent.ports import ModelRequest, Services
+from tagent.ports.services import register_services
+from tagent.runtime import open_services
+from tagent.task_agent.state_machine import TABLE
+from tagent.testing import ScriptedModel
+
+ROOT = Path(__file__).parents[2]
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(tagent.__path__, "tagent.")
+    if not module.name.endswith("embedded_server")  # it is a program
+]
+
+
+def blocks(file: str, language: str) -> list[str]:
+    """Return the code blocks of a document, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def answer(request: ModelRequest) -> object:
+    """Answer what the README's examples ask."""
+    if request.purpose == "plan":
+        return [{"tool_name": "population", "tool_args": {"city": city}} for city in ("Porto", "Lisbon")]
+    is_text = "str" in str(request.output_type.model_fields["output"].annotation)  # type: ignore[attr-defined]
+    return "313,700" if is_text else {"mood": "its colour", "reasons": ["I like my teapot."]}
+
+
+@pytest.fixture
+def _answered() -> Iterator[None]:
+    """Let code that names no model be answered by the script."""
+
+    @asynccontextmanager
+    async def scripted(config: TAgentConfig) -> AsyncIterator[Services]:
+        yield services(clock=SystemClock(), model=ScriptedModel(answer))
+
+    register_services(scripted)
+    yield
+    register_services(open_services)
+
+
+@pytest.mark.usefixtures("_answered")
+def test_the_code_in_the_readme_runs_and_prints_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the first code that anyone copies."""
+    for number, code in enumerate(blocks("README.md", "python")):
+        exec(compile(code, f"README.md, block {number}", "exec"), {"__name__": f"readme_{number}"})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert "# teapot\n\nLiked: its colour" in printed
+    assert "313,700" in printed
+
+
+def test_the_agents_diagram_is_the_transition_table() -> None:
+    """A diagram that lags behind the code misleads."""
+    assert TABLE.mermaid() + "\n" in blocks("docs/explanation/architecture.md", "mermaid")
+
+
+def errors(root: type[TAgentError] = TAgentError) -> Iterator[type[TAgentError]]:
+    """Yield every error class of tagent."""
+    for name in MODULES:
+        importlib.import_module(name)
+    for child in root.__subclasses__():
+        yield child
+        yield from errors(child)
+
+
+def test_the_error_reference_names_every_code_and_what_is_retried() -> None:
+    """Programs match on codes, and people decide by the table."""
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| .*? \| (yes|no)\b.*\|$", page, re.MULTILINE))
+    raised = {error.code: error.is_retryable for error in errors() if error.__module__.startswith("tagent.")}
+    families = {"model", "tool", "agent", "step", "pipeline"}
+    for code, is_retryable in raised.items():
+        if code in families:
+            continue
+        assert code in rows, f"{code} is not on the page"
+        if code != "step.failed":  # it depends on the cause
+            assert rows[code] == ("yes" if is_retryable else "no"), code
+    not_errors = {"agent.goal_not_achieved", "step.cancelled", "upstream_failed", "dependency_unmet"}
+    assert rows.keys() - raised.keys() <= not_errors
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_docstrings_run(name: str) -> None:
+    """They are read more often than any other page."""
+    failures, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert failures == 0
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    """A dead link is the first thing that a new reader finds."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"

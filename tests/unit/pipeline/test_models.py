@@ -1,0 +1,69 @@
+"""What people write: pipelines and steps."""
+
+from dataclasses import fields
+
+import pytest
+
+from tagent.pipeline import ExecutionMode, Pipeline, PipelineError, PipelineStep
+from tagent.pipeline.models import StepOptions
+
+
+def test_a_step_has_every_field_of_the_specification() -> None:
+    """Code written from the specification must find them."""
+    names = {field.name for field in fields(PipelineStep)}
+    assert names >= {
+        "id", "name", "goal", "constraints", "depends_on", "execution_mode", "timeout", "retry_count",
+        "max_retries", "tools_filter", "output_schema",
+    }  # fmt: skip
+    step = PipelineStep("step_1", "search", "Find it")
+    assert (step.execution_mode, step.max_retries, step.retry_count, step.tools_filter) == (
+        ExecutionMode.SERIAL, 3, 0, None,
+    )  # fmt: skip
+
+
+def test_the_fluent_form_knows_every_option_of_a_step() -> None:
+    """An option that only the dataclass knew would be refused in the form that everybody writes."""
+    assert set(StepOptions.__annotations__) == {field.name for field in fields(PipelineStep)} - {"name", "goal"}
+
+
+def test_steps_written_one_behind_the_other_are_labelled_in_order() -> None:
+    """Both ways of adding a step give the same pipeline."""
+    pipeline = Pipeline("p").step("a", "Do a").add_step(PipelineStep(name="b", goal="Do b"))
+    assert [(step.id, step.name, step.goal) for step in pipeline.steps] == [
+        ("step_1", "a", "Do a"),
+        ("step_2", "b", "Do b"),
+    ]
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
+    """A misspelt `depends_on` that is ignored would run steps in the wrong order."""
+    with pytest.raises(PipelineError, match="'depends_no'. Did you mean 'depends_on'?"):
+        Pipeline("p").step("a", "Do a", depends_no=["b"])  # type: ignore[call-arg]
+
+
+def test_the_default_mode_holds_for_steps_that_name_none() -> None:
+    """Pipelines that should run wide say so once."""
+    pipeline = Pipeline("p", default_mode=ExecutionMode.CONCURRENT)
+    pipeline.step("a", "Do a").step("b", "Do b", execution_mode=ExecutionMode.SERIAL)
+    assert [step.execution_mode for step in pipeline.steps] == [ExecutionMode.CONCURRENT, ExecutionMode.SERIAL]
+
+
+def test_a_pipeline_made_from_another_is_a_copy() -> None:
+    """The specification's first example writes `Pipeline(other)`; changing the copy must not change the other."""
+    original = Pipeline("p", "What it is for", shared_context={"k": 1}, global_constraints=["Be brief"])
+    original.step("a", "Do a")
+    copy = Pipeline(original)
+    copy.steps[0].timeout = 5
+    copy.step("b", "Do b").shared_context["k"] = 2
+    copy.global_constraints.append("Be kind")
+    assert (copy.name, copy.description) == ("p", "What it is for")
+    assert [step.name for step in original.steps] == ["a"]
+    assert original.steps[0].timeout is None
+    assert (original.shared_context, original.global_constraints) == ({"k": 1}, ["Be brief"])
+    assert repr(copy) == "Pipeline('p', 2 steps)"
+
+
+def test_steps_can_be_given_to_the_constructor() -> None:
+    """Generated pipelines have their steps as a list."""
+    pipeline = Pipeline("p", steps=[PipelineStep(name="a", goal="Do a"), PipelineStep(name="b", goal="Do b")])
+    assert [step.id for step in pipeline.steps] == ["step_1", "step_2"]

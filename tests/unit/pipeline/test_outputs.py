@@ -1,0 +1,120 @@
+"""Outputs and inputs on their way through JSON."""
+
+import enum
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from tagent.pipeline import InputError, Pipeline, StepContext, StepOutputError
+from tagent.pipeline.inputs import check_inputs, typed_inputs
+from tagent.pipeline.outputs import OutputType
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Item(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    label: str = Field(alias="theLabel")
+    at: datetime
+    colour: Colour
+    tags: set[str]
+
+    @computed_field
+    def loud(self) -> str:
+        """Not part of what is read back."""
+        return self.label.upper()
+
+
+@dataclass
+class Point:
+    x: int
+    y: tuple[int, int]
+
+
+def test_a_typed_output_comes_back_equal() -> None:
+    """Live and resumed types agree, aliases, strictness, sets and dates included."""
+    item = Item(theLabel="a", at=datetime(2026, 1, 2, tzinfo=UTC), colour=Colour.RED, tags={"x"})
+    declared = OutputType(Item)
+    plain = declared.dump(item, step="s")
+    assert isinstance(plain, dict)
+    assert plain["label"] == "a"
+    assert declared.load(plain) == item
+
+
+def test_dataclasses_and_plain_annotations_are_types_too() -> None:
+    """A return annotation is enough to get the class back."""
+    point = Point(1, (2, 3))
+    assert OutputType(Point).load(OutputType(Point).dump(point, step="s")) == point
+    assert OutputType(list[Point]).dump([{"x": 1, "y": [2, 3]}], step="s") == [{"x": 1, "y": [2, 3]}]
+
+
+def test_an_untyped_output_is_json_and_every_reader_has_a_copy() -> None:
+    """A step that changes what it was given must not change what the next one sees."""
+    untyped = OutputType()
+    plain = untyped.dump({"n": (1, 2), "point": Point(1, (2, 3))}, step="s")
+    assert plain == {"n": [1, 2], "point": {"x": 1, "y": [2, 3]}}
+    first, second = untyped.load(plain), untyped.load(plain)
+    first["n"].append(3)
+    assert second == plain == {"n": [1, 2], "point": {"x": 1, "y": [2, 3]}}
+
+
+def test_what_cannot_be_json_is_refused_with_its_type() -> None:
+    """It could never be resumed."""
+    circle: list[object] = []
+    circle.append(circle)
+    for value in (object(), {"x": lambda: 1}, circle):
+        with pytest.raises(StepOutputError, match=f"'s' \\({type(value).__name__}\\) cannot be written as JSON"):
+            OutputType().dump(value, step="s")
+
+
+def test_what_does_not_fit_its_type_is_refused_without_its_value() -> None:
+    """Messages name fields, never contents: they may be secret."""
+    with pytest.raises(StepOutputError, match="does not fit Point: x: ") as caught:
+        OutputType(Point).dump({"x": "secret", "y": [1, 2]}, step="s")
+    assert "secret" not in str(caught.value)
+
+
+class Order(BaseModel):
+    item: str
+    count: int = 1
+
+
+def test_declared_inputs_are_checked_and_converted() -> None:
+    """What comes from a command line is text."""
+    pipeline = Pipeline("p", inputs=Order)
+    assert check_inputs(pipeline, {"item": "tea", "count": "3"}) == {"item": "tea", "count": 3}
+    assert check_inputs(pipeline, Order(item="tea")) == {"item": "tea", "count": 1}
+    assert typed_inputs(pipeline, {"item": "tea", "count": 3}) == {"item": "tea", "count": 3}
+
+
+def test_missing_unknown_and_wrong_inputs_are_named_together() -> None:
+    """With what the pipeline takes."""
+    with pytest.raises(
+        InputError, match="'item' is missing. 'count' does not fit: Input should be a valid integer"
+    ) as caught:
+        check_inputs(Pipeline("p", inputs=Order), {"count": "many"})
+    assert caught.value.inputs == ("item", "count")
+    assert "It takes: item, count." in str(caught.value)
+    with pytest.raises(InputError, match="'itm' is unknown. Did you mean 'item'"):
+        check_inputs(Pipeline("p", inputs=Order), {"item": "tea", "itm": "x"})
+
+
+def test_undeclared_inputs_are_what_the_functions_ask_for() -> None:
+    """Nobody has to declare what a parameter says."""
+
+    def brew(item: str, run: StepContext, count: int = 1) -> str:
+        return item
+
+    pipeline = Pipeline("p").step("brew", run=brew)
+    assert check_inputs(pipeline, {"item": "tea", "more": {"a": (1,)}}) == {"item": "tea", "more": {"a": [1]}}
+    with pytest.raises(InputError, match="'item' is missing; the function of step 'brew' asks for it"):
+        check_inputs(pipeline, {})
+    with pytest.raises(InputError, match="Did you mean 'itme'?"):
+        check_inputs(pipeline, {"itme": "tea"})
+    with pytest.raises(InputError, match="'item' cannot be written as JSON"):
+        check_inputs(pipeline, {"item": object()})
