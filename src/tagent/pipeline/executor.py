@@ -121,20 +121,9 @@ class PipelineExecutor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finished:
-    """A running attempt has come to its end."""
+class _Progress:
+    """An agent has come further, and waits until its event is committed."""
 
-    step: str
-    attempt: int
-    outcome: AttemptOutcome
-
-
-@dataclass(frozen=True, slots=True)
-class _Progressed:
-    """An agent waits until its event is committed."""
-
-    step: str
-    attempt: int
     event: AgentEvent
     committed: asyncio.Future[None]
 
@@ -157,7 +146,7 @@ class _Drive:
         self._journal = journal
         self._services = services
         self._shared_state = shared_state
-        self._inbox: deque[_Finished | _Progressed] = deque()
+        self._inbox: deque[tuple[StepStarted, AttemptOutcome | _Progress]] = deque()
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
 
@@ -254,23 +243,23 @@ class _Drive:
         committed: list[asyncio.Future[None]] = []
         now = self._services.clock.now()
         while self._inbox:
-            report = self._inbox.popleft()
-            if isinstance(report, _Progressed):
-                event: RunEvent = AgentProgressed(report.step, report.attempt, report.event, now)
+            start, report = self._inbox.popleft()
+            if isinstance(report, _Progress):
+                event: RunEvent = AgentProgressed(start.step, start.attempt, report.event, now)
                 committed.append(report.committed)
             else:
-                event = self._outcome_event(report, now)
+                event = self._outcome_event(start, report, now)
             apply(self._state, event)
             events.append(event)
         return events, committed
 
-    def _outcome_event(self, report: _Finished, now: float) -> StepCompleted | StepFailed:
-        match report.outcome:
+    def _outcome_event(self, start: StepStarted, outcome: AttemptOutcome, now: float) -> StepCompleted | StepFailed:
+        match outcome:
             case AttemptSucceeded(output, facts, memories):
-                return StepCompleted(report.step, report.attempt, output, now, facts, memories)
+                return StepCompleted(start.step, start.attempt, output, now, facts, memories)
             case AttemptFailed(failure, wait_seconds):
-                retry_at = self._retry_at(report.step, report.attempt, failure, wait_seconds, now)
-                return StepFailed(report.step, report.attempt, failure.code, failure.reason, retry_at, now)
+                retry_at = self._retry_at(start.step, start.attempt, failure, wait_seconds, now)
+                return StepFailed(start.step, start.attempt, failure.code, failure.reason, retry_at, now)
 
     def _retry_at(self, name: str, attempt: int, failure: Failure, wait_seconds: float, now: float) -> float | None:
         step = self._definitions[name]
@@ -280,10 +269,12 @@ class _Drive:
         return now + max(wait_seconds, backoff)
 
     async def _attempt(self, start: StepStarted) -> None:
+        """Run one attempt and report its outcome; a cancellation of the run passes through."""
+
         async def record(event: AgentEvent) -> None:
-            future = asyncio.get_running_loop().create_future()
-            self._report(_Progressed(start.step, start.attempt, event, future))
-            await future
+            committed = asyncio.get_running_loop().create_future()
+            self._report(start, _Progress(event, committed))
+            await committed
 
         try:
             outcome = await self._steps.run_attempt(start.step, start.attempt, key=start.idempotency_key, record=record)
@@ -293,9 +284,9 @@ class _Drive:
                 raise
             reason = f"The step {start.step!r} cancelled itself."
             outcome = AttemptFailed(Failure("step.cancelled", reason))
-        self._report(_Finished(start.step, start.attempt, outcome))
+        self._report(start, outcome)
 
-    def _report(self, report: _Finished | _Progressed) -> None:
-        self._inbox.append(report)
+    def _report(self, start: StepStarted, report: AttemptOutcome | _Progress) -> None:
+        self._inbox.append((start, report))
         if self._reported is not None and not self._reported.done():
             self._reported.set_result(None)

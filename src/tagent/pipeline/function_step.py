@@ -19,15 +19,15 @@ class FunctionStep:
 
     def __init__(self, name: str, function: Callable[..., object], reader: RunReader, threads: DaemonThreads) -> None:
         signature = signature_of(function)
-        sources = reader.output_types.keys() - {name}
+        named = [p.name for p in signature.parameters if not p.is_context]
         self._name = name
         self._function = function
         self._is_async = signature.is_async
         self._reader = reader
         self._threads = threads
         self._contexts = [p.name for p in signature.parameters if p.is_context]
-        self._outputs = [p.name for p in signature.parameters if not p.is_context and p.name in sources]
-        self._inputs = [p.name for p in signature.parameters if not p.is_context and p.name not in sources]
+        self._outputs = [p for p in named if p != name and p in reader.output_types]
+        self._inputs = [p for p in named if p == name or p not in reader.output_types]
         self.abandoned: ThreadedCall | None = None
 
     async def run(self, attempt: int, idempotency_key: str) -> tuple[object, StepContext | None]:

@@ -69,6 +69,7 @@ class _Checker:
         self._steps: dict[str, PipelineStep] = {}
         for step in pipeline.steps:
             self._steps.setdefault(step.name, step)
+        self._known = self._steps.keys() | set(inputs or ())
 
     def pipeline_problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the pipeline as a whole."""
@@ -174,17 +175,16 @@ class _Checker:
             for text in bindings.texts(step, self._pipeline.global_constraints):
                 for path in bindings.placeholders(text):
                     yield from self._unknown_field(path)
-        known = self._steps.keys() | set(self._inputs or ())
         for written in step.read_data:
             try:
                 path = DataPath.parse(written)
             except DataPathError as error:
                 yield "bad_path", f"In `read_data`: {error.message}"
                 continue
-            if path.root not in known:
+            if path.root not in self._known:
                 yield (
                     "unknown_path",
-                    f"`read_data` names {path.root!r}, no step or input.{nearest(path.root, known)}",
+                    f"`read_data` names {path.root!r}, no step or input.{nearest(path.root, self._known)}",
                 )
             yield from self._unknown_field(path)
 
@@ -213,13 +213,13 @@ class _Checker:
                     f"The parameter {parameter.name!r} of its function cannot be passed by name.",
                 )
             elif self._inputs is not None and parameter.is_required and not parameter.is_context:
-                known = (self._steps.keys() | set(self._inputs)) - {step.name}
-                if parameter.name not in known:
-                    yield (
-                        "unknown_parameter",
-                        f"Nothing fills the parameter {parameter.name!r} of its function: no step or input has"
-                        f" this name.{nearest(parameter.name, known)}",
-                    )
+                yield from self._unfilled(parameter.name, step)
+
+    def _unfilled(self, parameter: str, step: PipelineStep) -> Iterator[tuple[str, str]]:
+        if parameter == step.name or parameter not in self._known:
+            suggestion = nearest(parameter, self._known - {step.name})
+            message = f"Nothing fills the parameter {parameter!r} of its function: no step or input has this name."
+            yield "unknown_parameter", f"{message}{suggestion}"
 
     def _warnings_of(self, step: PipelineStep) -> Iterator[Problem]:
         if step.run is not None:
