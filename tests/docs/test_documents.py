@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from builders import services
 
 import tagent
+from builders import services
 from tagent.adapters.clock import SystemClock
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError

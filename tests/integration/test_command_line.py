@@ -104,7 +104,7 @@ def test_an_object_may_be_a_function_that_makes_the_pipeline(folder: Path) -> No
     ("arguments", "code", "expected"),
     [
         (["run", "demo.py:broken"], 2, "error[pipeline.invalid]: The pipeline 'broken' has 1 problem:"),
-        (["run", "demo.py:pipeline"], 2, "error[pipeline.inputs]: The inputs do not fit the pipeline 'demo': 'topic' is"),
+        (["run", "demo.py:pipeline"], 2, "error[pipeline.inputs]: The inputs do not fit the pipeline 'demo': 'topic'"),
         (["run", "demo.py:pipeline", "--input", "topic=a", "--input", "time=2"], 2, "Did you mean 'times'?"),
         (["run", "missing.py"], 2, "error[pipeline.load]: There is no file 'missing.py'."),
         (["run", "demo.py"], 0, ""),
@@ -122,7 +122,7 @@ def test_an_object_may_be_a_function_that_makes_the_pipeline(folder: Path) -> No
         (["run", "demo.py:pipeline", "--inputs", "bad.yaml"], 2, "bad.yaml is neither YAML nor JSON"),
         (["run", "demo.py:pipeline", "--config", "missing.toml"], 4, "error[configuration]: The configuration file"),
         (["run", "demo.py:make", "--config", "bad.toml"], 4, "'modell' is not a setting. Did you mean 'model'?"),
-        (["run", "Say it", "--model", "nobody:nothing"], 4, "error[model.unknown]: No model is named 'nobody:nothing'."),
+        (["run", "Say it", "--model", "nobody:nothing"], 4, "error[model.unknown]: No model is named 'nobody:n"),
         (["run", "Say it", "--model", "openai:gpt-4.1"], 4, "Set OPENAI_API_KEY"),
         (["rnu", "Say it"], 2, "Did you mean 'run'?"),
         (["run"], 2, "Missing argument"),
@@ -159,7 +159,7 @@ def test_verbose_adds_the_traceback_and_json_the_error_as_an_object(folder: Path
 
 
 def test_settings_come_from_file_and_environment(folder: Path) -> None:
-    """file < environment."""
+    """The file comes before the environment, which wins."""
     (folder / "tagent.toml").write_text('model = "from-file:x"\n')
     assert "'from-file:x'" in tagent("run", "Say it", cwd=folder).stderr
     assert "'from-env:x'" in tagent("run", "Say it", cwd=folder, env={"TAGENT_MODEL": "from-env:x"}).stderr

@@ -6,9 +6,9 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from builders import services
 from click.testing import CliRunner
 
+from builders import services
 from tagent.adapters.clock import SystemClock
 from tagent.cli.main import cli
 from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus

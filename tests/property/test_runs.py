@@ -5,10 +5,10 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from builders import CONCURRENT, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import CONCURRENT, run
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineState, StepStatus
 from tagent.pipeline.events import RunEvent, StepCompleted, StepFailed, StepSkipped, StepStarted
 from tagent.pipeline.graph import ExecutionGraph

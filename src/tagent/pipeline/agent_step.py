@@ -38,7 +38,12 @@ class AgentStep:
         self._reader = reader
         self._services = services
 
-    async def run(self, record: RecordEvent) -> object:
+    async def run(
+        self,
+        attempt: int,  # noqa: ARG002 - an agent is told of the goal, not of the attempt
+        idempotency_key: str,  # noqa: ARG002
+        record: RecordEvent,
+    ) -> tuple[object, None]:
         """Return what the agent makes of the goal.
 
         Raises:
@@ -64,7 +69,7 @@ class AgentStep:
             services=self._services,
             record=record,
         )
-        return result.required_output()
+        return result.required_output(), None
 
     def _tools(self) -> Mapping[str, Tool]:
         available = tools_by_name([*self.config.tools, *self._step.tools])

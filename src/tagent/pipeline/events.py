@@ -1,16 +1,17 @@
 """What can happen in a run. Each event carries the time at which it happened; none is ever changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tagent.pipeline.models import RunStatus
 from tagent.task_agent.events import AgentEvent
+from tagent.values import value
 
 FORMAT_VERSION = 1
 """Raised when the meaning of a journalled event changes; a journal says which one it was written with."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunStarted:
     """A run began.
 
@@ -31,7 +32,7 @@ class RunStarted:
     format_version: int = FORMAT_VERSION
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepStarted:
     """An attempt at a step began. Committed before anything of the step runs."""
 
@@ -41,7 +42,7 @@ class StepStarted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentProgressed:
     """The agent of a step finished a model call or a tool call, or moved on."""
 
@@ -51,7 +52,7 @@ class AgentProgressed:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepCompleted:
     """A step is done for good: its output, facts and memories are committed together, as JSON values."""
 
@@ -63,7 +64,7 @@ class StepCompleted:
     memories: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepFailed:
     """An attempt failed. `retry_at` is when the next one is due; None means that the step has failed."""
 
@@ -75,7 +76,7 @@ class StepFailed:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepSkipped:
     """A step will not run, because of what happened before it."""
 
@@ -85,7 +86,7 @@ class StepSkipped:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunFinished:
     """Every step has its final status."""
 

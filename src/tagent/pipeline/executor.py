@@ -21,7 +21,7 @@ from tagent.pipeline.events import (
 )
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
-from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reading import RunReader
 from tagent.pipeline.reports import result_of
@@ -88,6 +88,7 @@ class PipelineExecutor:
         self.results: dict[str, object] = {}
         self.shared_state = EnhancedContextManager(pipeline.description, max_tokens=self.base_config.context_tokens)
         self._inputs = check_inputs(pipeline, inputs)
+        self._output_types = {step.name: output_type(step) for step in pipeline.steps}
         self._services = services
 
     async def execute(self) -> PipelineResult:
@@ -104,7 +105,7 @@ class PipelineExecutor:
 
     async def _execute(self, services: Services) -> PipelineResult:
         state = PipelineState(self.scheduler.graph)
-        reader = RunReader(self.pipeline, state)
+        reader = RunReader(self.pipeline, state, self._output_types)
         steps = StepExecutor(self.pipeline, reader, self.base_config, services)
         await steps.check_models()
         self.scheduler.step_status = state.statuses
@@ -200,16 +201,20 @@ class _Drive:
 
     def _event_of(self, command: StartStep | SkipStep | FinishRun, now: float) -> RunEvent:
         match command:
-            case StartStep(step, attempt) if self._steps.is_abandoned(step):
-                record = self._state.steps[step]
-                reason = f"{record.reason} Its function still runs, so it is not started again."
-                return StepFailed(step, attempt - 1, record.code, reason, None, now)
             case StartStep(step, attempt):
+                if attempt > 1 and self._steps.is_abandoned(step):
+                    return self._given_up(step, attempt - 1, now)
                 return StepStarted(step, attempt, f"{self._state.run_id}/{step}", now)
             case SkipStep(step, code, reason):
                 return StepSkipped(step, code, reason, now)
             case FinishRun(status):
                 return RunFinished(status, now)
+
+    def _given_up(self, step: str, attempt: int, now: float) -> StepFailed:
+        """Return the end of a step whose last attempt was abandoned and still runs: twice at once could do harm."""
+        record = self._state.steps[step]
+        reason = f"{record.reason} Its function still runs, so it is not started again."
+        return StepFailed(step, attempt, record.code, reason, None, now)
 
     def _show(self, event: RunEvent) -> None:
         if isinstance(event, StepCompleted):
@@ -222,6 +227,7 @@ class _Drive:
 
     async def _wait_for_reports(self) -> None:
         """Return when the inbox holds something, or a retry is due."""
+        await asyncio.sleep(0)  # what does not wait has reported by then, one turn of the loop earlier than by a future
         if self._inbox:
             return
         self._reported = asyncio.get_running_loop().create_future()

@@ -7,6 +7,7 @@ from functools import partial
 from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.reading import RunReader
+from tagent.task_agent.run import RecordEvent
 from tagent.threads import DaemonThreads, ThreadedCall
 
 
@@ -30,7 +31,12 @@ class FunctionStep:
         self._inputs = [p for p in named if p == name or p not in reader.output_types]
         self.abandoned: ThreadedCall | None = None
 
-    async def run(self, attempt: int, idempotency_key: str) -> tuple[object, StepContext | None]:
+    async def run(
+        self,
+        attempt: int,
+        idempotency_key: str,
+        record: RecordEvent,  # noqa: ARG002 - a function has no events of its own
+    ) -> tuple[object, StepContext | None]:
         """Return what the function returns, and the context that it asked for.
 
         When this is cancelled, an async function is cancelled too; a blocking one is left to its thread,
@@ -41,8 +47,10 @@ class FunctionStep:
         if self._inputs:
             given = reader.inputs()
             arguments.update({name: given[name] for name in self._inputs if name in given})
-        context = reader.context(self._name, attempt, idempotency_key) if self._contexts else None
-        arguments.update(dict.fromkeys(self._contexts, context))
+        context = None
+        if self._contexts:
+            context = reader.context(self._name, attempt, idempotency_key)
+            arguments.update(dict.fromkeys(self._contexts, context))
         try:
             if self._is_async:
                 return await self._function(**arguments), context  # type: ignore[misc]  # just asked

@@ -39,7 +39,7 @@ class RunJournal:
         Raises:
             StoreError: If nothing was written; the journal is as before.
         """
-        records = tuple(record_of(event, seq) for seq, event in enumerate(events, self.last_seq + 1))
+        records = tuple([record_of(event, seq) for seq, event in enumerate(events, self.last_seq + 1)])
         await self._store.commit(Batch(self.run_id, self.epoch, records))
         self.last_seq += len(records)
 

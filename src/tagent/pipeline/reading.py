@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.inputs import typed_inputs
 from tagent.pipeline.models import Pipeline, StepStatus
-from tagent.pipeline.outputs import OutputType, output_type
+from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reports import report_of
 from tagent.pipeline.state import PipelineState
 
@@ -13,12 +13,16 @@ _UNTYPED = OutputType()
 
 
 class RunReader:
-    """The state of one run as its steps may read it."""
+    """The state of one run as its steps may read it.
 
-    def __init__(self, pipeline: Pipeline, state: PipelineState) -> None:
+    Attributes:
+        output_types: Step name -> the type of its output.
+    """
+
+    def __init__(self, pipeline: Pipeline, state: PipelineState, output_types: Mapping[str, OutputType]) -> None:
         self._pipeline = pipeline
         self._state = state
-        self.output_types: dict[str, OutputType] = {step.name: output_type(step) for step in pipeline.steps}
+        self.output_types = output_types
 
     def output_of(self, name: str) -> object:
         """Return the output of a completed step as its declared type."""

@@ -1,15 +1,15 @@
 """What to do next in a run. Pure: state and time in, commands out; nothing here runs, waits or writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tagent.pipeline.exceptions import DeadlockError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, PipelineStep, RunStatus, StepStatus
 from tagent.pipeline.state import PipelineState
+from tagent.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartStep:
     """Begin an attempt at a step."""
 
@@ -17,7 +17,7 @@ class StartStep:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SkipStep:
     """Give a step up, because of what happened before it."""
 
@@ -26,14 +26,14 @@ class SkipStep:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WaitUntil:
     """Nothing is due before this time, unless a running step reports earlier."""
 
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FinishRun:
     """Every step has its final status."""
 
@@ -67,14 +67,14 @@ def next_commands(state: PipelineState, now: float) -> list[Command]:
 
 
 def _places_due(state: PipelineState, now: float) -> list[int]:
-    """Return the places of the steps to start now; of the SERIAL ones the first, if none runs."""
-    positions, serial = state.graph.positions, state.graph.serial
-    again = [positions[name] for name, at in state.retries.items() if at <= now] if state.retries else []
-    places = [*state.ready, *(place for place in again if state.graph.names[place] not in serial)]
-    if not state.serial_running:
-        waiting = [*state.ready_serial[:1], *(place for place in again if state.graph.names[place] in serial)]
-        if waiting:
-            places.append(min(waiting))
+    """Return the places of the steps to start now, in order; of the SERIAL ones the first, if none runs."""
+    places, serial = list(state.ready), state.ready_serial[:1]
+    if state.retries:
+        for name, at in state.retries.items():
+            if at <= now:
+                (serial if name in state.graph.serial else places).append(state.graph.positions[name])
+    if serial and not state.serial_running:
+        places.append(min(serial))
     return sorted(places)
 
 

@@ -4,13 +4,12 @@ Whatever goes wrong inside comes back as a value; only a cancellation passes thr
 """
 
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.pipeline.agent_step import AgentStep
-from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
 from tagent.pipeline.function_step import FunctionStep
 from tagent.pipeline.models import Pipeline
@@ -20,11 +19,12 @@ from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
 from tagent.task_agent.models import Failure
 from tagent.task_agent.run import RecordEvent
+from tagent.values import value
 
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptSucceeded:
     """The attempt gave an output. All values are JSON values."""
 
@@ -33,7 +33,7 @@ class AttemptSucceeded:
     memories: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptFailed:
     """The attempt gave none. `retry_after_seconds` is what the provider asks to wait; 0 if nothing."""
 
@@ -82,11 +82,11 @@ class StepExecutor:
             key: The idempotency key for the step's context.
             record: Commits an event of the step's agent; returns once it is durable.
         """
-        work = self._work(name, attempt, key, record)
+        work = self._steps[name].run(attempt, key, record)
         timeout = self._timeouts[name]
         try:
-            value, context = await (work if timeout is None else self._within(timeout, work, step=name))
-            output = self._reader.output_types[name].dump(value, step=name)
+            returned, context = await (work if timeout is None else self._within(timeout, work, step=name))
+            output = self._reader.output_types[name].dump(returned, step=name)
             if context is None:
                 return AttemptSucceeded(output)
             return AttemptSucceeded(output, _plain(context.facts, name), _plain(context.memories, name))
@@ -97,10 +97,6 @@ class StepExecutor:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed step is data, never a crash
             failed = StepFailedError(name, error)
             return AttemptFailed(Failure(failed.code, str(failed), failed.is_retryable))
-
-    async def _work(self, name: str, attempt: int, key: str, record: RecordEvent) -> tuple[object, StepContext | None]:
-        step = self._steps[name]
-        return await step.run(attempt, key) if isinstance(step, FunctionStep) else (await step.run(record), None)
 
     async def _within(self, seconds: float, work: Coroutine[object, object, Value], *, step: str) -> Value:
         try:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tagent.exceptions import StoreError
+from tagent.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """One entry of a journal.
 
@@ -41,7 +42,7 @@ class RunRecord:
     last_seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batch:
     """What is written together, all or nothing.
 

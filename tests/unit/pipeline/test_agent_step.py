@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from builders import CONCURRENT, chain, raising, returning, run
 from pydantic import BaseModel
 
+from builders import CONCURRENT, chain, raising, returning, run
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, StepStatus, TokenUsage
 from tagent.pipeline.events import AgentProgressed
-from tagent.ports import ModelNotChosenError, ModelRateLimitError, ModelRequest
+from tagent.ports import ModelNotChosenError, ModelRateLimitError, ModelReply, ModelRequest
 from tagent.testing import ManualClock, ScriptedModel
 
 
@@ -129,7 +129,7 @@ async def test_tools_of_the_run_and_of_the_step_are_there_and_the_filter_narrows
 
 
 async def test_settings_of_a_step_win_over_all_others() -> None:
-    """file < environment < TAgentConfig < pipeline < call < step."""
+    """From the widest to the narrowest: TAgentConfig, pipeline, call, step."""
     models = {name: ScriptedModel(lambda request: "x", name=name) for name in ("base", "pipeline", "call", "step")}
 
     async def answering(pipeline: Pipeline, call: TAgentConfig | None = None) -> str:
@@ -207,7 +207,7 @@ async def test_agents_of_concurrent_steps_ask_at_the_same_time() -> None:
     together = asyncio.Barrier(3)
 
     class Meeting(ScriptedModel):
-        async def ask(self, request: ModelRequest) -> object:  # type: ignore[override]
+        async def ask(self, request: ModelRequest) -> ModelReply:
             await together.wait()
             return await super().ask(request)
 
@@ -222,11 +222,11 @@ async def test_a_step_that_times_out_makes_no_further_call() -> None:
     asked = 0
 
     class Silent(ScriptedModel):
-        async def ask(self, request: ModelRequest) -> object:  # type: ignore[override]
+        async def ask(self, request: ModelRequest) -> ModelReply:
             nonlocal asked
             asked += 1
             await asyncio.Event().wait()
-            return None
+            return await super().ask(request)
 
     ran = await run(Pipeline("p").step("a", "Do a", timeout=5, max_retries=0), model=Silent())
     assert (ran.result.step_metadata["a"]["code"], asked) == ("step.timeout", 1)

@@ -7,9 +7,9 @@ import sys
 import threading
 
 import pytest
-from builders import CONCURRENT, Recorder, chain, diamond, raising, returning, run, services
 from pydantic import BaseModel
 
+from builders import CONCURRENT, Recorder, chain, diamond, raising, returning, run, services
 from tagent.adapters.clock import SystemClock
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.exceptions import StoreError
@@ -72,7 +72,7 @@ async def test_four_concurrent_blocking_steps_overlap_too() -> None:
     together = threading.Barrier(4, timeout=30)
     pipeline = Pipeline("p", default_mode=CONCURRENT)
     for name in "abcd":
-        pipeline.step(name, run=lambda: together.wait())
+        pipeline.step(name, run=together.wait)
     result = (await run(pipeline, clock=SystemClock())).result
     assert sorted(result.step_outputs.values()) == [0, 1, 2, 3]
 

@@ -1,9 +1,9 @@
 """Events as records and back, and the store that keeps them."""
 
 import pytest
-from builders import chain, run
 from pydantic_core import to_json
 
+from builders import chain, run
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.exceptions import StoreError
 from tagent.pipeline.events import (
@@ -22,6 +22,7 @@ from tagent.pipeline.serialization import JournalFormatError, event_of, record_o
 from tagent.ports import Batch, Record, TokenUsage
 from tagent.ports.store import ConflictError, UnknownRunError
 from tagent.task_agent.events import (
+    AgentEvent,
     AgentStarted,
     Evaluated,
     Finalized,
@@ -34,7 +35,7 @@ from tagent.task_agent.events import (
 from tagent.task_agent.models import ModelCall, Task
 
 CALL = ModelCall("m", TokenUsage(3, 2, 1), None, 0.5)
-AGENT_EVENTS = [
+AGENT_EVENTS: list[AgentEvent] = [
     AgentStarted(has_tools=True, max_planning_cycles=2),
     Planned((Task(0, "look", "search", {"q": "{{x}}"}),), CALL),
     TaskStarted(0, "search"),

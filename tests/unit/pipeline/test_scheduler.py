@@ -1,8 +1,8 @@
 """The order of steps: graph, ready steps, circles, deadlock."""
 
 import pytest
-from builders import chain, diamond
 
+from builders import chain, diamond
 from tagent.pipeline import (
     CircularDependencyError,
     DeadlockError,

@@ -4,9 +4,9 @@ import logging
 import math
 
 import pytest
-from builders import chain, returning
 from pydantic import BaseModel
 
+from builders import chain, returning
 from tagent.pipeline import (
     Dependency,
     DependencyType,

@@ -1,0 +1,1 @@
+"""Measures what tagent costs, beside other engines that do the same work."""
