@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tagent.adapters.processes import MachineProcesses
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult
@@ -57,6 +58,7 @@ def services(
         clock or ManualClock(),
         store or MemoryStore(),
         GivenModels(model or ScriptedModel()),
+        MachineProcesses(),
         THREADS,
         lambda: 1.0,
         lambda: f"run-{next(ids)}",

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tagent.agent import arun_agent, arun_pipeline, run_agent, run_pipeline
+    from tagent.agent import aresume, arun_agent, arun_pipeline, resume, run_agent, run_pipeline
     from tagent.config import TAgentConfig
     from tagent.exceptions import MissingExtraError, TAgentError
     from tagent.task_agent.models import GoalNotAchievedError, TaskBasedAgentResult
@@ -23,6 +23,8 @@ __all__ = [
     "arun_agent",
     "run_pipeline",
     "arun_pipeline",
+    "resume",
+    "aresume",
     "TAgentConfig",
     "TaskBasedAgentResult",
     "Tool",
@@ -39,6 +41,8 @@ _HOMES = {
     "arun_agent": "tagent.agent",
     "run_pipeline": "tagent.agent",
     "arun_pipeline": "tagent.agent",
+    "resume": "tagent.agent",
+    "aresume": "tagent.agent",
     "TAgentConfig": "tagent.config",
     "TaskBasedAgentResult": "tagent.task_agent.models",
     "Tool": "tagent.task_agent.tools",

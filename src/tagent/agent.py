@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.ports.language_model import LanguageModel
+from tagent.ports.services import open_services
 from tagent.task_agent.models import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
 
@@ -129,6 +130,53 @@ async def arun_pipeline(
         raise ConfigurationError(f"A goal is a string and a pipeline a Pipeline, not {type(pipeline).__name__}.")
     executor = PipelineExecutor(pipeline, config, inputs=inputs, overrides=TAgentConfig.of(options))
     return await executor.execute()
+
+
+async def aresume(
+    run_id: str,
+    pipeline: "Pipeline | None" = None,
+    config: Config = None,
+    *,
+    definition: Literal["stored", "current"] = "stored",
+    **options: Unpack[CallOptions],
+) -> "PipelineResult":
+    """Take up an interrupted or failed run and return what it comes to; completed steps are not run again.
+
+    Args:
+        run_id: The run.
+        pipeline: The pipeline with its code; None loads it from the file that the run remembers.
+        config: Settings over those of file and environment; `store` says where the run is.
+        definition: `stored` goes on with the definition that the run was started with, `current` uses
+            today's for what is not completed.
+        options: Settings of this call, over all but the steps' own.
+
+    Raises:
+        UnknownRunError: If no run has this id; the nearest one is named.
+        RunHeldError: If a live process drives it.
+        NoPipelineError: If it was built in code and no `pipeline` is given.
+        DefinitionMismatchError: If the code does not fit the definition.
+        CrashLoopError: If it was resumed too often without getting any further.
+    """
+    from tagent.pipeline.resuming import resume_run
+
+    settings = TAgentConfig.load().merged(TAgentConfig.of(config))
+    overrides = TAgentConfig.of(options)
+    async with open_services(settings.merged(overrides)) as services:
+        return await resume_run(
+            run_id, services, settings, pipeline=pipeline, definition=definition, overrides=overrides
+        )
+
+
+def resume(
+    run_id: str,
+    pipeline: "Pipeline | None" = None,
+    config: Config = None,
+    *,
+    definition: Literal["stored", "current"] = "stored",
+    **options: Unpack[CallOptions],
+) -> "PipelineResult":
+    """Do what `aresume` does and wait for it; also where an event loop is already running."""
+    return _run_to_end(aresume(run_id, pipeline, config, definition=definition, **options))
 
 
 @overload

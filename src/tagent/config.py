@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import (
     BaseModel,
@@ -48,7 +48,8 @@ class TAgentConfig(BaseModel):
         max_parallel_tasks: How many tasks of one plan run at once, from 1.
         tool_timeout_seconds: How long one call of a tool may take; None means without limit.
         context_tokens: How many tokens of data an agent's prompt may carry, from 100.
-        store: The URL of the journal's store. Only `memory://` exists so far.
+        store: The URL of the journal's store: `memory://`, `sqlite:///file`.
+        lease_seconds: How long a claim on a run lasts unless it is renewed, from 1.
         tools: Functions that every agent may use, on top of a step's own.
 
     Example:
@@ -69,7 +70,8 @@ class TAgentConfig(BaseModel):
     max_parallel_tasks: int = Field(default=8, ge=1)
     tool_timeout_seconds: float | None = Field(default=None, gt=0)
     context_tokens: int = Field(default=16_000, ge=100)
-    store: Literal["memory://"] = "memory://"
+    store: str = "memory://"
+    lease_seconds: float = Field(default=15.0, ge=1)
     tools: tuple[Any, ...] = Field(default=(), repr=False)
 
     def merged(self, *others: Self) -> Self:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from tagent.adapters.clock import SystemClock
 from tagent.adapters.models.provider import AdapterModels
-from tagent.adapters.storage.memory import MemoryStore
+from tagent.adapters.processes import MachineProcesses
+from tagent.adapters.storage.urls import open_store
 from tagent.config import TAgentConfig
 from tagent.ports.event_sink import EventSink
 from tagent.ports.services import Services, register_services
@@ -30,11 +31,10 @@ async def open_services(config: TAgentConfig, *, sinks: tuple[EventSink, ...] = 
         config: Names the store and the model.
         sinks: Who is shown every committed event.
     """
-    del config  # it names the store, and there is one so far
-    store = MemoryStore()
+    store = open_store(config.store)
     async with AdapterModels() as models:
         try:
-            yield Services(SystemClock(), store, models, _threads, random.random, new_run_id, sinks)
+            yield Services(SystemClock(), store, models, MachineProcesses(), _threads, random.random, new_run_id, sinks)
         finally:
             await store.close()
 

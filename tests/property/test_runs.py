@@ -8,10 +8,21 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import CONCURRENT, run
-from tagent.pipeline import ExecutionMode, Pipeline, PipelineState, StepStatus
+from builders import CONCURRENT, run, services
+from crashes import Crash, CrashingStore, everybody_is_gone
+from tagent.config import TAgentConfig
+from tagent.pipeline import (
+    ExecutionMode,
+    Pipeline,
+    PipelineExecutor,
+    PipelineResult,
+    PipelineState,
+    StepContext,
+    StepStatus,
+)
 from tagent.pipeline.events import RunEvent, StepCompleted, StepFailed, StepSkipped, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.scheduler import SkipStep, StartStep, next_commands, ready_steps
 from tagent.pipeline.serialization import event_of, record_of
 from tagent.pipeline.state import apply, fold
@@ -44,16 +55,15 @@ def step_plans(draw: st.DrawFn) -> tuple[StepPlan, ...]:
     )
 
 
-def behaviour(plan: StepPlan, place: int) -> Callable[[], Awaitable[dict[str, int]]]:
-    """Return a step function that takes its turns, fails as planned, then gives its place."""
-    calls = itertools.count()
+def behaviour(plan: StepPlan, place: int) -> Callable[[StepContext], Awaitable[dict[str, int]]]:
+    """Return a step function that takes its turns, fails in its first attempts, then gives its place."""
 
-    async def work() -> dict[str, int]:
+    async def work(run: StepContext) -> dict[str, int]:
         for _ in range(plan.turns):
             await asyncio.sleep(0)
         if plan.is_broken:
             raise TypeError("broken")
-        if next(calls) < plan.failures:
+        if run.attempt <= plan.failures:
             raise RuntimeError("flaky")
         return {"place": place}
 
@@ -167,6 +177,38 @@ def test_the_counting_state_agrees_with_the_rule_as_a_reader_states_it(
             name = running.pop(chance.randrange(len(running)))  # type: ignore[attr-defined]  # a random.Random
             broken = plans[int(name[1:])].is_broken
             apply(state, StepFailed(name, 1, "c", "r", None, now) if broken else StepCompleted(name, 1, None, now))
+
+
+@settings(max_examples=150, deadline=None)
+@given(step_plans(), st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=3))
+def test_crashes_anywhere_and_a_resume_give_what_no_crash_gives(
+    plans: tuple[StepPlan, ...], crashes: list[tuple[int, bool]]
+) -> None:
+    """Promise 4: the process dies before or after any commits, again and again, and the end is the same."""
+
+    async def disturbed() -> PipelineResult | None:
+        store = CrashingStore()
+        opened = everybody_is_gone(services(store=store))
+        for number, (at, is_written) in enumerate([*crashes, (10**9, True)]):
+            store.arm(at, is_written=is_written)
+            pipeline = build(plans)
+            try:
+                if number == 0:
+                    return await PipelineExecutor(pipeline, services=opened).execute()
+                return await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline)
+            except Crash:
+                records = await store.records("run-1")
+                if not records or records[-1].kind == "RunFinished":
+                    return None  # it did not begin, or was at its end: resuming that is another matter
+        raise AssertionError("the last round does not crash")
+
+    undisturbed = asyncio.run(run(build(plans))).result
+    result = asyncio.run(disturbed())
+    if result is not None:
+        assert result.step_outputs == undisturbed.step_outputs
+        assert result.status is undisturbed.status
+        attempts = [{n: m["attempts"] for n, m in r.step_metadata.items()} for r in (result, undisturbed)]
+        assert attempts[0] == attempts[1]
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,6 +1,6 @@
 """A step that is a goal: what the agent is told of the run, and which settings and tools it has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import DataPathError
@@ -11,6 +11,7 @@ from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
 from tagent.ports.services import Services
 from tagent.task_agent.context import EnhancedContextManager
+from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.run import RecordEvent, run_task_based_agent
 from tagent.task_agent.tools import Tool, tools_by_name
 
@@ -43,6 +44,7 @@ class AgentStep:
         attempt: int,  # noqa: ARG002 - an agent is told of the goal, not of the attempt
         idempotency_key: str,  # noqa: ARG002
         record: RecordEvent,
+        history: Sequence[AgentEvent],
     ) -> tuple[object, None]:
         """Return what the agent makes of the goal.
 
@@ -68,6 +70,7 @@ class AgentStep:
             context=context,
             services=self._services,
             record=record,
+            history=history,
         )
         return result.required_output(), None
 

@@ -33,8 +33,28 @@ class RunStarted:
 
 
 @value
+class RunResumed:
+    """A process took the run up again, after a crash or an end that left work to do.
+
+    What was running goes on: a step's interrupted attempt keeps its number and the finished calls of its
+    agent. What had failed, was skipped or cancelled is open again, with all its attempts.
+
+    Attributes:
+        epoch: The claim under which the run goes on.
+        actor: Who resumed it.
+        definition_hash: The definition that counts from now on.
+        at: When.
+    """
+
+    epoch: int
+    actor: str
+    definition_hash: str
+    at: float
+
+
+@value
 class StepStarted:
-    """An attempt at a step began. Committed before anything of the step runs."""
+    """An attempt at a step began, or goes on after a crash. Committed before anything of the step runs."""
 
     step: str
     attempt: int
@@ -88,11 +108,13 @@ class StepSkipped:
 
 @value
 class RunFinished:
-    """Every step has its final status."""
+    """Every step has its final status, or the run is given up; then `code` and `reason` say why."""
 
     status: RunStatus
     at: float
+    code: str = ""
+    reason: str = ""
 
 
 StepEvent = StepStarted | AgentProgressed | StepCompleted | StepFailed | StepSkipped
-RunEvent = RunStarted | StepEvent | RunFinished
+RunEvent = RunStarted | RunResumed | StepEvent | RunFinished

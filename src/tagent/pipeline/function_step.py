@@ -1,12 +1,13 @@
 """A step that is a function: its parameters are filled by name, its return value is the output."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.reading import RunReader
+from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.run import RecordEvent
 from tagent.threads import DaemonThreads, ThreadedCall
 
@@ -36,6 +37,7 @@ class FunctionStep:
         attempt: int,
         idempotency_key: str,
         record: RecordEvent,  # noqa: ARG002 - a function has no events of its own
+        history: Sequence[AgentEvent],  # noqa: ARG002 - so it begins again
     ) -> tuple[object, StepContext | None]:
         """Return what the function returns, and the context that it asked for.
 

@@ -1,11 +1,24 @@
-"""A run's journal: events in, records in a store out. Events count only once they are committed."""
+"""A run's journal: begin, claim, commit, read. Events count only once they are committed."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Self
 
+from tagent.exceptions import StoreError
+from tagent.pipeline import lease as leases
+from tagent.pipeline.definition import Definition
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.serialization import event_of, record_of
-from tagent.ports.store import Batch, Store
+from tagent.ports.clock import Clock
+from tagent.ports.services import Services
+from tagent.ports.store import Batch, ConflictError, NewRun, RunRecord, RunSummary, Store, StoreUnavailableError
+
+PATIENCE_SECONDS = 60.0
+"""How long a run waits for a store that cannot be written now."""
+
+FIRST_WAIT_SECONDS = 0.05
+
+logger = logging.getLogger(__name__)
 
 
 class RunJournal:
@@ -17,31 +30,102 @@ class RunJournal:
         last_seq: The place of the newest committed record.
     """
 
-    def __init__(self, store: Store, run_id: str, *, epoch: int, last_seq: int) -> None:
+    def __init__(self, store: Store, clock: Clock, run: RunRecord, *, lease_seconds: float) -> None:
         self._store = store
-        self.run_id = run_id
-        self.epoch = epoch
-        self.last_seq = last_seq
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._lease: leases.Lease | None = None
+        self.run_id = run.run_id
+        self.epoch = run.epoch
+        self.last_seq = run.last_seq
 
     @classmethod
-    async def create(cls, store: Store, run_id: str, *, pipeline: str) -> Self:
+    async def create(cls, services: Services, definition: Definition, *, lease_seconds: float) -> Self:
         """Begin the journal of a new run and return it.
 
         Raises:
             StoreError: If the store cannot, or the run exists already.
         """
-        run = await store.create_run(run_id, pipeline=pipeline)
-        return cls(store, run_id, epoch=run.epoch, last_seq=run.last_seq)
+        new = NewRun(
+            services.new_id(),
+            str(definition.spec["name"]),
+            definition.payload,
+            definition.hash,
+            services.processes.this_process(),
+            lease_seconds,
+            services.clock.now(),
+        )
+        run = await services.store.create_run(new)
+        return cls(services.store, services.clock, run, lease_seconds=lease_seconds)
 
-    async def commit(self, events: Sequence[RunEvent]) -> None:
-        """Append `events` together, all or none; when this returns, they are what happened.
+    @classmethod
+    async def claim(cls, services: Services, run_id: str, *, lease_seconds: float) -> Self:
+        """Take over the journal of an existing run and return it.
 
         Raises:
-            StoreError: If nothing was written; the journal is as before.
+            UnknownRunError: If no run has this id.
+            RunHeldError: If a live process holds it.
+        """
+        run = await services.store.claim(
+            run_id,
+            owner=services.processes.this_process(),
+            lease_seconds=lease_seconds,
+            is_gone=services.processes.is_gone,
+        )
+        return cls(services.store, services.clock, run, lease_seconds=lease_seconds)
+
+    def hold(self, *, on_lost: Callable[[ConflictError], None]) -> None:
+        """Keep the claim alive until `release`; `on_lost` is called from another thread if it is lost."""
+        self._lease = leases.Lease(self._store, self.run_id, self.epoch, self._lease_seconds, on_lost)
+        leases.keeper.keep(self._lease)
+
+    async def release(self) -> None:
+        """Give the claim up, so that whoever resumes need not wait for it to end."""
+        if self._lease is not None:
+            leases.keeper.drop(self._lease)
+        try:
+            await self._store.release(self.run_id, epoch=self.epoch)
+        except StoreError as error:  # the lease ends by itself
+            logger.warning("The claim on run %s could not be given up: %s", self.run_id, error)
+
+    async def commit(self, events: Sequence[RunEvent], summary: RunSummary | None = None) -> None:
+        """Append `events` together, all or none; when this returns, they are what happened.
+
+        While the store cannot be written, it waits and tries again, up to `PATIENCE_SECONDS`.
+
+        Raises:
+            ConflictError: If another process has taken the run over; nothing was written.
+            StoreError: If nothing could be written; the journal is as before and can be resumed.
         """
         records = tuple([record_of(event, seq) for seq, event in enumerate(events, self.last_seq + 1)])
-        await self._store.commit(Batch(self.run_id, self.epoch, records))
+        batch = Batch(self.run_id, self.epoch, records, summary)
+        try:
+            await self._store.commit(batch)
+        except StoreUnavailableError as error:
+            await self._commit_later(batch, error)
         self.last_seq += len(records)
+
+    async def _commit_later(self, batch: Batch, error: StoreUnavailableError) -> None:
+        waited, wait = 0.0, FIRST_WAIT_SECONDS
+        while waited < PATIENCE_SECONDS:
+            await self._clock.sleep(wait)
+            waited += wait
+            wait = min(wait * 2, PATIENCE_SECONDS / 10)
+            try:
+                await self._store.commit(batch)
+            except StoreUnavailableError as again:
+                error = again
+            except ConflictError:
+                if await self._is_written(batch):  # an earlier try had come through, only its answer had not
+                    return
+                raise
+            else:
+                return
+        raise error
+
+    async def _is_written(self, batch: Batch) -> bool:
+        found = await self._store.records(self.run_id, after_seq=self.last_seq)
+        return tuple(found[: len(batch.records)]) == batch.records
 
 
 async def load_events(store: Store, run_id: str) -> tuple[RunEvent, ...]:
@@ -52,3 +136,14 @@ async def load_events(store: Store, run_id: str) -> tuple[RunEvent, ...]:
         JournalFormatError: If a record cannot be read.
     """
     return tuple(event_of(record) for record in await store.records(run_id))
+
+
+async def load_definition(store: Store, run_id: str) -> Definition:
+    """Return the definition with which a run goes on.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        StoreError: If the definition is missing.
+    """
+    run = await store.run(run_id)
+    return Definition.read(await store.definition(run.definition_hash))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.state import PipelineState, StepRecord
+from tagent.ports.store import RunSummary
 
 
 def report_of(state: PipelineState, name: str) -> StepReport:
@@ -37,7 +38,7 @@ def result_of(pipeline: Pipeline, state: PipelineState, *, output_of: Callable[[
         status=state.status,
         success=state.status is RunStatus.COMPLETED,
         execution_time=state.last_at - state.started_at,
-        total_cost=sum(record.spending.cost_usd for record in state.steps.values()),
+        total_cost=state.cost_usd,
         unpriced_calls=sum(record.spending.unpriced_calls for record in state.steps.values()),
         cost_per_step={name: record.spending.cost_usd for name, record in state.steps.items()},
         token_usage={name: record.spending.usage for name, record in state.steps.items()},
@@ -47,6 +48,11 @@ def result_of(pipeline: Pipeline, state: PipelineState, *, output_of: Callable[[
         learned_facts=dict(state.facts),
         saved_memories=dict(state.memories),
     )
+
+
+def summary_of(state: PipelineState) -> RunSummary:
+    """Return what lists show of the run."""
+    return RunSummary(state.status.value, state.last_at, state.cost_usd, is_finished=state.is_finished)
 
 
 def _metadata(state: PipelineState, name: str) -> dict[str, object]:

@@ -57,7 +57,7 @@ def next_commands(state: PipelineState, now: float) -> list[Command]:
         return [FinishRun(final_status(state))]
     names, steps = state.graph.names, state.steps
     commands: list[Command] = [
-        StartStep(names[place], steps[names[place]].attempts + 1) for place in _places_due(state, now)
+        StartStep(names[place], steps[names[place]].next_attempt) for place in _places_due(state, now)
     ]
     if state.retries and not commands:
         commands.append(WaitUntil(min(state.retries.values())))

@@ -13,13 +13,16 @@ from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
     RunFinished,
+    RunResumed,
     RunStarted,
     StepEvent,
 )
 from tagent.ports.store import Record
 from tagent.task_agent.events import AgentEvent
 
-_RUN_EVENTS: dict[str, type] = {kind.__name__: kind for kind in (RunStarted, *get_args(StepEvent), RunFinished)}
+_RUN_EVENTS: dict[str, type] = {
+    kind.__name__: kind for kind in (RunStarted, RunResumed, *get_args(StepEvent), RunFinished)
+}
 _AGENT_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(AgentEvent)}
 
 

@@ -6,7 +6,7 @@ the run: each step counts the dependencies it still waits for.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import assert_never
 
 from tagent.exceptions import DataPathError
@@ -14,6 +14,7 @@ from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
     RunFinished,
+    RunResumed,
     RunStarted,
     StepCompleted,
     StepEvent,
@@ -23,7 +24,7 @@ from tagent.pipeline.events import (
 )
 from tagent.pipeline.graph import Edge, ExecutionGraph
 from tagent.pipeline.models import RunStatus, StepStatus
-from tagent.task_agent.events import Evaluated, Finalized, ModelFailed, Planned
+from tagent.task_agent.events import AgentEvent, Evaluated, Finalized, ModelFailed, Planned
 from tagent.task_agent.models import Spending
 from tagent.transitions import TransitionTable
 
@@ -47,6 +48,9 @@ class StepRecord:
 
     Attributes:
         attempts: How many attempts have started.
+        attempts_before: How many of them belong to earlier ends of the run; the limit counts from there.
+        is_interrupted: Whether the last attempt was cut off by a crash and is to go on.
+        agent_events: What the agent of the current attempt has done so far.
         started_at: When the first one did; None before.
         finished_at: When the step reached its final status; None before.
         output: Its output as JSON values; None until it completed.
@@ -56,12 +60,20 @@ class StepRecord:
     """
 
     attempts: int = 0
+    attempts_before: int = 0
+    is_interrupted: bool = False
+    agent_events: list[AgentEvent] = field(default_factory=list)
     started_at: float | None = None
     finished_at: float | None = None
     output: object = None
     code: str = ""
     reason: str = ""
     spending: Spending = Spending()
+
+    @property
+    def next_attempt(self) -> int:
+        """The number of the next attempt; an interrupted one keeps its own."""
+        return self.attempts if self.is_interrupted else self.attempts + 1
 
 
 @dataclass(slots=True)
@@ -88,6 +100,7 @@ class PipelineState:
         retries: Step name -> when its next attempt is due.
         doomed: Step name -> (code, reason) why it has to be skipped.
         unfinished: How many steps have no final status.
+        idle_resumes: How often in a row the run was resumed without getting any further.
     """
 
     graph: ExecutionGraph = field(repr=False, compare=False)
@@ -109,6 +122,7 @@ class PipelineState:
     retries: dict[str, float] = field(default_factory=dict)
     doomed: dict[str, tuple[str, str]] = field(default_factory=dict)
     unfinished: int = 0
+    idle_resumes: int = 0
 
     def __post_init__(self) -> None:
         self.unfinished = len(self.graph.positions)
@@ -118,6 +132,11 @@ class PipelineState:
             self.unmet[name] = len(self.graph.incoming[name])
             if not self.unmet[name]:
                 self.make_ready(name)
+
+    @property
+    def cost_usd(self) -> float:
+        """The sum of the known prices so far."""
+        return sum(record.spending.cost_usd for record in self.steps.values())
 
     def make_ready(self, name: str) -> None:
         """Put a step that waits for nothing any more into its queue."""
@@ -149,8 +168,12 @@ def apply(state: PipelineState, event: RunEvent) -> None:
             state.started_at = event.at
             state.inputs = dict(event.inputs)
             state.shared = dict(event.shared)
+        case RunResumed():
+            _reopen(state)
+            state.idle_resumes += 1
         case RunFinished():
             state.status = event.status
+            state.idle_resumes = 0
         case _:
             _apply_to_step(state, event)
     state.last_at = event.at
@@ -163,38 +186,92 @@ def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
             _move(state, event, StepStatus.RUNNING)
             _leave_queue(state, event.step)
             state.running.add(event.step)
+            if event.attempt != record.attempts:
+                record.agent_events.clear()
+            record.is_interrupted = False
             record.attempts = event.attempt
             if record.started_at is None:
                 record.started_at = event.at
         case AgentProgressed():
             _move(state, event, StepStatus.RUNNING)
+            state.idle_resumes = 0
+            record.agent_events.append(event.event)
             if isinstance(event.event, Planned | Evaluated | Finalized | ModelFailed):
                 record.spending = record.spending.plus(event.event.call)
         case StepCompleted():
             _finish(state, event, StepStatus.COMPLETED)
+            state.idle_resumes = 0
+            record.agent_events.clear()
             record.output = event.output
             record.code = record.reason = ""
             state.facts.update(event.facts)
             state.memories.update(event.memories)
             state.shared.update(event.memories)
-            for edge in state.graph.outgoing[event.step]:
-                _release(state, edge, event.output)
-        case StepFailed(retry_at=None):
-            _finish(state, event, StepStatus.FAILED)
-            record.code, record.reason = event.code, event.reason
-            _doom_dependents(state, event.step, "failed")
+            _settle(state, event.step, StepStatus.COMPLETED)
         case StepFailed():
-            _move(state, event, StepStatus.WAITING)
-            _stop_running(state, event.step)
             record.code, record.reason = event.code, event.reason
-            state.retries[event.step] = event.retry_at or event.at
+            if event.retry_at is None:
+                _finish(state, event, StepStatus.FAILED)
+                _settle(state, event.step, StepStatus.FAILED)
+            else:
+                _move(state, event, StepStatus.WAITING)
+                _stop_running(state, event.step)
+                state.retries[event.step] = event.retry_at
         case StepSkipped():
             _finish(state, event, StepStatus.SKIPPED)
             state.doomed.pop(event.step, None)
             record.code, record.reason = event.code, event.reason
-            _doom_dependents(state, event.step, "was skipped")
+            _settle(state, event.step, StepStatus.SKIPPED)
         case _:
             assert_never(event)
+
+
+def _reopen(state: PipelineState) -> None:
+    """Open again what was cut off, and in a finished run what did not complete; then work out what waits for what."""
+    was_finished = state.is_finished
+    state.status = RunStatus.RUNNING
+    state.running.clear()
+    state.serial_running = ""
+    for name, status in state.statuses.items():
+        record = state.steps[name]
+        if status is StepStatus.RUNNING:
+            record.is_interrupted = True
+            state.statuses[name] = StepStatus.PENDING
+        elif was_finished and status is not StepStatus.COMPLETED:
+            record.attempts_before = record.attempts
+            record.finished_at = None
+            record.code = record.reason = ""
+            state.statuses[name] = StepStatus.PENDING
+    _recount(state)
+
+
+def _recount(state: PipelineState) -> None:
+    """Work out afresh, from the statuses alone, what each step waits for and which may start."""
+    state.doomed.clear()
+    state.ready.clear()
+    state.ready_serial.clear()
+    state.unfinished = sum(not status.is_terminal for status in state.statuses.values())
+    for name, status in state.statuses.items():
+        if status is StepStatus.PENDING:
+            state.unmet[name] = len(state.graph.incoming[name])
+            if not state.unmet[name]:
+                state.make_ready(name)
+    for name, status in state.statuses.items():
+        if status.is_terminal:
+            _settle(state, name, status)
+
+
+def _settle(state: PipelineState, name: str, status: StepStatus) -> None:
+    """Tell those that wait for a step of its final status."""
+    if status is StepStatus.COMPLETED:
+        for edge in state.graph.outgoing[name]:
+            _release(state, edge, state.steps[name].output)
+    else:
+        how = "failed" if status is StepStatus.FAILED else "was skipped"
+        for edge in state.graph.outgoing[name]:
+            if state.statuses[edge.target] is StepStatus.PENDING:
+                reason = f"The step {name!r} before it {how}."
+                state.doomed.setdefault(edge.target, ("upstream_failed", reason))
 
 
 def _move(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
@@ -213,11 +290,12 @@ def _leave_queue(state: PipelineState, name: str) -> None:
     """Take a starting step off the queue it waited in; the scheduler starts steps in the queue's order."""
     if state.retries.pop(name, None) is None:
         queue = state.ready_serial if name in state.graph.serial else state.ready
-        if queue[0] == state.graph.positions[name]:
+        place = state.graph.positions[name]
+        if queue and queue[0] == place:
             heappop(queue)
-        else:
-            queue.remove(state.graph.positions[name])
-            queue.sort()
+        elif place in queue:  # started out of turn, under an earlier definition of the run
+            queue.remove(place)
+            heapify(queue)
     if name in state.graph.serial:
         state.serial_running = name
 
@@ -245,9 +323,3 @@ def _release(state: PipelineState, edge: Edge, output: object) -> None:
     state.unmet[target] -= 1
     if not state.unmet[target]:
         state.make_ready(target)
-
-
-def _doom_dependents(state: PipelineState, name: str, how: str) -> None:
-    for edge in state.graph.outgoing[name]:
-        if state.statuses[edge.target] is StepStatus.PENDING:
-            state.doomed.setdefault(edge.target, ("upstream_failed", f"The step {name!r} before it {how}."))

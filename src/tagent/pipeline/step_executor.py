@@ -3,7 +3,7 @@
 Whatever goes wrong inside comes back as a value; only a cancellation passes through.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import field
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reading import RunReader
 from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
+from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.models import Failure
 from tagent.task_agent.run import RecordEvent
 from tagent.values import value
@@ -73,7 +74,9 @@ class StepExecutor:
         step = self._steps[name]
         return isinstance(step, FunctionStep) and step.abandoned is not None and not step.abandoned.has_ended
 
-    async def run_attempt(self, name: str, attempt: int, *, key: str, record: RecordEvent) -> AttemptOutcome:
+    async def run_attempt(
+        self, name: str, attempt: int, *, key: str, record: RecordEvent, history: Sequence[AgentEvent] = ()
+    ) -> AttemptOutcome:
         """Return what became of one attempt.
 
         Args:
@@ -81,8 +84,9 @@ class StepExecutor:
             attempt: Which try this is, from 1.
             key: The idempotency key for the step's context.
             record: Commits an event of the step's agent; returns once it is durable.
+            history: What the step's agent had done when this attempt was interrupted.
         """
-        work = self._steps[name].run(attempt, key, record)
+        work = self._steps[name].run(attempt, key, record, history)
         timeout = self._timeouts[name]
         try:
             returned, context = await (work if timeout is None else self._within(timeout, work, step=name))

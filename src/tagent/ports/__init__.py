@@ -21,8 +21,9 @@ from tagent.ports.model_errors import (
     ModelUnavailableError,
     UnknownModelError,
 )
+from tagent.ports.process import ProcessTable
 from tagent.ports.services import Services
-from tagent.ports.store import Batch, Record, RunRecord, Store
+from tagent.ports.store import Batch, NewRun, Record, RunRecord, RunSummary, Store
 
 __all__ = [
     "Batch",
@@ -43,7 +44,10 @@ __all__ = [
     "ModelReply",
     "ModelRequest",
     "Record",
+    "NewRun",
+    "ProcessTable",
     "RunRecord",
+    "RunSummary",
     "Services",
     "Store",
     "TokenUsage",

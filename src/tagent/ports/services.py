@@ -13,6 +13,7 @@ from tagent.config import TAgentConfig
 from tagent.ports.clock import Clock
 from tagent.ports.event_sink import EventSink
 from tagent.ports.language_model import ModelProvider
+from tagent.ports.process import ProcessTable
 from tagent.ports.store import Store
 from tagent.threads import DaemonThreads
 
@@ -25,6 +26,7 @@ class Services:
         clock: Time.
         store: Journals.
         models: Language models.
+        processes: Who this process is, and whether another is gone.
         threads: Where blocking work of users runs.
         sinks: Who is shown every committed event.
         random: Draws from [0, 1), for jitter.
@@ -34,6 +36,7 @@ class Services:
     clock: Clock
     store: Store
     models: ModelProvider
+    processes: ProcessTable
     threads: DaemonThreads
     random: Callable[[], float]
     new_id: Callable[[], str]

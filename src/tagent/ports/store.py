@@ -1,6 +1,11 @@
-"""Where journals live. A store moves versioned JSON records and has never heard of a step."""
+"""Where journals live. A store moves versioned JSON records and has never heard of a step.
 
-from collections.abc import Sequence
+A run is driven by one holder at a time. Holding is a lease: it has an epoch, which grows by one each
+time the run changes hands, and an end, by the store's own clock, which the holder moves on. Every
+write names the epoch it was made under; one from an older epoch is refused.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,21 +30,21 @@ class Record:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """What a store knows of a run besides its journal.
+@value
+class RunSummary:
+    """What lists show of a run; written with the records that changed it.
 
     Attributes:
-        run_id: The run.
-        pipeline: The name of its pipeline.
-        epoch: How often it was claimed; a writer with an older one is refused.
-        last_seq: The newest record's place; 0 for an empty journal.
+        status: Where the run stands, in the words of `tagent.pipeline.RunStatus`.
+        at: When that was so, in seconds since 1970-01-01 UTC.
+        cost_usd: The sum of the known prices so far.
+        is_finished: Whether the run has come to an end.
     """
 
-    run_id: str
-    pipeline: str
-    epoch: int
-    last_seq: int
+    status: str
+    at: float
+    cost_usd: float = 0.0
+    is_finished: bool = False
 
 
 @value
@@ -50,15 +55,71 @@ class Batch:
         run_id: The run whose journal grows.
         epoch: The writer's claim.
         records: New entries; the first follows the journal's last.
+        summary: What lists are to show from now on; None leaves it.
     """
 
     run_id: str
     epoch: int
     records: tuple[Record, ...]
+    summary: RunSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to begin.
+
+    Attributes:
+        run_id: Its id, new to the store.
+        pipeline: The name of its pipeline.
+        definition: The pipeline as UTF-8 JSON.
+        definition_hash: A hash of `definition`; equal ones are stored once.
+        owner: Who holds it: what `this_process` says of itself.
+        lease_seconds: How long the claim lasts unless it is renewed.
+        at: When it was created, in seconds since 1970-01-01 UTC.
+    """
+
+    run_id: str
+    pipeline: str
+    definition: bytes
+    definition_hash: str
+    owner: str
+    lease_seconds: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a store knows of a run besides its journal.
+
+    Attributes:
+        run_id: The run.
+        pipeline: The name of its pipeline.
+        definition_hash: Names its definition.
+        status: Where it stands, as its last `RunSummary` says; `running` before the first.
+        epoch: How often it was claimed, from 1.
+        last_seq: The newest record's place; 0 for an empty journal.
+        owner: Who holds it; empty when nobody does.
+        created_at: When it was created.
+        updated_at: When its summary last changed.
+        finished_at: When it came to its end; None while it has not.
+        cost_usd: The sum of the known prices so far.
+    """
+
+    run_id: str
+    pipeline: str
+    definition_hash: str
+    status: str
+    epoch: int
+    last_seq: int
+    owner: str
+    created_at: float
+    updated_at: float
+    finished_at: float | None
+    cost_usd: float
 
 
 class ConflictError(StoreError):
-    """A batch does not continue the journal: another writer was there, or has taken the run over.
+    """A write does not continue the journal: another writer was there, or has taken the run over.
 
     Attributes:
         run_id: The run.
@@ -69,6 +130,27 @@ class ConflictError(StoreError):
     def __init__(self, run_id: str, *, expected: str, found: str) -> None:
         self.run_id = run_id
         super().__init__(f"The journal of run {run_id} is at {found}, not at {expected}: nothing was written.")
+
+
+class RunHeldError(StoreError):
+    """Another process holds the run.
+
+    Attributes:
+        run_id: The run.
+        owner: Who holds it.
+        seconds_left: When its lease ends unless it renews it.
+    """
+
+    code = "store.run_held"
+
+    def __init__(self, run_id: str, *, owner: str, seconds_left: float) -> None:
+        self.run_id = run_id
+        self.owner = owner
+        self.seconds_left = seconds_left
+        super().__init__(
+            f"Run {run_id} is held by another process ({owner}).",
+            hint=f"Its lease ends in {max(0.0, seconds_left):.0f} s unless it lives and renews it.",
+        )
 
 
 class UnknownRunError(StoreError):
@@ -85,15 +167,54 @@ class UnknownRunError(StoreError):
         super().__init__(f"No run has the id {run_id!r}.{suggestion}")
 
 
-class Store(Protocol):
-    """Keeps journals. Every write is one atomic batch."""
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached or cannot write now: locked, full, read-only, gone."""
 
-    async def create_run(self, run_id: str, *, pipeline: str) -> RunRecord:
+    code = "store.unavailable"
+    is_retryable = True
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer tagent than this one."""
+
+    code = "store.version"
+
+
+class Store(Protocol):
+    """Keeps journals. Every write is one atomic batch; safe to use from many tasks at once."""
+
+    async def create_run(self, run: NewRun) -> RunRecord:
         """Begin an empty journal and claim it with epoch 1.
 
         Raises:
             ConflictError: If the run exists already.
         """
+        ...
+
+    async def claim(
+        self, run_id: str, *, owner: str, lease_seconds: float, is_gone: Callable[[str], bool]
+    ) -> RunRecord:
+        """Take the run and return it with its new epoch.
+
+        It is free when nobody holds it, when its lease has ended, or when `is_gone(holder)` says that
+        the holder's process no longer exists. Of several who claim at once, one gets it.
+
+        Raises:
+            UnknownRunError: If the run does not exist.
+            RunHeldError: If somebody else holds it.
+        """
+        ...
+
+    def renew(self, run_id: str, *, epoch: int, lease_seconds: float) -> None:
+        """Move the lease's end to `lease_seconds` from now. Blocks; may be called from any thread.
+
+        Raises:
+            ConflictError: If the run has another epoch by now.
+        """
+        ...
+
+    async def release(self, run_id: str, *, epoch: int) -> None:
+        """Give the run up, so that the next claim need not wait; does nothing under another epoch."""
         ...
 
     async def commit(self, batch: Batch) -> None:
@@ -102,6 +223,7 @@ class Store(Protocol):
         Raises:
             UnknownRunError: If the run does not exist.
             ConflictError: If the epoch is not the run's, or the first `seq` does not follow the last.
+            StoreUnavailableError: If nothing could be written now.
         """
         ...
 
@@ -113,8 +235,8 @@ class Store(Protocol):
         """
         ...
 
-    async def runs(self) -> Sequence[RunRecord]:
-        """Return every run, the newest first."""
+    async def runs(self, *, limit: int = 100) -> Sequence[RunRecord]:
+        """Return up to `limit` runs, the newest first."""
         ...
 
     async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
@@ -122,6 +244,14 @@ class Store(Protocol):
 
         Raises:
             UnknownRunError: If the run does not exist.
+        """
+        ...
+
+    async def definition(self, definition_hash: str) -> bytes:
+        """Return the definition with this hash.
+
+        Raises:
+            StoreError: If there is none.
         """
         ...
 

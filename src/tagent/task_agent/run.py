@@ -42,6 +42,7 @@ async def run_task_based_agent(
     context: EnhancedContextManager | None = None,
     services: Services | None = None,
     record: RecordEvent | None = None,
+    history: Sequence[AgentEvent] = (),
 ) -> TaskBasedAgentResult[object]:
     """Return what an agent makes of `goal`.
 
@@ -57,6 +58,7 @@ async def run_task_based_agent(
         context: What it is told besides its goal.
         services: Clock, models and so on; the registered defaults when None.
         record: Commits each event before the next thing happens.
+        history: What had happened when this work was interrupted; its finished calls are not made again.
 
     Returns:
         The result; `goal_achieved` is False with a reason when a tool failed for good or the model
@@ -78,6 +80,7 @@ async def run_task_based_agent(
                 context=context,
                 services=opened,
                 record=record,
+                history=history,
             )
     model = await services.models.model_for(settings)
     assignment = Assignment(
@@ -88,6 +91,7 @@ async def run_task_based_agent(
         min(settings.context_tokens, model.context_tokens or settings.context_tokens),
     )
     agent = _Agent(assignment, str if output_format is None else output_format, model, settings, services, record)
+    agent.take_up(history)
     started_at = services.clock.now()
     await agent.work()
     return agent.result(services.clock.now() - started_at)
@@ -113,6 +117,11 @@ class _Agent:
         self._record = record
         self._machine = TaskBasedStateMachine()
         self._model_error: ModelError | None = None
+
+    def take_up(self, history: Sequence[AgentEvent]) -> None:
+        """Go to where the interrupted work stood."""
+        for event in history:
+            self._machine.send(event)
 
     async def work(self) -> None:
         """Go on until the state machine has come to an end."""

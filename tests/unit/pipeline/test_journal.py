@@ -1,15 +1,18 @@
 """Events as records and back, and the store that keeps them."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic_core import to_json
 
-from builders import chain, run
+from builders import chain, run, services
 from tagent.adapters.storage.memory import MemoryStore
-from tagent.exceptions import StoreError
+from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
     RunFinished,
+    RunResumed,
     RunStarted,
     StepCompleted,
     StepFailed,
@@ -20,7 +23,7 @@ from tagent.pipeline.models import RunStatus
 from tagent.pipeline.persistence import RunJournal, load_events
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports import Batch, Record, TokenUsage
-from tagent.ports.store import ConflictError, UnknownRunError
+from tagent.ports.store import ConflictError
 from tagent.task_agent.events import (
     AgentEvent,
     AgentStarted,
@@ -53,6 +56,7 @@ EVENTS: list[RunEvent] = [
     StepFailed("b", 1, "step.failed", "It broke.", 9.5, 5.0),
     StepSkipped("c", "upstream_failed", "Why.", 6.0),
     RunFinished(RunStatus.PARTIAL, 7.0),
+    RunResumed(2, "host 1 2", "abc", 8.0),
 ]
 
 
@@ -114,28 +118,14 @@ async def test_the_end_of_a_step_and_the_start_of_the_next_are_one_commit() -> N
 
 async def test_a_batch_that_does_not_continue_the_journal_writes_nothing() -> None:
     """Two writers must not both believe that they drive the run."""
-    store = MemoryStore()
-    journal = await RunJournal.create(store, "r", pipeline="p")
+    opened = services()
+    definition = Definition.of(chain("a"), Origin())
+    journal = await RunJournal.create(opened, definition, lease_seconds=15)
     await journal.commit(EVENTS[:2])
-    stale = RunJournal(store, "r", epoch=1, last_seq=1)
-    older = RunJournal(store, "r", epoch=0, last_seq=2)
+    run = await opened.store.run(journal.run_id)
+    stale = RunJournal(opened.store, opened.clock, replace(run, last_seq=1), lease_seconds=15)
+    older = RunJournal(opened.store, opened.clock, replace(run, epoch=0), lease_seconds=15)
     for writer in (stale, older):
         with pytest.raises(ConflictError, match="nothing was written"):
             await writer.commit(EVENTS[2:4])
-    assert list(await load_events(store, "r")) == EVENTS[:2]
-    assert [record.seq for record in await store.records("r", after_seq=1)] == [2]
-    with pytest.raises(ConflictError):
-        await RunJournal.create(store, "r", pipeline="p")
-
-
-async def test_unknown_runs_come_with_the_nearest_id_and_a_closed_store_refuses() -> None:
-    """Ids are typed by hand."""
-    store = MemoryStore()
-    await store.create_run("run-12", pipeline="p")
-    await store.create_run("run-99", pipeline="q")
-    assert [run.run_id for run in await store.runs()] == ["run-99", "run-12"]
-    with pytest.raises(UnknownRunError, match="Did you mean 'run-12'?"):
-        await load_events(store, "run-1")
-    await store.close()
-    with pytest.raises(StoreError, match="closed"):
-        await store.runs()
+    assert list(await load_events(opened.store, journal.run_id)) == EVENTS[:2]

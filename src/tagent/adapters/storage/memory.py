@@ -1,67 +1,131 @@
 """A store in this process's memory: as fast as it gets, gone when the process ends."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import StoreError, nearest
-from tagent.ports.store import Batch, ConflictError, Record, RunRecord, UnknownRunError
+from tagent.ports.store import Batch, ConflictError, NewRun, Record, RunHeldError, RunRecord, UnknownRunError
 
 
 @dataclass(slots=True)
 class _Journal:
-    pipeline: str
-    epoch: int = 1
+    run: RunRecord
+    lease_ends: float
     records: list[Record] = field(default_factory=list)
 
 
 class MemoryStore:
-    """Journals in a dict. A batch is checked before any of it is written."""
+    """Journals in a dict. A batch is checked before any of it is written.
 
-    def __init__(self) -> None:
+    Args:
+        monotonic: The store's own clock for leases, in seconds.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._journals: dict[str, _Journal] = {}
+        self._definitions: dict[str, bytes] = {}
+        self._monotonic = monotonic
         self._is_closed = False
 
-    async def create_run(self, run_id: str, *, pipeline: str) -> RunRecord:
+    async def create_run(self, run: NewRun) -> RunRecord:
         """Begin an empty journal and claim it with epoch 1."""
         self._check_open()
-        if run_id in self._journals:
-            raise ConflictError(run_id, expected="its beginning", found="an existing run")
-        self._journals[run_id] = _Journal(pipeline)
-        return self._record(run_id)
+        if run.run_id in self._journals:
+            raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
+        self._definitions[run.definition_hash] = run.definition
+        record = RunRecord(
+            run_id=run.run_id,
+            pipeline=run.pipeline,
+            definition_hash=run.definition_hash,
+            status="running",
+            epoch=1,
+            last_seq=0,
+            owner=run.owner,
+            created_at=run.at,
+            updated_at=run.at,
+            finished_at=None,
+            cost_usd=0.0,
+        )
+        self._journals[run.run_id] = _Journal(record, self._monotonic() + run.lease_seconds)
+        return record
+
+    async def claim(
+        self, run_id: str, *, owner: str, lease_seconds: float, is_gone: Callable[[str], bool]
+    ) -> RunRecord:
+        """Take the run and return it with its new epoch."""
+        self._check_open()
+        journal = self._journal(run_id)
+        seconds_left = journal.lease_ends - self._monotonic()
+        holder = journal.run.owner
+        if holder and seconds_left > 0 and not is_gone(holder):
+            raise RunHeldError(run_id, owner=holder, seconds_left=seconds_left)
+        journal.run = replace(journal.run, epoch=journal.run.epoch + 1, owner=owner)
+        journal.lease_ends = self._monotonic() + lease_seconds
+        return self._record(journal)
+
+    def renew(self, run_id: str, *, epoch: int, lease_seconds: float) -> None:
+        """Move the lease's end to `lease_seconds` from now."""
+        self._check_open()
+        journal = self._journal(run_id)
+        if journal.run.epoch != epoch:
+            raise ConflictError(run_id, expected=f"epoch {epoch}", found=f"epoch {journal.run.epoch}")
+        journal.lease_ends = self._monotonic() + lease_seconds
+
+    async def release(self, run_id: str, *, epoch: int) -> None:
+        """Give the run up; does nothing under another epoch."""
+        self._check_open()
+        journal = self._journal(run_id)
+        if journal.run.epoch == epoch:
+            journal.run = replace(journal.run, owner="")
 
     async def commit(self, batch: Batch) -> None:
         """Append the batch's records."""
         self._check_open()
         journal = self._journal(batch.run_id)
-        if batch.epoch != journal.epoch:
-            raise ConflictError(batch.run_id, expected=f"epoch {batch.epoch}", found=f"epoch {journal.epoch}")
+        run = journal.run
+        if batch.epoch != run.epoch:
+            raise ConflictError(batch.run_id, expected=f"epoch {batch.epoch}", found=f"epoch {run.epoch}")
         last = len(journal.records)
         if batch.records and batch.records[0].seq != last + 1:
             raise ConflictError(batch.run_id, expected=f"record {batch.records[0].seq - 1}", found=f"record {last}")
         journal.records.extend(batch.records)
+        if (summary := batch.summary) is not None:
+            finished_at = summary.at if summary.is_finished else None
+            journal.run = replace(
+                run, status=summary.status, updated_at=summary.at, cost_usd=summary.cost_usd, finished_at=finished_at
+            )
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""
         self._check_open()
-        return self._record(run_id)
+        return self._record(self._journal(run_id))
 
-    async def runs(self) -> Sequence[RunRecord]:
-        """Return every run, the newest first."""
+    async def runs(self, *, limit: int = 100) -> Sequence[RunRecord]:
+        """Return up to `limit` runs, the newest first."""
         self._check_open()
-        return [self._record(run_id) for run_id in reversed(self._journals)]
+        newest = sorted(self._journals.values(), key=lambda journal: journal.run.created_at, reverse=True)
+        return [self._record(journal) for journal in newest[:limit]]
 
     async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
         """Return the journal's records behind `after_seq`, in order."""
         self._check_open()
         return self._journal(run_id).records[after_seq:]
 
+    async def definition(self, definition_hash: str) -> bytes:
+        """Return the definition with this hash."""
+        self._check_open()
+        if definition_hash not in self._definitions:
+            raise StoreError(f"No definition has the hash {definition_hash!r}.")
+        return self._definitions[definition_hash]
+
     async def close(self) -> None:
         """Refuse every further call."""
         self._is_closed = True
 
-    def _record(self, run_id: str) -> RunRecord:
-        journal = self._journal(run_id)
-        return RunRecord(run_id, journal.pipeline, journal.epoch, len(journal.records))
+    @staticmethod
+    def _record(journal: _Journal) -> RunRecord:
+        return replace(journal.run, last_seq=len(journal.records))
 
     def _journal(self, run_id: str) -> _Journal:
         if run_id not in self._journals:

@@ -1,0 +1,1 @@
+"""Stores in SQL databases: SQLAlchemy Core, one writer thread with group commit, Alembic migrations."""

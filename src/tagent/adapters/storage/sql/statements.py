@@ -1,0 +1,79 @@
+"""Every statement of the writer, compiled once to the driver's own text.
+
+The writer gives them to the driver's cursor itself: by way of SQLAlchemy's connection each took 8 us
+more, which is more than SQLite needs for it. Parameters are named and come as a dict.
+"""
+
+from importlib import import_module
+
+from sqlalchemy import ClauseElement, Double, bindparam, literal_column, or_, select, update
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
+
+from tagent.adapters.storage.sql.tables import RUN_RECORD, definition, event, run
+
+CANDIDATES = 1000
+"""How many of the newest runs are searched for the id that somebody may have meant."""
+
+NEWEST_IDS = select(run.c.run_id).order_by(run.c.created_at.desc()).limit(literal_column(str(CANDIDATES)))
+
+
+class DatabaseNow(FunctionElement[float]):
+    """The database's clock, in seconds since 1970-01-01 UTC: the one that everybody who claims shares."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(DatabaseNow, "sqlite")
+def _sqlite_now(element: DatabaseNow, compiler: SQLCompiler, **_: object) -> str:
+    """Return it in milliseconds; `unixepoch('subsec')` needs SQLite 3.42, which many systems do not have yet."""
+    del element, compiler
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class Statements:
+    """The statements as text.
+
+    Args:
+        dialect: How the database spells them; its `paramstyle` must be one that takes a dict.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        def text(statement: ClauseElement) -> str:
+            return str(statement.compile(dialect=dialect))
+
+        insert = import_module(f"sqlalchemy.dialects.{dialect.name}").insert
+        this_run = run.c.run_id == bindparam("this_run")
+        this_claim = this_run & (run.c.epoch == bindparam("this_epoch"))
+        nobody = literal_column("''")
+        lease_until = DatabaseNow() + bindparam("lease_seconds", type_=Double())
+        is_free = or_(
+            run.c.owner == nobody, run.c.lease_until <= DatabaseNow(), run.c.owner == bindparam("gone_owner")
+        )
+        new_run = {column.name: bindparam(column.name) for column in RUN_RECORD}
+        new_event = {column.name: bindparam(column.name) for column in event.columns}
+        new_definition = {column.name: bindparam(column.name) for column in definition.columns}
+        journal_end = {"last_seq": bindparam("new_seq")}
+        summary = {name: bindparam(f"new_{name}") for name in ("status", "updated_at", "finished_at", "cost_usd")}
+        continues = this_claim & (run.c.last_seq == bindparam("expected_seq"))
+
+        self.begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else "BEGIN"
+        self.insert_definition = text(insert(definition).values(new_definition).on_conflict_do_nothing())
+        self.insert_run = text(insert(run).values(new_run | {"lease_until": lease_until}).on_conflict_do_nothing())
+        self.insert_event = text(insert(event).values(new_event))
+        self.extend = text(update(run).where(continues).values(journal_end))
+        self.extend_and_summarize = text(update(run).where(continues).values(journal_end | summary))
+        self.summarize = text(update(run).where(this_claim).values(summary))
+        self.claim = text(
+            update(run)
+            .where(this_run, is_free)
+            .values(epoch=run.c.epoch + literal_column("1"), owner=bindparam("new_owner"), lease_until=lease_until)
+        )
+        self.renew = text(update(run).where(this_claim).values(lease_until=lease_until))
+        self.release = text(update(run).where(this_claim).values(owner=nobody))
+        self.select_run = text(select(*RUN_RECORD).where(this_run))
+        self.select_seconds_left = text(select(run.c.lease_until - DatabaseNow()).where(this_run))
+        self.select_newest_ids = text(NEWEST_IDS)

@@ -1,0 +1,190 @@
+"""Group commit: one thread writes for everybody, and what waits at the same moment shares one commit.
+
+A commit costs an fsync however much it holds, so sharing it is what makes many writers fast. Nobody
+is answered before the commit that holds their work is on disk.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from typing import TypeVar
+
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+
+from tagent.exceptions import StoreError
+
+Result = TypeVar("Result")
+Work = Callable[[DBAPICursor], Result]
+"""Executes statements and returns an answer. A `StoreError` is an answer too: what raises one has written nothing."""
+
+logger = logging.getLogger(__name__)
+
+
+class _Submitted:
+    """A piece of work on its way through the writer. `loop` is None when a thread waits for it."""
+
+    __slots__ = ("error", "future", "loop", "value", "work")
+
+    def __init__(
+        self,
+        work: Work[object],
+        future: asyncio.Future[object] | concurrent.futures.Future[object],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.work = work
+        self.future = future
+        self.loop = loop
+        self.value: object = None
+        self.error: StoreError | None = None
+
+
+class GroupWriter:
+    """The one writer of a database: a daemon thread, its connection, and a queue.
+
+    Args:
+        connect: Opens the connection on which nobody else writes; called in the thread.
+        begin: Begins a transaction that may write.
+        translated: Makes our error of one of the driver's.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], DBAPIConnection],
+        *,
+        begin: str,
+        translated: Callable[[Exception], StoreError],
+    ) -> None:
+        self._connect = connect
+        self._begin = begin
+        self._translated = translated
+        self._connection: DBAPIConnection | None = None
+        self._queue: SimpleQueue[_Submitted | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._serve, name="tagent-store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[Result]) -> asyncio.Future[Result]:
+        """Return the future of what `work` returns; it is done when that is committed.
+
+        Raises:
+            StoreError: At once, if the writer is closed; later, by the future, if nothing was written.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._put(_Submitted(work, future, loop))  # type: ignore[arg-type]  # a future of one result takes it as an object
+        return future
+
+    def run(self, work: Work[Result]) -> Result:
+        """Return what `work` returns once it is committed. Blocks; may be called from any thread.
+
+        Raises:
+            StoreError: If the writer is closed, or nothing was written.
+        """
+        future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+        self._put(_Submitted(work, future, None))  # type: ignore[arg-type]  # a future of one result takes it as an object
+        return future.result()
+
+    def close(self) -> None:
+        """Finish what waits, answer it and end the thread. Blocks until then; closing twice does no harm."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, submitted: _Submitted) -> None:
+        with self._lock:  # so that nothing can come behind the end
+            if self._is_closed:
+                raise StoreError("The store is closed.")
+            self._queue.put(submitted)
+
+    def _serve(self) -> None:
+        is_open = True
+        while is_open:
+            waiting = [self._queue.get()]
+            waiting.extend(self._queue.get() for _ in range(self._queue.qsize()))
+            is_open = waiting[-1] is not None
+            group = [submitted for submitted in waiting if submitted is not None]
+            if group:
+                self._write(group)
+                _answer(group)
+            del waiting, group  # an idle thread must not keep the last payloads alive
+        self._disconnect()
+
+    def _write(self, group: list[_Submitted]) -> None:
+        """Carry out all works in one transaction; if the database objects, each in one of its own."""
+        try:
+            cursor = self._connected().cursor()
+            cursor.execute(self._begin)
+        except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
+            self._roll_back()
+            self._fail(group, error)  # no work is to blame, and each alone would only wait as long again
+            return
+        try:
+            for submitted in group:
+                submitted.value = submitted.error = None
+                try:
+                    submitted.value = submitted.work(cursor)
+                except StoreError as refusal:
+                    submitted.error = refusal
+            cursor.close()
+            self._connected().commit()
+        except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
+            self._roll_back()
+            if len(group) == 1:
+                self._fail(group, error)
+                return
+            for submitted in group:
+                self._write([submitted])
+
+    def _fail(self, group: Iterable[_Submitted], error: Exception) -> None:
+        for submitted in group:
+            submitted.error = self._translated(error)
+            submitted.error.__cause__ = error
+
+    def _connected(self) -> DBAPIConnection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _roll_back(self) -> None:
+        try:
+            self._connected().rollback()
+        except Exception as error:  # noqa: BLE001 - the connection is of no more use; the next group gets a new one
+            logger.warning("Connecting to the store again: %s", self._translated(error))
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _answer(group: Iterable[_Submitted]) -> None:
+    """Give every work its answer, waking each event loop once."""
+    of_loop: dict[asyncio.AbstractEventLoop, list[_Submitted]] = {}
+    for submitted in group:
+        if submitted.loop is None:
+            _settle((submitted,))
+        else:
+            of_loop.setdefault(submitted.loop, []).append(submitted)
+    for loop, waiting in of_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, waiting)
+        except RuntimeError:  # the loop has closed: nobody waits any more
+            logger.debug("%d writes were committed after their event loop had closed.", len(waiting))
+
+
+def _settle(answered: Iterable[_Submitted]) -> None:
+    for submitted in answered:
+        future = submitted.future
+        if future.done():  # whoever waited was cancelled
+            continue
+        if submitted.error is None:
+            future.set_result(submitted.value)
+        else:
+            future.set_exception(submitted.error)

@@ -1,0 +1,202 @@
+"""A pipeline as it is stored with its runs, and how today's code is bound to it again.
+
+Stored are structure, goals and settings, the fingerprints of the output types, and where the pipeline
+came from. Functions, types and tools are code: they are bound again by step name, from a pipeline that
+today's code defines.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from tagent.config import TAgentConfig
+from tagent.exceptions import nearest
+from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
+from tagent.pipeline.outputs import output_type
+from tagent.pipeline.retries import RetryPolicy
+
+DEFINITION_VERSION = 1
+
+
+class DefinitionMismatchError(PipelineError):
+    """Today's code does not fit the definition that a run was started with.
+
+    Attributes:
+        pipeline: The pipeline's name.
+        step: The step that does not fit; empty when it is the pipeline as a whole.
+    """
+
+    code = "pipeline.definition_mismatch"
+
+    def __init__(self, pipeline: str, step: str, message: str) -> None:
+        self.pipeline = pipeline
+        self.step = step
+        super().__init__(message, hint="Resume with the code it was started with, or with definition='current'.")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a pipeline came from, so that the command line can load it again.
+
+    Attributes:
+        file: The Python file; empty when it was built in code.
+        object_name: The object in it; empty for the file's only pipeline.
+    """
+
+    file: str = ""
+    object_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A stored definition.
+
+    Attributes:
+        spec: The pipeline as JSON values.
+        payload: The same as bytes.
+        hash: The hash of the bytes.
+    """
+
+    spec: Mapping[str, Any]
+    payload: bytes
+    hash: str
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, origin: Origin) -> "Definition":
+        """Return what is stored of `pipeline`."""
+        payload = to_json(_spec(pipeline, origin))
+        return cls.read(payload)
+
+    @classmethod
+    def read(cls, payload: bytes) -> "Definition":
+        """Return the definition that `payload` holds."""
+        return cls(from_json(payload), payload, hashlib.sha256(payload).hexdigest())
+
+    @property
+    def origin(self) -> Origin:
+        """Where the pipeline came from."""
+        return Origin(self.spec["origin"]["file"], self.spec["origin"]["object_name"])
+
+
+def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
+    return {
+        "version": DEFINITION_VERSION,
+        "name": pipeline.name,
+        "description": pipeline.description,
+        "global_constraints": list(pipeline.global_constraints),
+        "shared_context": pipeline.shared_context,
+        "final": pipeline.final,
+        "inputs": _fingerprint(pipeline.inputs),
+        "config": _settings(pipeline.config),
+        "origin": {"file": origin.file, "object_name": origin.object_name},
+        "steps": [_step_spec(step) for step in pipeline.steps],
+    }
+
+
+def _step_spec(step: PipelineStep) -> dict[str, object]:
+    return {
+        "id": step.id,
+        "name": step.name,
+        "goal": step.goal,
+        "function": None if step.run is None else getattr(step.run, "__qualname__", type(step.run).__qualname__),
+        "constraints": list(step.constraints),
+        "depends_on": [_dependency_spec(dep) for dep in step.depends_on],
+        "execution_mode": step.execution_mode.value,
+        "timeout": step.timeout,
+        "retry_count": step.retry_count,
+        "max_retries": step.max_retries,
+        "retry": {"base_seconds": step.retry.base_seconds, "ceiling_seconds": step.retry.ceiling_seconds},
+        "tools_filter": None if step.tools_filter is None else list(step.tools_filter),
+        "read_data": list(step.read_data),
+        "model": step.model if isinstance(step.model, str) else None,
+        "config": _settings(step.config),
+        "output": _fingerprint(output_type(step).declared),
+    }
+
+
+def _dependency_spec(dependency: str | Dependency) -> dict[str, object]:
+    dep = dependency if isinstance(dependency, Dependency) else Dependency(dependency)
+    return {"step": dep.step, "type": dep.type.value, "path": dep.path, "wait_seconds": dep.wait_seconds}
+
+
+def _settings(config: TAgentConfig | Mapping[str, object] | None) -> dict[str, object]:
+    """Return the settings that are plain data; keys and objects are never stored."""
+    settings = TAgentConfig.of(config)
+    kept = settings.model_fields_set - {"api_key", "tools"}
+    values = {name: getattr(settings, name) for name in sorted(kept)}
+    return {name: value for name, value in values.items() if isinstance(value, str | int | float | None)}
+
+
+def _fingerprint(declared: object) -> str | None:
+    """Return a hash of a type's JSON schema; None for no type."""
+    if declared is None:
+        return None
+    schema = TypeAdapter(cast("Any", declared)).json_schema()
+    return hashlib.sha256(to_json(schema)).hexdigest()[:16]
+
+
+def bind(definition: Definition, code: Pipeline) -> Pipeline:
+    """Return the stored pipeline with the functions, types, tools and models of today's `code`.
+
+    Raises:
+        DefinitionMismatchError: If a step is missing in the code, is a function in one and a goal in
+            the other, or gives another type of output.
+    """
+    spec = definition.spec
+    name = spec["name"]
+    known = {step.name: step for step in code.steps}
+    if spec["inputs"] != _fingerprint(code.inputs):
+        raise DefinitionMismatchError(name, "", f"The input model of the pipeline {name!r} has changed.")
+    pipeline = Pipeline(
+        name,
+        spec["description"],
+        global_constraints=spec["global_constraints"],
+        shared_context=spec["shared_context"],
+        inputs=code.inputs,
+        final=spec["final"],
+        config=TAgentConfig.of(code.config).merged(TAgentConfig.of(spec["config"])),
+    )
+    for stored in spec["steps"]:
+        if stored["name"] not in known:
+            message = f"The code defines no step {stored['name']!r} any more.{nearest(stored['name'], known)}"
+            raise DefinitionMismatchError(name, stored["name"], message)
+        pipeline.add_step(_bind_step(stored, known[stored["name"]], pipeline=name))
+    return pipeline
+
+
+def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) -> PipelineStep:
+    if (stored["goal"] is None) is not (code.goal is None):
+        message = (
+            f"The step {code.name!r} was a {'function' if stored['goal'] is None else 'goal'} and is none any more."
+        )
+        raise DefinitionMismatchError(pipeline, code.name, message)
+    if stored["output"] != _fingerprint(output_type(code).declared):
+        message = f"The step {code.name!r} gave another type of output when the run was started."
+        raise DefinitionMismatchError(pipeline, code.name, message)
+    return PipelineStep(
+        id=stored["id"],
+        name=stored["name"],
+        goal=stored["goal"],
+        constraints=stored["constraints"],
+        depends_on=[
+            Dependency(d["step"], DependencyType(d["type"]), path=d["path"], wait_seconds=d["wait_seconds"])
+            for d in stored["depends_on"]
+        ],
+        execution_mode=ExecutionMode(stored["execution_mode"]),
+        timeout=stored["timeout"],
+        retry_count=stored["retry_count"],
+        max_retries=stored["max_retries"],
+        retry=RetryPolicy(**stored["retry"]),
+        tools_filter=stored["tools_filter"],
+        read_data=stored["read_data"],
+        model=stored["model"] or code.model,
+        config=TAgentConfig.of(code.config).merged(TAgentConfig.of(stored["config"])),
+        output_schema=code.output_schema,
+        run=code.run,
+        tools=code.tools,
+    )

@@ -1,0 +1,154 @@
+"""Taking a run up again: which definition counts, what is reused, and whether it is worth another try."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tagent.config import TAgentConfig
+from tagent.pipeline.definition import bind
+from tagent.pipeline.events import RunFinished, RunResumed, RunStarted
+from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.executor import PipelineExecutor
+from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
+from tagent.pipeline.outputs import output_type
+from tagent.pipeline.persistence import RunJournal, load_definition, load_events
+from tagent.pipeline.reading import RunReader
+from tagent.pipeline.reports import result_of, summary_of
+from tagent.pipeline.state import PipelineState, apply, fold
+from tagent.ports.services import Services
+from tagent.task_agent.events import Evaluated, Finalized, Planned, TaskCompleted
+
+MAX_IDLE_RESUMES = 5
+"""How often in a row a run may be resumed without getting any further before it is given up."""
+
+DefinitionChoice = Literal["stored", "current"]
+
+
+class NoPipelineError(PipelineError):
+    """A run was built in code, so nobody knows where to load its pipeline from.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    code = "pipeline.no_origin"
+
+    def __init__(self, run_id: str, *, pipeline: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"The pipeline {pipeline!r} of run {run_id} was built in code.",
+            hint=f"Resume it from there: resume({run_id!r}, pipeline=...).",
+        )
+
+
+class CrashLoopError(PipelineError):
+    """A run was resumed again and again without getting any further.
+
+    Attributes:
+        run_id: The run.
+        resumes: How often.
+    """
+
+    code = "run.crash_loop"
+
+    def __init__(self, run_id: str, *, resumes: int, running: tuple[str, ...]) -> None:
+        self.run_id = run_id
+        self.resumes = resumes
+        steps = ", ".join(map(repr, running)) or "no step"
+        super().__init__(
+            f"Run {run_id} was resumed {resumes} times without getting any further; {steps} was running each time.",
+            hint="Mend the step, then resume the run once more.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """What a resumed run need not do again.
+
+    Attributes:
+        run_id: The run.
+        pipeline: Its pipeline's name.
+        completed: The completed steps, in definition order.
+        interrupted: Interrupted step -> how many of its agent's finished calls are reused.
+        open: The other steps that are still to be done.
+    """
+
+    run_id: str
+    pipeline: str
+    completed: tuple[str, ...]
+    interrupted: Mapping[str, int]
+    open: tuple[str, ...]
+
+
+async def resume_run(
+    run_id: str,
+    services: Services,
+    config: TAgentConfig,
+    *,
+    pipeline: Pipeline | None = None,
+    definition: DefinitionChoice = "stored",
+    overrides: TAgentConfig | None = None,
+    announce: Callable[[Reuse], None] | None = None,
+) -> PipelineResult:
+    """Take up the run and return what it comes to; a completed run is returned as it is.
+
+    Args:
+        run_id: The run.
+        services: Where it is kept, and all else.
+        config: Settings below the pipeline's own.
+        pipeline: The code to bind; None loads it from where the run remembers it came from.
+        definition: `stored` goes on with the definition that the run was started with; `current`
+            uses today's for what is not completed.
+        overrides: Settings over those of the pipeline.
+        announce: Told what is reused before anything runs.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        RunHeldError: If a live process drives it.
+        NoPipelineError: If it was built in code and no `pipeline` is given.
+        DefinitionMismatchError: If the code does not fit.
+        CrashLoopError: If it was resumed too often without getting any further.
+    """
+    stored = await load_definition(services.store, run_id)
+    if pipeline is None and not stored.origin.file:
+        raise NoPipelineError(run_id, pipeline=stored.spec["name"])
+    code = pipeline or load_pipeline(stored.origin.file, stored.origin.object_name)
+    chosen = code if definition == "current" else bind(stored, code)
+    journal = await RunJournal.claim(services, run_id, lease_seconds=config.lease_seconds)
+    try:
+        events = await load_events(services.store, run_id)
+    except BaseException:
+        await journal.release()
+        raise
+    inputs = next(event.inputs for event in events if isinstance(event, RunStarted))
+    executor = PipelineExecutor(chosen, config, inputs=inputs, overrides=overrides, services=services)
+    state = fold(executor.scheduler.graph, events)
+    if state.status is RunStatus.COMPLETED:
+        await journal.release()
+        types = {step.name: output_type(step) for step in chosen.steps}
+        return result_of(chosen, state, output_of=RunReader(chosen, state, types).output_of)
+    now = services.clock.now()
+    if state.idle_resumes >= MAX_IDLE_RESUMES:
+        error = CrashLoopError(run_id, resumes=state.idle_resumes, running=tuple(state.running))
+        finished = RunFinished(RunStatus.FAILED, now, error.code, error.message)
+        apply(state, finished)
+        await journal.commit([finished], summary_of(state))
+        await journal.release()
+        raise error
+    if announce is not None:
+        announce(_reuse(chosen, state))
+    resumed = RunResumed(journal.epoch, services.processes.this_process(), stored.hash, now)
+    return await executor.go_on(state, journal, resumed, services)
+
+
+def _reuse(pipeline: Pipeline, state: PipelineState) -> Reuse:
+    finished_calls = (Planned, TaskCompleted, Evaluated, Finalized)
+    interrupted = {
+        name: sum(isinstance(event, finished_calls) for event in state.steps[name].agent_events)
+        for name, status in state.statuses.items()
+        if status is StepStatus.RUNNING
+    }
+    completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
+    rest = tuple(name for name in state.statuses if name not in completed and name not in interrupted)
+    return Reuse(state.run_id, pipeline.name, completed, interrupted, rest)

@@ -1,0 +1,242 @@
+"""The loop of one run: decide, journal, act. It is the one writer of the run's journal."""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+from tagent.exceptions import StoreError
+from tagent.pipeline.events import (
+    AgentProgressed,
+    RunEvent,
+    RunFinished,
+    StepCompleted,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+)
+from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.persistence import RunJournal
+from tagent.pipeline.reports import summary_of
+from tagent.pipeline.retries import backoff_seconds
+from tagent.pipeline.scheduler import FinishRun, SkipStep, StartStep, WaitUntil, next_commands
+from tagent.pipeline.state import PipelineState, apply
+from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
+from tagent.ports.services import Services
+from tagent.ports.store import ConflictError, RunSummary
+from tagent.task_agent.context import EnhancedContextManager
+from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.models import Failure
+
+logger = logging.getLogger("tagent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """An agent has come further, and waits until its event is committed."""
+
+    event: AgentEvent
+    committed: asyncio.Future[None]
+
+
+class RunLoop:
+    """Drives one run. Attempts report to its inbox; whatever waits there is committed together."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        state: PipelineState,
+        steps: StepExecutor,
+        journal: RunJournal,
+        services: Services,
+        shared_state: EnhancedContextManager,
+    ) -> None:
+        self._definitions: dict[str, PipelineStep] = {step.name: step for step in pipeline.steps}
+        self._state = state
+        self._steps = steps
+        self._journal = journal
+        self._services = services
+        self._shared_state = shared_state
+        self._inbox: deque[tuple[StepStarted, AttemptOutcome | _Progress]] = deque()
+        self._reported: asyncio.Future[None] | None = None
+        self._wake_at: float | None = None
+        self._lost: StoreError | None = None
+
+    async def run(self, *first: RunEvent) -> None:
+        """Commit the `first` events, drive the run to its end, and give the claim up.
+
+        Raises:
+            ConflictError: If another process took the run over; this one has stopped its steps.
+            StoreError: If the journal could not be written; the run can be resumed.
+        """
+        loop = asyncio.get_running_loop()
+
+        def on_lost(error: ConflictError) -> None:
+            loop.call_soon_threadsafe(self._lose, error)
+
+        self._journal.hold(on_lost=on_lost)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._loop(group, list(first))
+        except BaseExceptionGroup as raised:
+            raise raised.exceptions[0] from raised.exceptions[0].__cause__
+        finally:
+            await self._journal.release()
+
+    def _lose(self, error: StoreError) -> None:
+        """Stop as soon as the loop looks: somebody else drives the run now."""
+        self._lost = error
+        self._wake()
+
+    async def _loop(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
+        for event in events:
+            apply(self._state, event)
+        committed: list[asyncio.Future[None]] = []
+        while True:
+            starts = self._decide(events)
+            await self._journal.commit(events, self._summary(events))
+            for event in events:
+                self._show(event)
+            for future in committed:
+                if not future.done():
+                    future.set_result(None)
+            for start in starts:
+                group.create_task(self._attempt(start), name=f"step:{start.step}")
+            if self._state.is_finished:
+                return
+            await self._wait_for_reports()
+            if self._lost is not None:
+                raise self._lost
+            events, committed = self._take_reports()
+
+    def _summary(self, events: list[RunEvent]) -> RunSummary | None:
+        """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
+        if isinstance(events[0], StepCompleted | StepFailed | AgentProgressed) and not self._state.is_finished:
+            return None
+        return summary_of(self._state)
+
+    def _decide(self, events: list[RunEvent]) -> list[StepStarted]:
+        """Carry the scheduler's commands out on the state, append what they mean to `events`, return the starts."""
+        starts: list[StepStarted] = []
+        self._wake_at = None
+        while True:
+            now = self._services.clock.now()
+            changed = False
+            for command in next_commands(self._state, now):
+                if isinstance(command, WaitUntil):
+                    self._wake_at = command.at
+                    continue
+                event = self._event_of(command, now)
+                apply(self._state, event)
+                events.append(event)
+                if isinstance(event, StepStarted):
+                    starts.append(event)
+                else:
+                    changed = not isinstance(event, RunFinished)
+            if not changed:
+                return starts
+
+    def _event_of(self, command: StartStep | SkipStep | FinishRun, now: float) -> RunEvent:
+        match command:
+            case StartStep(step, attempt):
+                if attempt > 1 and self._steps.is_abandoned(step):
+                    return self._given_up(step, attempt - 1, now)
+                return StepStarted(step, attempt, f"{self._state.run_id}/{step}", now)
+            case SkipStep(step, code, reason):
+                return StepSkipped(step, code, reason, now)
+            case FinishRun(status):
+                return RunFinished(status, now)
+
+    def _given_up(self, step: str, attempt: int, now: float) -> StepFailed:
+        """Return the end of a step whose last attempt was abandoned and still runs: twice at once could do harm."""
+        record = self._state.steps[step]
+        reason = f"{record.reason} Its function still runs, so it is not started again."
+        return StepFailed(step, attempt, record.code, reason, None, now)
+
+    def _show(self, event: RunEvent) -> None:
+        if isinstance(event, StepCompleted):
+            self._shared_state.add_fact(event.step, event.output)
+        for sink in self._services.sinks:
+            try:
+                sink.emit(event)
+            except Exception:
+                logger.exception("A sink failed on %s; the run goes on.", type(event).__name__)
+
+    async def _wait_for_reports(self) -> None:
+        """Return when the inbox holds something, or a retry is due."""
+        await asyncio.sleep(0)  # what does not wait has reported by then, one turn of the loop earlier than by a future
+        if self._inbox or self._lost is not None:
+            return
+        self._reported = asyncio.get_running_loop().create_future()
+        try:
+            if self._wake_at is None:
+                await self._reported
+                return
+            async with self._services.clock.timeout(max(0.0, self._wake_at - self._services.clock.now())) as limit:
+                await self._reported
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            self._reported = None
+
+    def _take_reports(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+        """Turn all that waits in the inbox into events, applied in order; and whom to tell once they are committed."""
+        events: list[RunEvent] = []
+        committed: list[asyncio.Future[None]] = []
+        now = self._services.clock.now()
+        while self._inbox:
+            start, report = self._inbox.popleft()
+            if isinstance(report, _Progress):
+                event: RunEvent = AgentProgressed(start.step, start.attempt, report.event, now)
+                committed.append(report.committed)
+            else:
+                event = self._outcome_event(start, report, now)
+            apply(self._state, event)
+            events.append(event)
+        return events, committed
+
+    def _outcome_event(self, start: StepStarted, outcome: AttemptOutcome, now: float) -> StepCompleted | StepFailed:
+        match outcome:
+            case AttemptSucceeded(output, facts, memories):
+                return StepCompleted(start.step, start.attempt, output, now, facts, memories)
+            case AttemptFailed(failure, wait_seconds):
+                retry_at = self._retry_at(start.step, start.attempt, failure, wait_seconds, now)
+                return StepFailed(start.step, start.attempt, failure.code, failure.reason, retry_at, now)
+
+    def _retry_at(self, name: str, attempt: int, failure: Failure, wait_seconds: float, now: float) -> float | None:
+        step = self._definitions[name]
+        failures = attempt - self._state.steps[name].attempts_before
+        if not failure.is_retryable or failures > step.max_retries:
+            return None
+        backoff = backoff_seconds(step.retry, failures, jitter=self._services.random())
+        return now + max(wait_seconds, backoff)
+
+    async def _attempt(self, start: StepStarted) -> None:
+        """Run one attempt and report its outcome; a cancellation of the run passes through."""
+
+        async def record(event: AgentEvent) -> None:
+            committed = asyncio.get_running_loop().create_future()
+            self._report(start, _Progress(event, committed))
+            await committed
+
+        try:
+            history = tuple(self._state.steps[start.step].agent_events)
+            outcome = await self._steps.run_attempt(
+                start.step, start.attempt, key=start.idempotency_key, record=record, history=history
+            )
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            reason = f"The step {start.step!r} cancelled itself."
+            outcome = AttemptFailed(Failure("step.cancelled", reason))
+        self._report(start, outcome)
+
+    def _report(self, start: StepStarted, report: AttemptOutcome | _Progress) -> None:
+        self._inbox.append((start, report))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reported is not None and not self._reported.done():
+            self._reported.set_result(None)

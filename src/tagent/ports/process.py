@@ -1,0 +1,15 @@
+"""Who holds a run, and whether that process still exists."""
+
+from typing import Protocol
+
+
+class ProcessTable(Protocol):
+    """Names this process, and tells whether another one is gone."""
+
+    def this_process(self) -> str:
+        """Return a text that names this process on this machine, and no other one before or after it."""
+        ...
+
+    def is_gone(self, name: str) -> bool:
+        """Return True if the process of this name certainly no longer exists; False if it does or nobody can tell."""
+        ...

@@ -1,0 +1,57 @@
+"""Crashes in one process: a store at whose commit everything ends, and the process that comes after."""
+
+import itertools
+from dataclasses import replace
+from typing import Self
+
+from tagent.adapters.storage.memory import MemoryStore
+from tagent.ports import Batch, Services
+
+
+class Crash(BaseException):
+    """The process is gone: nothing after this line happens."""
+
+
+class CrashingStore(MemoryStore):
+    """Ends everything at one of its commits, before or after it is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._commits = itertools.count(1)
+        self._at = 0
+        self._is_written = True
+
+    def arm(self, at: int, *, is_written: bool = True) -> Self:
+        """Crash at the commit number `at` from now, from 1, and return the store."""
+        self._commits = itertools.count(1)
+        self._at = at
+        self._is_written = is_written
+        return self
+
+    async def commit(self, batch: Batch) -> None:
+        """Write the batch unless the crash comes first."""
+        is_last = next(self._commits) == self._at
+        if not is_last or self._is_written:
+            await super().commit(batch)
+        if is_last:
+            raise Crash
+
+    async def release(self, run_id: str, *, epoch: int) -> None:
+        """Do nothing: a dead process releases nothing."""
+
+
+class EverybodyIsGone:
+    """The processes as the one after the crash sees them."""
+
+    def this_process(self) -> str:
+        """Return a name."""
+        return "another"
+
+    def is_gone(self, name: str) -> bool:
+        """Return True: the holder has crashed."""
+        return True
+
+
+def everybody_is_gone(services: Services) -> Services:
+    """Return the services of a process that finds all others dead."""
+    return replace(services, processes=EverybodyIsGone())
