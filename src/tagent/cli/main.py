@@ -11,6 +11,8 @@ from tagent.exceptions import nearest
 
 COMMANDS = {
     "run": "Run a goal, or the pipeline of a file.",
+    "runs": "List, look at and resume runs.",
+    "db": "Look at and upgrade the database of runs.",
 }
 """Subcommand -> its line in the help. `run` is the object `run` in the module `tagent.cli.run`, and so on."""
 

@@ -48,10 +48,9 @@ class View(Protocol):
 
 
 @contextmanager
-def open_view(pipeline: Pipeline) -> Iterator[View]:
-    """Show a run of `pipeline` on stderr: live when it is a terminal, in plain lines otherwise."""
+def open_view(picture: "Picture") -> Iterator[View]:
+    """Show the run in `picture` on stderr: live when it is a terminal, in plain lines otherwise."""
     console = Console(stderr=True)
-    picture = Picture(pipeline)
     if not console.is_terminal:
         yield LineView(picture)
         return

@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
+from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
@@ -94,18 +95,23 @@ def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
         "inputs": _fingerprint(pipeline.inputs),
         "config": _settings(pipeline.config),
         "origin": {"file": origin.file, "object_name": origin.object_name},
-        "steps": [_step_spec(step) for step in pipeline.steps],
+        "steps": [_step_spec(step, pipeline) for step in pipeline.steps],
     }
 
 
-def _step_spec(step: PipelineStep) -> dict[str, object]:
+def _step_spec(step: PipelineStep, pipeline: Pipeline) -> dict[str, object]:
+    names = {other.name for other in pipeline.steps}
+    needed = bindings.dependencies(step, names, pipeline.global_constraints)
     return {
         "id": step.id,
         "name": step.name,
         "goal": step.goal,
         "function": None if step.run is None else getattr(step.run, "__qualname__", type(step.run).__qualname__),
         "constraints": list(step.constraints),
-        "depends_on": [_dependency_spec(dep) for dep in step.depends_on],
+        "depends_on": [
+            {"step": dep.step, "type": dep.type.value, "path": dep.path, "wait_seconds": dep.wait_seconds}
+            for dep in needed
+        ],
         "execution_mode": step.execution_mode.value,
         "timeout": step.timeout,
         "retry_count": step.retry_count,
@@ -117,11 +123,6 @@ def _step_spec(step: PipelineStep) -> dict[str, object]:
         "config": _settings(step.config),
         "output": _fingerprint(output_type(step).declared),
     }
-
-
-def _dependency_spec(dependency: str | Dependency) -> dict[str, object]:
-    dep = dependency if isinstance(dependency, Dependency) else Dependency(dependency)
-    return {"step": dep.step, "type": dep.type.value, "path": dep.path, "wait_seconds": dep.wait_seconds}
 
 
 def _settings(config: TAgentConfig | Mapping[str, object] | None) -> dict[str, object]:
@@ -169,6 +170,30 @@ def bind(definition: Definition, code: Pipeline) -> Pipeline:
     return pipeline
 
 
+def outline(definition: Definition) -> Pipeline:
+    """Return the stored pipeline without any code, for looking at its runs; it cannot be run."""
+    spec = definition.spec
+    steps = [
+        PipelineStep(
+            id=stored["id"],
+            name=stored["name"],
+            goal=stored["goal"] or "",
+            depends_on=_dependencies(stored),
+            execution_mode=ExecutionMode(stored["execution_mode"]),
+            max_retries=stored["max_retries"],
+        )
+        for stored in spec["steps"]
+    ]
+    return Pipeline(spec["name"], spec["description"], steps=steps, final=spec["final"])
+
+
+def _dependencies(stored: Mapping[str, Any]) -> list[Dependency]:
+    return [
+        Dependency(d["step"], DependencyType(d["type"]), path=d["path"], wait_seconds=d["wait_seconds"])
+        for d in stored["depends_on"]
+    ]
+
+
 def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) -> PipelineStep:
     if (stored["goal"] is None) is not (code.goal is None):
         message = (
@@ -183,10 +208,7 @@ def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) 
         name=stored["name"],
         goal=stored["goal"],
         constraints=stored["constraints"],
-        depends_on=[
-            Dependency(d["step"], DependencyType(d["type"]), path=d["path"], wait_seconds=d["wait_seconds"])
-            for d in stored["depends_on"]
-        ],
+        depends_on=_dependencies(stored),
         execution_mode=ExecutionMode(stored["execution_mode"]),
         timeout=stored["timeout"],
         retry_count=stored["retry_count"],

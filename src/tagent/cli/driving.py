@@ -1,0 +1,69 @@
+"""Drives a run to its end while people watch; a stop leaves it resumable and says how to go on."""
+
+import asyncio
+import shlex
+import signal
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import click
+from pydantic_core import to_json
+
+from tagent.cli import errors
+from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE
+from tagent.cli.view import Picture, open_view
+from tagent.config import TAgentConfig
+from tagent.pipeline import Pipeline, PipelineResult, RunStatus
+from tagent.ports import Services
+from tagent.runtime import open_services
+
+_EXIT_CODES = {RunStatus.COMPLETED: errors.DONE, RunStatus.PARTIAL: errors.PARTIAL}
+
+
+def drive(
+    pipeline: Pipeline,
+    config: TAgentConfig,
+    work: Callable[[Services], Awaitable[PipelineResult]],
+    *,
+    as_json: bool,
+) -> int:
+    """Do `work`, showing the run of `pipeline` on stderr and its result on stdout; return the exit code.
+
+    Args:
+        pipeline: What is shown.
+        config: Names the store.
+        work: Runs or resumes it with the services that it is given.
+        as_json: Whether stdout gets the whole result as one JSON object.
+    """
+    picture = Picture(pipeline)
+    try:
+        result = asyncio.run(_watched(picture, config, work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say_how_to_go_on(picture.state.run_id, config.store)
+    click.echo(to_json(result, indent=2, fallback=str).decode() if as_json else as_text(result.final_output))
+    return _EXIT_CODES.get(result.status, errors.FAILED)
+
+
+async def _watched(
+    picture: Picture, config: TAgentConfig, work: Callable[[Services], Awaitable[PipelineResult]]
+) -> PipelineResult:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - inside a coroutine there is one
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with open_view(picture) as view:
+        async with open_services(config, sinks=(view,)) as services:
+            return await work(services)
+
+
+def _say_how_to_go_on(run_id: str, store: str) -> NoReturn:
+    if run_id and store != MEMORY_STORE:
+        option = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+        click.echo(f"Go on with it: tagent runs resume {run_id}{option}", err=True)
+    raise KeyboardInterrupt
+
+
+def as_text(output: object) -> str:
+    """Return an output for people and pipes: text as it is, nothing for None, all else as JSON."""
+    if output is None:
+        return ""
+    return output if isinstance(output, str) else to_json(output, indent=2, fallback=str).decode()
