@@ -18,6 +18,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
+MAX_CANDIDATES = 50
+"""Names compared closely with a misspelt one; of more, those that begin alike. Comparing is slow."""
+
 
 class TAgentError(Exception):
     """Something that tagent can explain.
@@ -38,6 +41,29 @@ class TAgentError(Exception):
         super().__init__(f"{message} {hint}".rstrip())
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an error says, as text that can be written anywhere.
+
+    A Pydantic error is told without the values that did not fit; an error that cannot say anything is
+    told by its class; what is no valid Unicode is escaped.
+    """
+    try:
+        text = _without_values(error) if type(error).__name__ == "ValidationError" else str(error)
+    except Exception:  # noqa: BLE001 - its own __str__ is broken
+        text = type(error).__name__
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _without_values(error: BaseException) -> str:
+    problems = getattr(error, "errors", None)
+    if problems is None:
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}"
+        for problem in problems(include_input=False, include_url=False)
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name most like `name`, or "" when none is near.
 
@@ -45,8 +71,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
         >>> nearest("web_serch", ["web_search", "report"])
         " Did you mean 'web_search'?"
     """
-    matches = get_close_matches(name, list(known), n=1)
+    candidates = sorted(known, key=lambda other: _alike_at_the_start(name, other), reverse=True)
+    matches = get_close_matches(name, candidates[:MAX_CANDIDATES], n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def _alike_at_the_start(one: str, other: str) -> int:
+    """Return how many first letters two words share."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 class ConfigurationError(TAgentError):

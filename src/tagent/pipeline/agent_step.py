@@ -10,7 +10,7 @@ from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
 from tagent.ports.services import Services
-from tagent.task_agent.context import EnhancedContextManager
+from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.run import RecordEvent, run_task_based_agent
 from tagent.task_agent.tools import Tool, tools_by_name
@@ -54,11 +54,13 @@ class AgentStep:
             ModelError: If a model call failed for good.
         """
         step = self._step
-        known = {**self._reader.inputs(), **self._reader.outputs_before(step.name)}
+        outputs = self._reader.plain_outputs_before(step.name)
+        known = {**self._reader.plain_inputs(), **outputs}
+        longest = self.config.context_tokens * CHARACTERS_PER_TOKEN
         try:
-            goal = bindings.fill(step.goal or "", known)
-            constraints = tuple(bindings.fill(rule, known) for rule in self._rules)
-            context = self._context(known)
+            goal = bindings.fill(step.goal or "", known, max_characters=longest)
+            constraints = tuple(bindings.fill(rule, known, max_characters=longest) for rule in self._rules)
+            context = self._context(known, outputs)
         except DataPathError as error:
             raise StepInputError(step.name, f"The step {step.name!r} asks for what is not there: {error}") from error
         result = await run_task_based_agent(
@@ -80,11 +82,12 @@ class AgentStep:
             return available
         return {name: available[name] for name in self._step.tools_filter if name in available}
 
-    def _context(self, known: Mapping[str, object]) -> EnhancedContextManager:
+    def _context(self, known: Mapping[str, object], outputs: Mapping[str, object]) -> EnhancedContextManager:
         """Return what the agent is told besides its goal.
 
-        That is the paths of `read_data` if there are any; else the shared memory, the inputs and the
-        outputs of the dependencies, without what a placeholder already inserted whole.
+        That is the paths of `read_data` if there are any; else the shared memory and the outputs of the
+        dependencies, without what a placeholder already inserted whole. An input reaches an agent only
+        where its goal, a rule or `read_data` names it: it may be a secret meant for a function.
         """
         told = EnhancedContextManager(self._description, max_tokens=self.config.context_tokens)
         if self._step.read_data:
@@ -93,7 +96,7 @@ class AgentStep:
             return told
         texts = (self._step.goal or "", *self._rules)
         inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
-        for name, value in {**self._reader.shared(), **known}.items():
+        for name, value in {**self._reader.shared(), **outputs}.items():
             if name not in inserted:
                 told.add_fact(name, value)
         return told

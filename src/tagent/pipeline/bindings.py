@@ -7,8 +7,12 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, get_type_hints
+from functools import partial
+from types import UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
+
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
 from tagent.exceptions import DataPathError
 from tagent.paths import PATH_PATTERN, DataPath
@@ -16,7 +20,7 @@ from tagent.pipeline.context import StepContext
 from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
 from tagent.task_agent.context import fenced
 
-_PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}(?!\})")
+_PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,14 @@ class Parameter:
         is_context: Whether it takes the `StepContext` instead.
         is_required: Whether it has no default.
         is_nameable: Whether it can be passed by name.
+        adapter: Converts what it is given to its annotation; None when it has none that Pydantic can check.
     """
 
     name: str
     is_context: bool
     is_required: bool
     is_nameable: bool = True
+    adapter: TypeAdapter[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,58 +48,95 @@ class FunctionSignature:
 
     Attributes:
         parameters: In order.
+        takes_the_rest: Whether it has `**kwargs`: they take the outputs of its other dependencies.
         return_type: Its return annotation; None when there is none.
         is_async: Whether calling it gives a coroutine.
+        is_generator: Whether calling it gives a generator, which is no output.
         problem: Why the signature could not be read; empty when it could.
     """
 
     parameters: tuple[Parameter, ...] = ()
+    takes_the_rest: bool = False
     return_type: object = None
     is_async: bool = False
+    is_generator: bool = False
     problem: str = ""
+
+
+_signatures: WeakKeyDictionary[Callable[..., object], FunctionSignature] = WeakKeyDictionary()
 
 
 def signature_of(function: Callable[..., object]) -> FunctionSignature:
     """Return the signature of a step's function, with a `problem` instead of an exception."""
     try:
-        return _signature_of(function)
-    except TypeError:  # unhashable callables are not cached
+        if function not in _signatures:
+            _signatures[function] = _read_signature(function)
+        return _signatures[function]
+    except (TypeError, KeyError):  # cannot be referred to weakly, or is made anew for each use: a bound method
         return _read_signature(function)
 
 
 def _read_signature(function: Callable[..., object]) -> FunctionSignature:
-    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    called = _called(function)
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError) as error:
-        return FunctionSignature(problem=str(error))
-    try:
-        hints: Mapping[str, Any] = get_type_hints(target, include_extras=True)
-    except (NameError, TypeError, AttributeError) as error:
-        return FunctionSignature(problem=str(error))
+        hints: Mapping[str, Any] = get_type_hints(called, include_extras=True)
+    except (TypeError, ValueError, NameError, AttributeError) as error:
+        hint = (
+            "Import what annotations name at module level, outside TYPE_CHECKING."
+            if isinstance(error, NameError)
+            else ""
+        )
+        return FunctionSignature(problem=f"{error}. {hint}".rstrip(". "))
     unnameable = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}
     parameters = tuple(
         Parameter(
             parameter.name,
-            is_context=hints.get(parameter.name) is StepContext,
+            is_context=_is_context(hints.get(parameter.name)),
             is_required=parameter.default is parameter.empty,
             is_nameable=parameter.kind not in unnameable,
+            adapter=_adapter(hints.get(parameter.name)),
         )
         for parameter in signature.parameters.values()
         if parameter.kind is not parameter.VAR_KEYWORD
     )
     returns = hints.get("return")
     is_typed = returns not in (None, Any, object, type(None))
-    return FunctionSignature(parameters, returns if is_typed else None, _is_async(function))
+    return FunctionSignature(
+        parameters,
+        takes_the_rest=any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()),
+        return_type=returns if is_typed else None,
+        is_async=inspect.iscoroutinefunction(called),
+        is_generator=inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called),
+    )
 
 
-def _is_async(function: Callable[..., object]) -> bool:
-    if isinstance(function, partial):
-        return _is_async(function.func)
-    return inspect.iscoroutinefunction(function if inspect.isroutine(function) else type(function).__call__)
+def _adapter(annotation: object) -> TypeAdapter[Any] | None:
+    if annotation is None or annotation in (Any, object) or _is_context(annotation):
+        return None
+    try:
+        return TypeAdapter(cast("Any", annotation))
+    except (PydanticSchemaGenerationError, PydanticUserError, NameError):
+        return None
 
 
-_signature_of = lru_cache(maxsize=4096)(_read_signature)
+def _called(function: Callable[..., object]) -> Callable[..., object]:
+    """Return the function whose code runs: behind partials, decorators and `__call__`."""
+    while isinstance(function, partial):
+        function = function.func
+    if not (inspect.isroutine(function) or inspect.isclass(function)):
+        function = type(function).__call__
+    unwrapped: Callable[..., object] = inspect.unwrap(function)
+    return unwrapped
+
+
+def _is_context(annotation: object) -> bool:
+    """Return whether a parameter of this annotation takes the `StepContext`, also as optional or annotated."""
+    if get_origin(annotation) is Annotated:
+        return _is_context(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        return any(_is_context(argument) for argument in get_args(annotation))
+    return annotation is StepContext
 
 
 def placeholders(text: str) -> Iterator[DataPath]:
@@ -107,8 +150,10 @@ def placeholders(text: str) -> Iterator[DataPath]:
         yield DataPath.parse(match[1])
 
 
-def fill(text: str, values: Mapping[str, object]) -> str:
+def fill(text: str, values: Mapping[str, object], *, max_characters: int | None = None) -> str:
     """Return `text` with the placeholders that `values` names replaced once, as fenced data.
+
+    A value longer than `max_characters` is cut there, and says so.
 
     Raises:
         DataPathError: If a path leads nowhere.
@@ -120,7 +165,9 @@ def fill(text: str, values: Mapping[str, object]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         path = DataPath.parse(match[1])
-        return fenced(match[1], path.look_up(values)) if path.root in values else match[0]
+        if path.root not in values:
+            return match[0]
+        return fenced(match[1], path.look_up(values), max_characters=max_characters)
 
     return _PLACEHOLDER.sub(replaced, text)
 
@@ -142,12 +189,14 @@ def dependencies(
     """
     written = () if isinstance(step.depends_on, str) else step.depends_on  # validation refuses a string
     declared = [dep if isinstance(dep, Dependency) else Dependency(dep) for dep in written]
-    named = {dep.step for dep in declared}
+    named = {dep.step for dep in declared if dep.type is not DependencyType.DATA}
+    told = {(dep.step, dep.path) for dep in declared}
     read: dict[tuple[str, str], Dependency] = {}
     for path in _paths_read(step, global_constraints):
         if path.root in step_names and path.root not in named and path.root != step.name:
             below = str(DataPath("_", path.parts))[1:].removeprefix(".")
-            read[path.root, below] = Dependency(path.root, DependencyType.DATA, path=below)
+            if (path.root, below) not in told:
+                read[path.root, below] = Dependency(path.root, DependencyType.DATA, path=below)
     return (*declared, *read.values())
 
 

@@ -61,8 +61,14 @@ class StepContext:
 
     def learn(self, name: str, fact: object) -> None:
         """Put `fact` into the result's `learned_facts` when this attempt succeeds."""
-        self.facts[name] = fact
+        self.facts[_key(name)] = fact
 
     def save(self, key: str, value: object) -> None:
         """Put `value` into the run's shared memory when this attempt succeeds; later steps see it."""
-        self.memories[key] = value
+        self.memories[_key(key)] = value
+
+
+def _key(name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"A name must be text, not {type(name).__name__}: it becomes a key in JSON.")
+    return name

@@ -14,9 +14,11 @@ PipelineError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 from typing import Literal
 
-from tagent.exceptions import TAgentError
+from tagent.exceptions import TAgentError, text_of
 
 
 class PipelineError(TAgentError):
@@ -161,7 +163,13 @@ class StepFailedError(StepError):
 
     def __init__(self, step: str, cause: BaseException) -> None:
         self.is_retryable = not isinstance(cause, _MISTAKES)  # type: ignore[misc]  # one class, two fates
-        super().__init__(step, f"The step {step!r} raised {type(cause).__name__}: {cause}")
+        super().__init__(step, f"The step {step!r} raised {type(cause).__name__}: {text_of(cause)}{_place_of(cause)}")
+
+
+def _place_of(error: BaseException) -> str:
+    """Return " (file, line N)" for the innermost line of the traceback, "" where there is none."""
+    frames = extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 _MISTAKES = (

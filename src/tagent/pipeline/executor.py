@@ -40,7 +40,8 @@ class PipelineExecutor:
 
     Args:
         pipeline: The definition.
-        base_config: Settings over those of file and environment; a mapping will do.
+        base_config: Settings, a mapping will do; over those of file and environment unless `services` are
+            given, whose opener has read them.
         inputs: What the run is given, by name, or an instance of the pipeline's input model.
         overrides: Settings over those of the pipeline.
         origin: Where the pipeline came from, stored with the run.
@@ -62,13 +63,15 @@ class PipelineExecutor:
         origin: Origin | None = None,
         services: Services | None = None,
     ) -> None:
-        self.pipeline = pipeline
-        base = TAgentConfig.load().merged(TAgentConfig.of(base_config))
+        self.pipeline = pipeline = Pipeline(pipeline)  # what is changed later is of another run
+        surroundings = TAgentConfig.load() if services is None else TAgentConfig()
+        base = surroundings.merged(TAgentConfig.of(base_config))
+        own = TAgentConfig.of(pipeline.config)
+        self.base_config = base.merged(own, overrides or TAgentConfig())
         names = (type(inputs).model_fields if isinstance(inputs, BaseModel) else inputs) or {}
-        for problem in require_valid(pipeline, inputs=tuple(names) if names else None, tools=base.tools):
+        for problem in require_valid(pipeline, inputs=tuple(names) or None, tools=self.base_config.tools):
             if problem.severity == "warning":
                 logger.warning("%s: %s", pipeline.name, problem)
-        self.base_config = base.merged(TAgentConfig.of(pipeline.config), overrides or TAgentConfig())
         self.scheduler = PipelineScheduler(pipeline)
         self.results: dict[str, object] = {}
         self.shared_state = EnhancedContextManager(pipeline.description, max_tokens=self.base_config.context_tokens)

@@ -4,8 +4,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from pydantic import ValidationError
+
+from tagent.exceptions import text_of
 from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.context import StepContext
+from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.reading import RunReader
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.run import RecordEvent
@@ -30,6 +34,8 @@ class FunctionStep:
         self._contexts = [p.name for p in signature.parameters if p.is_context]
         self._outputs = [p for p in named if p != name and p in reader.output_types]
         self._inputs = [p for p in named if p == name or p not in reader.output_types]
+        self._takes_the_rest = signature.takes_the_rest
+        self._adapters = {p.name: p.adapter for p in signature.parameters if p.adapter is not None}
         self.abandoned: ThreadedCall | None = None
 
     async def run(
@@ -49,6 +55,10 @@ class FunctionStep:
         if self._inputs:
             given = reader.inputs()
             arguments.update({name: given[name] for name in self._inputs if name in given})
+        if self._takes_the_rest:
+            arguments.update({n: v for n, v in reader.outputs_before(self._name).items() if n not in arguments})
+        for name in self._adapters.keys() & arguments.keys():
+            arguments[name] = self._converted(name, arguments[name])
         context = None
         if self._contexts:
             context = reader.context(self._name, attempt, idempotency_key)
@@ -60,6 +70,16 @@ class FunctionStep:
         finally:
             if context is not None:
                 context.cancelled = True
+
+    def _converted(self, parameter: str, value: object) -> object:
+        """Return what a parameter is given as its annotation: "3" for an `int` is 3, a dict for a model the model."""
+        try:
+            return self._adapters[parameter].validate_python(value, by_alias=True, by_name=True)
+        except ValidationError as error:
+            message = (
+                f"What the parameter {parameter!r} of the step {self._name!r} is given does not fit: {text_of(error)}."
+            )
+            raise StepInputError(self._name, message) from None
 
     async def _call_in_thread(self, arguments: dict[str, object]) -> object:
         value = await self._threads.run(partial(self._function, **arguments), on_abandon=self._abandon)

@@ -1,6 +1,6 @@
 """The immutable graph that a definition compiles to: who waits for whom, by step name."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Self
@@ -72,7 +72,7 @@ class ExecutionGraph:
             incoming[step.name] = edges
             for edge in edges:
                 outgoing[edge.source].append(edge)
-        serial = frozenset(s.name for s in pipeline.steps if s.execution_mode is ExecutionMode.SERIAL)
+        serial = frozenset(s.name for s in pipeline.steps if s.execution_mode == ExecutionMode.SERIAL)
         return cls(
             tuple(positions),
             positions,
@@ -107,17 +107,6 @@ class ExecutionGraph:
             order.extend(ready)
             sorter.done(*ready)
         return tuple(order)
-
-    def ancestors(self, steps: Collection[str]) -> frozenset[str]:
-        """Return all that `steps` depend on, directly or not, without themselves unless in a circle."""
-        found: set[str] = set()
-        waiting = list(steps)
-        while waiting:
-            for source in self.dependencies(waiting.pop()):
-                if source not in found:
-                    found.add(source)
-                    waiting.append(source)
-        return frozenset(found)
 
 
 def _edge(dependency: Dependency, target: str) -> Edge:

@@ -1,6 +1,7 @@
 """What a run is given: checked against the pipeline, kept as JSON values, read as declared types."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,7 +19,9 @@ def check_inputs(pipeline: Pipeline, given: Mapping[str, object] | BaseModel | N
     Raises:
         InputError: If one is missing, unknown to the declared model, does not fit, or is not JSON.
     """
-    named = dict(field_values(given)) if isinstance(given, BaseModel) else dict(given or {})
+    named: dict[Any, object] = dict(field_values(given)) if isinstance(given, BaseModel) else dict(given or {})
+    if odd := {str(name): "is no text; names are." for name in named if not isinstance(name, str)}:
+        raise InputError(pipeline.name, odd)
     if pipeline.inputs is None:
         return _undeclared(pipeline, named)
     try:
@@ -36,9 +39,15 @@ def check_inputs(pipeline: Pipeline, given: Mapping[str, object] | BaseModel | N
             hint=f"It takes: {', '.join(fields)}.",
         ) from None
     known = _names(pipeline.inputs)
+    if pipeline.inputs.model_config.get("extra") == "allow":
+        known |= named.keys()
     if unknown := {name: f"is unknown.{nearest(name, known)}" for name in named if name not in known}:
         raise InputError(pipeline.name, unknown, hint=f"It takes: {', '.join(pipeline.inputs.model_fields)}.")
-    return checked.model_dump(mode="json", round_trip=True, by_alias=False)
+    try:
+        plain: dict[str, object] = OutputType(pipeline.inputs).dump(checked, step="inputs")  # type: ignore[assignment]  # a model's
+    except StepOutputError as error:
+        raise InputError(pipeline.name, {"as a whole": f"cannot be kept: {error.message}"}, hint=error.hint) from error
+    return plain
 
 
 def typed_inputs(pipeline: Pipeline, plain: Mapping[str, object]) -> Mapping[str, object]:
@@ -47,7 +56,12 @@ def typed_inputs(pipeline: Pipeline, plain: Mapping[str, object]) -> Mapping[str
 
 
 def _names(model: type[BaseModel]) -> set[str]:
-    aliases = {field.alias for field in model.model_fields.values() if field.alias}
+    aliases = {
+        alias
+        for field in model.model_fields.values()
+        for alias in (field.alias, field.validation_alias)
+        if isinstance(alias, str)
+    }
     return set(model.model_fields) | aliases
 
 

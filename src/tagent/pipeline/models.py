@@ -1,6 +1,7 @@
 """What people write: a pipeline, its steps, and how they depend on each other."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self, TypedDict, Unpack
@@ -146,7 +147,7 @@ class PipelineStep:
     tools: Sequence[ToolLike] = ()
     retry: RetryPolicy = RetryPolicy()
     model: str | LanguageModel | None = None
-    config: TAgentConfig | Mapping[str, object] | None = None
+    config: TAgentConfig | Mapping[str, object] | None = field(default=None, repr=False)
     condition: object = None
     branches: object = None
     for_each: object = None
@@ -191,8 +192,13 @@ class StepOptions(TypedDict, total=False):
     budget: object
 
 
+def _texts(given: Sequence[str]) -> list[str]:
+    """Return several texts; a single one is meant as one, not as its letters."""
+    return [given] if isinstance(given, str) else list(given)
+
+
 class Pipeline:
-    """A workflow: steps, what they depend on, and what all of them share.
+    """Steps, what they depend on, and what all of them share.
 
     Attributes:
         name: Its name.
@@ -201,10 +207,12 @@ class Pipeline:
         global_constraints: Rules for every agent step.
         shared_context: The first values of a run's shared memory.
         inputs: A Pydantic model of what a run is given; None accepts whatever the steps ask for.
-        default_mode: The execution mode of steps that name none.
+        default_mode: The execution mode of steps that `step` adds without naming one.
         final: The step whose output is the run's `final_output`; None takes the last one on which no
             other depends.
         config: Settings for its runs, over those of the environment and of `TAgentConfig`.
+
+    Made from another pipeline it is a copy, with what else is given added or instead.
 
     Example:
         >>> pipeline = Pipeline("report").step("facts", run=lambda: {"n": 2})
@@ -221,34 +229,27 @@ class Pipeline:
         global_constraints: Sequence[str] = (),
         shared_context: Mapping[str, object] | None = None,
         inputs: type[BaseModel] | None = None,
-        default_mode: ExecutionMode = ExecutionMode.SERIAL,
+        default_mode: ExecutionMode | None = None,
         final: str | None = None,
         config: TAgentConfig | Mapping[str, object] | None = None,
     ) -> None:
-        if isinstance(name, Pipeline):
-            self._copy(name, description)
-            return
-        self.name = name
-        self.description = description
-        self.steps: list[PipelineStep] = []
-        self.global_constraints: list[str] = list(global_constraints)
-        self.shared_context: dict[str, Any] = dict(shared_context or {})
-        self.inputs = inputs
-        self.default_mode = default_mode
-        self.final = final
-        self.config = config
+        other = name if isinstance(name, Pipeline) else None
+        self.name: str = name.name if isinstance(name, Pipeline) else name
+        self.description: str = description or (other.description if other else "")
+        self.steps: list[PipelineStep] = [replace(step) for step in other.steps] if other else []
+        self.global_constraints: list[str] = [*(other.global_constraints if other else ()), *_texts(global_constraints)]
+        self.shared_context: dict[str, Any] = {**(other.shared_context if other else {}), **(shared_context or {})}
+        self.inputs: type[BaseModel] | None = inputs or (other.inputs if other else None)
+        self.default_mode: ExecutionMode = default_mode or (other.default_mode if other else ExecutionMode.SERIAL)
+        self.final: str | None = final or (other.final if other else None)
+        self.config: TAgentConfig | Mapping[str, object] | None = other.config if other and config is None else config
         for step in steps:
             self.add_step(step)
 
-    def _copy(self, other: "Pipeline", description: str) -> None:
-        self.__dict__.update(vars(other))
-        self.description = description or other.description
-        self.steps = [replace(step) for step in other.steps]
-        self.global_constraints = list(other.global_constraints)
-        self.shared_context = dict(other.shared_context)
-
     def add_step(self, step: PipelineStep) -> Self:
         """Append `step` and return the pipeline; a step without id gets the next one."""
+        with suppress(ValueError, TypeError):  # validation names an unknown mode
+            step.execution_mode = ExecutionMode(step.execution_mode)
         self.steps.append(step)
         if not step.id:
             step.id = f"step_{len(self.steps)}"

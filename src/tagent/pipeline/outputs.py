@@ -1,11 +1,12 @@
 """Outputs on their way through JSON: what a step hands over is what its dependants would see after a resume."""
 
-from functools import lru_cache
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from tagent.exceptions import text_of
 from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.models import PipelineStep
@@ -28,29 +29,40 @@ class OutputType:
         self._adapter = None if declared is None else _adapter(declared)
 
     def dump(self, value: object, *, step: str) -> object:
-        """Return `value` as JSON values, checked against the type.
+        """Return `value` as JSON values, checked against the type; what comes out can always be loaded.
 
         Raises:
-            StepOutputError: If it does not fit, or cannot be written as JSON.
+            StepOutputError: If it does not fit, cannot be written as JSON, or would not come back as it was.
         """
-        if self._adapter is None and type(value) in _SCALARS:
-            return value
         try:
             if self._adapter is None:
-                return from_json(to_json(value))
-            checked = self._adapter.validate_python(value, by_alias=True, by_name=True)
-            return self._adapter.dump_python(checked, mode="json", round_trip=True, by_alias=False)
+                return _plain(value)
+            return self._checked(value, self._adapter, step=step)
         except ValidationError as error:
             raise StepOutputError(
-                step,
-                f"The output of the step {step!r} does not fit {_name(self.declared)}: {problems(error)}.",
+                step, f"The output of the step {step!r} does not fit {_name(self.declared)}: {text_of(error)}."
             ) from None
-        except (PydanticSerializationError, ValueError, RecursionError) as error:
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             raise StepOutputError(
                 step,
                 f"The output of the step {step!r} ({type(value).__name__}) cannot be written as JSON.",
-                hint="Return a Pydantic model, dataclass, dict, list or scalar.",
+                hint="Return a Pydantic model, dataclass, dict, list or scalar, with finite numbers.",
             ) from error
+
+    def _checked(self, value: object, adapter: TypeAdapter[Any], *, step: str) -> object:
+        checked = adapter.validate_python(value, by_alias=True, by_name=True)
+        plain = from_json(adapter.dump_json(checked, round_trip=True, by_alias=False), allow_inf_nan=False)
+        try:
+            is_the_same = adapter.dump_python(self.load(plain)) == adapter.dump_python(checked)
+        except ValidationError:
+            is_the_same = False
+        if not is_the_same:
+            raise StepOutputError(
+                step,
+                f"The output of the step {step!r} does not come back from JSON as it was ({_name(self.declared)}).",
+                hint="A secret, an excluded field or a serializer of its own loses what the next step would need.",
+            )
+        return plain
 
     def load(self, plain: object) -> Any:
         """Return JSON values as the type, a copy of its own for each reader."""
@@ -70,24 +82,20 @@ def output_type(step: PipelineStep) -> OutputType:
     return OutputType(str) if step.run is None else OutputType(signature_of(step.run).return_type)
 
 
-def problems(error: ValidationError) -> str:
-    """Return what is wrong, field by field, without the values."""
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}"
-        for problem in error.errors(include_input=False, include_url=False)
-    )
+def _plain(value: object) -> object:
+    """Return `value` as JSON values."""
+    if value is None or type(value) is bool or (type(value) is str and value.isascii()):
+        return value
+    if isinstance(value, Iterator | AsyncIterator):
+        raise TypeError("an iterator would be run here, outside the step")
+    return from_json(to_json(value, by_alias=False, round_trip=True), allow_inf_nan=False)
 
 
 def _adapter(declared: object) -> TypeAdapter[Any]:
     try:
-        return _cached_adapter(declared)
+        return TypeAdapter(cast("Any", declared))
     except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
         raise TypeError(f"{_name(declared)} is no type that Pydantic can check.") from error
-
-
-@lru_cache(maxsize=1024)
-def _cached_adapter(declared: object) -> TypeAdapter[Any]:
-    return TypeAdapter(cast("Any", declared))
 
 
 def _name(declared: object) -> str:

@@ -36,6 +36,18 @@ class RunReader:
             if self._state.statuses[source] is StepStatus.COMPLETED
         }
 
+    def plain_outputs_before(self, name: str) -> dict[str, object]:
+        """Return the same as JSON values, as texts and paths see them."""
+        return {
+            source: _UNTYPED.load(self._state.steps[source].output)
+            for source in self._state.graph.dependencies(name)
+            if self._state.statuses[source] is StepStatus.COMPLETED
+        }
+
+    def plain_inputs(self) -> Mapping[str, object]:
+        """Return the run's inputs by name as JSON values."""
+        return _UNTYPED.load(self._state.inputs) if self._state.inputs else {}
+
     def inputs(self) -> Mapping[str, object]:
         """Return the run's inputs by name, as the types of the pipeline's input model."""
         return typed_inputs(self._pipeline, self._state.inputs) if self._state.inputs else {}

@@ -1,5 +1,6 @@
 """How long to wait between the attempts at a step. Pure: the draw of chance is an argument."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -10,10 +11,17 @@ class RetryPolicy:
     Attributes:
         base_seconds: The longest first wait; it doubles with each failure.
         ceiling_seconds: The longest wait of all.
+
+    Raises:
+        ValueError: If a number is negative or not finite.
     """
 
     base_seconds: float = 0.5
     ceiling_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.base_seconds < math.inf and 0 <= self.ceiling_seconds < math.inf):
+            raise ValueError(f"Waits are finite numbers of seconds from 0: {self}.")
 
 
 def backoff_seconds(policy: RetryPolicy, failures: int, *, jitter: float) -> float:

@@ -30,6 +30,9 @@ from tagent.task_agent.models import Failure
 
 logger = logging.getLogger("tagent")
 
+LONGEST_WAIT_SECONDS = 3600.0
+"""A provider that asks to wait longer than this has failed the step."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
@@ -61,6 +64,7 @@ class RunLoop:
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
         self._lost: StoreError | None = None
+        self._is_stopping = False
 
     async def run(self, *first: RunEvent) -> None:
         """Commit the `first` events, drive the run to its end, and give the claim up.
@@ -77,7 +81,10 @@ class RunLoop:
         self._journal.hold(on_lost=on_lost)
         try:
             async with asyncio.TaskGroup() as group:
-                await self._loop(group, list(first))
+                try:
+                    await self._loop(group, list(first))
+                finally:
+                    self._is_stopping = True
         except BaseExceptionGroup as raised:
             raise raised.exceptions[0] from raised.exceptions[0].__cause__
         finally:
@@ -94,7 +101,8 @@ class RunLoop:
         committed: list[asyncio.Future[None]] = []
         while True:
             starts = self._decide(events)
-            await self._journal.commit(events, self._summary(events))
+            if events:
+                await self._journal.commit(events, self._summary(events))
             for event in events:
                 self._show(event)
             for future in committed:
@@ -207,7 +215,7 @@ class RunLoop:
     def _retry_at(self, name: str, attempt: int, failure: Failure, wait_seconds: float, now: float) -> float | None:
         step = self._definitions[name]
         failures = attempt - self._state.steps[name].attempts_before
-        if not failure.is_retryable or failures > step.max_retries:
+        if not failure.is_retryable or failures > step.max_retries or wait_seconds > LONGEST_WAIT_SECONDS:
             return None
         backoff = backoff_seconds(step.retry, failures, jitter=self._services.random())
         return now + max(wait_seconds, backoff)
@@ -226,8 +234,7 @@ class RunLoop:
                 start.step, start.attempt, key=start.idempotency_key, record=record, history=history
             )
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if self._is_stopping:
                 raise
             reason = f"The step {start.step!r} cancelled itself."
             outcome = AttemptFailed(Failure("step.cancelled", reason))

@@ -59,22 +59,20 @@ def next_commands(state: PipelineState, now: float) -> list[Command]:
     commands: list[Command] = [
         StartStep(names[place], steps[names[place]].next_attempt) for place in _places_due(state, now)
     ]
-    if state.retries and not commands:
-        commands.append(WaitUntil(min(state.retries.values())))
+    if later := [at for at in state.retries.values() if at > now]:
+        commands.append(WaitUntil(min(later)))
     if not commands and not state.running:
         raise DeadlockError(blocked_steps(state.graph, state.statuses))
     return commands
 
 
 def _places_due(state: PipelineState, now: float) -> list[int]:
-    """Return the places of the steps to start now, in order; of the SERIAL ones the first, if none runs."""
-    places, serial = list(state.ready), state.ready_serial[:1]
+    """Return the places of the steps to start now, in order; of the SERIAL ones the one whose turn it is."""
+    places = list(state.ready)
     if state.retries:
-        for name, at in state.retries.items():
-            if at <= now:
-                (serial if name in state.graph.serial else places).append(state.graph.positions[name])
-    if serial and not state.serial_running:
-        places.append(min(serial))
+        places += [state.graph.positions[name] for name, at in state.retries.items() if at <= now]
+    if state.ready_serial and not state.serial_running:
+        places.append(state.ready_serial[0])
     return sorted(places)
 
 
@@ -99,7 +97,8 @@ def ready_steps(graph: ExecutionGraph, statuses: Mapping[str, StepStatus]) -> tu
         for name in open_steps
         if all(statuses.get(source) is StepStatus.COMPLETED for source in graph.dependencies(name))
     ]
-    serial_is_busy = any(statuses.get(name) is StepStatus.RUNNING for name in graph.serial)
+    begun = {StepStatus.RUNNING, StepStatus.WAITING}
+    serial_is_busy = any(statuses.get(name) in begun for name in graph.serial)
     first_serial = next((name for name in free if name in graph.serial and not serial_is_busy), None)
     return tuple(name for name in free if name not in graph.serial or name == first_serial)
 

@@ -96,7 +96,8 @@ class PipelineState:
         ready: Places of the steps that may start now, SERIAL ones aside; a heap.
         ready_serial: Places of the SERIAL steps that may start, one at a time; a heap.
         running: The steps with a started attempt.
-        serial_running: The SERIAL step among them; empty when there is none.
+        serial_running: The SERIAL step that has begun and not ended, waits for its next attempt included;
+            empty when there is none. Only one has: they come one after another.
         retries: Step name -> when its next attempt is due.
         doomed: Step name -> (code, reason) why it has to be skipped.
         unfinished: How many steps have no final status.
@@ -215,7 +216,7 @@ def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
                 _settle(state, event.step, StepStatus.FAILED)
             else:
                 _move(state, event, StepStatus.WAITING)
-                _stop_running(state, event.step)
+                state.running.discard(event.step)
                 state.retries[event.step] = event.retry_at
         case StepSkipped():
             _finish(state, event, StepStatus.SKIPPED)
@@ -234,6 +235,8 @@ def _reopen(state: PipelineState) -> None:
     state.serial_running = ""
     for name, status in state.statuses.items():
         record = state.steps[name]
+        if status is StepStatus.WAITING and name in state.graph.serial:
+            state.serial_running = name
         if status is StepStatus.RUNNING:
             record.is_interrupted = True
             state.statuses[name] = StepStatus.PENDING
@@ -280,7 +283,9 @@ def _move(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
 
 def _finish(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
     _move(state, event, target)
-    _stop_running(state, event.step)
+    state.running.discard(event.step)
+    if state.serial_running == event.step:
+        state.serial_running = ""
     state.retries.pop(event.step, None)
     state.steps[event.step].finished_at = event.at
     state.unfinished -= 1
@@ -298,12 +303,6 @@ def _leave_queue(state: PipelineState, name: str) -> None:
             heapify(queue)
     if name in state.graph.serial:
         state.serial_running = name
-
-
-def _stop_running(state: PipelineState, name: str) -> None:
-    state.running.discard(name)
-    if state.serial_running == name:
-        state.serial_running = ""
 
 
 def _release(state: PipelineState, edge: Edge, output: object) -> None:

@@ -3,6 +3,7 @@
 Whatever goes wrong inside comes back as a value; only a cancellation passes through.
 """
 
+import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import field
 from typing import TypeVar
@@ -23,6 +24,8 @@ from tagent.task_agent.run import RecordEvent
 from tagent.values import value
 
 Value = TypeVar("Value")
+
+logger = logging.getLogger("tagent")
 
 
 @value
@@ -98,18 +101,22 @@ class StepExecutor:
             failure = Failure(error.code, str(error), error.is_retryable)
             wait = error.retry_after_seconds if isinstance(error, ModelRateLimitError) else None
             return AttemptFailed(failure, wait or 0.0)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed step is data, never a crash
+        except (Exception, SystemExit, BaseExceptionGroup) as error:
+            logger.debug("The step %r raised.", name, exc_info=error)
             failed = StepFailedError(name, error)
             return AttemptFailed(Failure(failed.code, str(failed), failed.is_retryable))
 
     async def _within(self, seconds: float, work: Coroutine[object, object, Value], *, step: str) -> Value:
         try:
             async with self._services.clock.timeout(seconds) as limit:
-                return await work
+                done = await work
         except TimeoutError as error:
             if limit.expired():
                 raise StepTimeoutError(step, seconds=seconds) from error
             raise  # the step's own, from deeper down
+        if limit.expired():  # it caught the cancellation and went on
+            raise StepTimeoutError(step, seconds=seconds)
+        return done
 
 
 def _plain(values: Mapping[str, object], step: str) -> dict[str, object]:

@@ -1,11 +1,12 @@
 """Everything wrong with a definition, at once, each with what would be right. Imports and runs nothing of it."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, DataPathError, nearest
@@ -15,6 +16,7 @@ from tagent.pipeline.exceptions import PipelineValidationError, Problem, StepOut
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType, output_type
+from tagent.pipeline.retries import RetryPolicy
 from tagent.task_agent.tools import tools_by_name
 
 MAX_NAME_LENGTH = 200
@@ -36,12 +38,20 @@ def validate(
         inputs: The names that a run is given; None when they are not known yet.
         tools: The functions that the run offers to every step.
     """
+    if pipeline.inputs is not None and not (
+        isinstance(pipeline.inputs, type) and issubclass(pipeline.inputs, BaseModel)
+    ):
+        return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")]
     known_inputs = set(pipeline.inputs.model_fields) if pipeline.inputs else inputs
     checker = _Checker(pipeline, known_inputs, tools)
     return [
         *checker.pipeline_problems(),
         *(p for step in pipeline.steps for p in checker.step_problems(step)),
     ]
+
+
+def _is_model(declared: object) -> bool:
+    return declared is None or (isinstance(declared, type) and issubclass(declared, BaseModel))
 
 
 def require_valid(
@@ -80,6 +90,7 @@ class _Checker:
             if step.name in seen:
                 yield Problem("duplicate_name", "Another step has this name. Names must be unique.", step.name)
             seen.add(step.name)
+        yield from self._unused_inputs()
         for name in sorted(seen & set(self._inputs or ())):
             yield Problem("ambiguous_name", "An input has the same name. Rename one of them.", name)
         final = self._pipeline.final
@@ -92,7 +103,26 @@ class _Checker:
         yield from self._configuration(self._pipeline.config, step="")
         yield from self._graph_problems()
 
+    def _unused_inputs(self) -> Iterator[Problem]:
+        if self._pipeline.inputs is not None or not self._inputs:
+            return
+        read = {name for step in self._pipeline.steps for name in self._names_read(step)}
+        for name in sorted(set(self._inputs) - read):
+            message = f"No step reads the input {name!r}.{nearest(name, read)}"
+            yield Problem("unused_input", message, severity="warning")
+
+    def _names_read(self, step: PipelineStep) -> Iterator[str]:
+        if any(_type_problems(step)):
+            return
+        if callable(step.run):
+            yield from (parameter.name for parameter in bindings.signature_of(step.run).parameters)
+        for text in bindings.texts(step, self._pipeline.global_constraints):
+            yield from (path.root for path in bindings.placeholders(text))
+        yield from (written.split(".")[0].split("[")[0] for written in step.read_data)
+
     def _graph_problems(self) -> Iterator[Problem]:
+        if any(any(_type_problems(step)) for step in self._pipeline.steps):
+            return  # the steps' own checks say what is wrong
         try:
             graph = ExecutionGraph.build(self._pipeline)
             order = graph.topological_order()
@@ -117,8 +147,12 @@ class _Checker:
 
     def step_problems(self, step: PipelineStep) -> Iterator[Problem]:
         """Yield what is wrong with one step."""
+        shown = str(step.name)[:MAX_NAME_LENGTH]
+        if wrong := list(_type_problems(step)):  # nothing else can be asked of such a step
+            yield from (Problem("bad_type", message, shown) for message in wrong)
+            return
         for code, message in self._errors_of(step):
-            yield Problem(code, message, str(step.name)[:MAX_NAME_LENGTH])
+            yield Problem(code, message, shown)
         yield from self._configuration(step.config, step=step.name)
         yield from self._warnings_of(step)
 
@@ -147,9 +181,6 @@ class _Checker:
             yield "bad_tool", error.message
 
     def _dependency_problems(self, step: PipelineStep) -> Iterator[tuple[str, str]]:
-        if isinstance(step.depends_on, str):
-            yield "bad_depends_on", f"`depends_on` is a string. Write a list: [{step.depends_on!r}]."
-            return
         for dep in step.depends_on:
             name = dep.step if isinstance(dep, Dependency) else dep
             if name not in self._steps:
@@ -212,8 +243,10 @@ class _Checker:
                     "bad_function",
                     f"The parameter {parameter.name!r} of its function cannot be passed by name.",
                 )
-            elif self._inputs is not None and parameter.is_required and not parameter.is_context:
+            elif self._pipeline.inputs is not None and parameter.is_required and not parameter.is_context:
                 yield from self._unfilled(parameter.name, step)
+        if signature.is_generator:
+            yield "bad_function", "Its function is a generator. Return a list instead."
 
     def _unfilled(self, parameter: str, step: PipelineStep) -> Iterator[tuple[str, str]]:
         if parameter == step.name or parameter not in self._known:
@@ -222,6 +255,11 @@ class _Checker:
             yield "unknown_parameter", f"{message}{suggestion}"
 
     def _warnings_of(self, step: PipelineStep) -> Iterator[Problem]:
+        for text in bindings.texts(step, ()) if step.run is None else ():
+            for path in bindings.placeholders(text):
+                if path.root not in self._known and (suggestion := nearest(path.root, self._known)):
+                    message = f"{{{path}}} names no step or input and stays as it is.{suggestion}"
+                    yield Problem("unknown_placeholder", message, step.name, "warning")
         if step.run is not None:
             useless = [name for name in ("constraints", "tools", "tools_filter", "read_data") if getattr(step, name)]
             if useless:
@@ -244,8 +282,40 @@ class _Checker:
             yield Problem("bad_config", error.message, step)
 
 
+def _type_problems(step: PipelineStep) -> Iterator[str]:
+    """Yield which fields are of another type than they must be, before anything is read from them."""
+    fields: Mapping[str, Any] = {field.name: getattr(step, field.name) for field in dataclass_fields(step)}
+    name, goal, retry, model = (fields[key] for key in ("name", "goal", "retry", "model"))
+    if not isinstance(name, str):
+        yield f"Its name is {name!r}; it must be text."
+    if goal is not None and not isinstance(goal, str):
+        advice = " Did you mean run=?" if callable(goal) else ""
+        yield f"Its goal is of the type {type(goal).__name__}; it must be text.{advice}"
+    for key, of in _SEQUENCES.items():
+        given = fields[key]
+        if key == "tools_filter" and given is None:
+            continue
+        if isinstance(given, str):
+            yield f"`{key}` is a single text. Write a list: [{given!r}]."
+        elif not isinstance(given, Sequence) or not all(isinstance(item, of) for item in given):
+            yield f"`{key}` must be a list of {' or '.join(kind.__name__ for kind in of)}."
+    if not isinstance(retry, RetryPolicy):
+        yield f"`retry` is {retry!r}; it must be a RetryPolicy. How often is said by max_retries."
+    if model is not None and not (isinstance(model, str) or hasattr(model, "ask")):
+        yield f"`model` is {model!r}; it must be a string or a language model."
+
+
+_SEQUENCES: Mapping[str, tuple[type, ...]] = {
+    "constraints": (str,),
+    "depends_on": (str, Dependency),
+    "read_data": (str,),
+    "tools_filter": (str,),
+    "tools": (object,),
+}
+
+
 def _name_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:
-    if not str(step.name).strip():
+    if not step.name.strip():
         yield "bad_name", "A step needs a name."
     elif len(step.name) > MAX_NAME_LENGTH:
         yield "bad_name", f"Its name has {len(step.name)} characters; {MAX_NAME_LENGTH} are allowed."
@@ -269,8 +339,12 @@ def _is_number(value: object) -> bool:
 
 def _unavailable(step: PipelineStep) -> Iterator[tuple[str, str]]:
     if step.execution_mode not in MODES_AVAILABLE:
-        mode = getattr(step.execution_mode, "name", repr(step.execution_mode))
-        yield "unavailable", f"The execution mode {mode} is not available yet. Use SERIAL or CONCURRENT."
+        if step.execution_mode in list(ExecutionMode):
+            mode = ExecutionMode(step.execution_mode).name
+            yield "unavailable", f"The execution mode {mode} is not available yet. Use SERIAL or CONCURRENT."
+        else:
+            modes = ", ".join(mode.name for mode in ExecutionMode)
+            yield "bad_mode", f"`execution_mode` is {step.execution_mode!r}; it must be one of {modes}."
     for option in OPTIONS_TO_COME:
         if getattr(step, option):
             yield "unavailable", f"The option `{option}` is not available yet. Remove it."
@@ -285,7 +359,11 @@ def field_problem(declared: object, path: DataPath) -> str:
     for depth, part in enumerate(path.parts):
         here = DataPath(path.root, path.parts[:depth])
         current = _without_none(current)
+        if isinstance(current, type) and issubclass(current, RootModel):
+            current = _without_none(current.model_fields["root"].annotation)  # its JSON is that of its root
         if isinstance(current, type) and issubclass(current, BaseModel):
+            if current.model_config.get("extra") == "allow" and part not in current.model_fields:
+                return ""
             if not isinstance(part, str) or part not in current.model_fields:
                 fields = ", ".join(current.model_fields)
                 return (

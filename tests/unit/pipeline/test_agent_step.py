@@ -43,13 +43,13 @@ async def test_the_agent_is_told_description_rules_inputs_and_what_it_depends_on
     pipeline = Pipeline("p", "A report on tea", global_constraints=["Be brief"], shared_context={"tone": "kind"})
     pipeline.step("facts", run=returning({"price": 3})).step("other", run=returning("not asked for"))
     pipeline.step("text", "Describe it", depends_on=["facts"], constraints=["In English"])
-    text = await told(pipeline, topic="tea")
+    text = await told(pipeline, api="sk-123")
+    assert "sk-123" not in text, "an input reaches an agent only where it is named"
     for part in (
         "Goal: Describe it",
         "- Be brief\n- In English",
         "A report on tea",
         '<data name="facts">{"price": 3}</data>',
-        '<data name="topic">tea</data>',
         '<data name="tone">kind</data>',
     ):
         assert part in text

@@ -5,9 +5,10 @@ import itertools
 import logging
 import sys
 import threading
+from typing import Annotated
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr
 
 from builders import CONCURRENT, Recorder, chain, diamond, raising, returning, run, services
 from tagent.adapters.clock import SystemClock
@@ -24,7 +25,7 @@ from tagent.pipeline import (
     StepStatus,
 )
 from tagent.pipeline.events import StepFailed
-from tagent.ports import Batch
+from tagent.ports import Batch, ModelRateLimitError
 from tagent.testing import ManualClock, ScriptedModel
 
 
@@ -129,7 +130,7 @@ async def test_skips_the_dependents_of_a_failed_step_and_nothing_else() -> None:
     assert ran.statuses == {"a": "completed", "b": "failed", "c": "completed", "d": "skipped", "e": "completed"}
     assert (ran.result.status, ran.result.success, ran.result.final_output) == (RunStatus.PARTIAL, False, "e")
     metadata = ran.result.step_metadata
-    assert metadata["b"]["reason"] == "The step 'b' raised TypeError: no"
+    assert metadata["b"]["reason"].startswith("The step 'b' raised TypeError: no (builders.py, line ")
     assert (metadata["d"]["code"], metadata["d"]["reason"]) == ("upstream_failed", "The step 'b' before it failed.")
 
 
@@ -274,7 +275,7 @@ async def test_a_timeout_deep_inside_a_step_is_its_own_failure() -> None:
         raise TimeoutError("the database")
 
     ran = await run(Pipeline("p").step("a", run=inner, timeout=50, max_retries=0))
-    assert ran.result.step_metadata["a"]["reason"] == "The step 'a' raised TimeoutError: the database"
+    assert ran.result.step_metadata["a"]["reason"].startswith("The step 'a' raised TimeoutError: the database (")
 
 
 async def test_a_step_that_exits_the_process_only_fails() -> None:
@@ -284,7 +285,7 @@ async def test_a_step_that_exits_the_process_only_fails() -> None:
         sys.exit(3)
 
     ran = await run(Pipeline("p").step("a", run=leave, max_retries=0), clock=SystemClock())
-    assert ran.result.step_metadata["a"]["reason"] == "The step 'a' raised SystemExit: 3"
+    assert ran.result.step_metadata["a"]["reason"].startswith("The step 'a' raised SystemExit: 3 (")
 
 
 async def test_outputs_that_are_not_json_or_do_not_fit_fail_the_step() -> None:
@@ -441,3 +442,204 @@ async def test_the_same_executor_runs_again_as_another_run() -> None:
     """An executor is a definition with services, not a run."""
     executor = PipelineExecutor(chain("a"), services=services())
     assert [(await executor.execute()).run_id, (await executor.execute()).run_id] == ["run-1", "run-2"]
+
+
+async def test_a_due_retry_does_not_wait_for_the_steps_that_run() -> None:
+    """It may be the very thing that they wait for."""
+    mended = asyncio.Event()
+    calls = itertools.count(1)
+
+    async def flaky() -> None:
+        if next(calls) == 1:
+            raise RuntimeError("flaky")
+        mended.set()
+
+    async def wait() -> None:
+        await mended.wait()
+
+    pipeline = Pipeline("p", default_mode=CONCURRENT)
+    pipeline.step("flaky", run=flaky).step("quick", run=returning(1)).step("wait", run=wait, depends_on=["quick"])
+    assert (await run(pipeline, clock=SystemClock())).result.success
+
+
+async def test_serial_steps_keep_their_order_when_one_is_tried_again() -> None:
+    """One after another: a step that creates must not be overtaken by the one that inserts."""
+    order: list[str] = []
+    calls = itertools.count(1)
+
+    async def create() -> None:
+        order.append("create")
+        if next(calls) < 3:
+            raise RuntimeError("flaky")
+
+    async def insert() -> None:
+        order.append("insert")
+
+    await run(Pipeline("p").step("create", run=create).step("insert", run=insert))
+    assert order == ["create", "create", "create", "insert"]
+
+
+async def test_nothing_is_written_while_nothing_happens() -> None:
+    """A due SERIAL retry that waits for its turn must not spin."""
+    commits = 0
+
+    class Counting(MemoryStore):
+        async def commit(self, batch: Batch) -> None:
+            nonlocal commits
+            commits += 1
+            assert batch.records
+            await super().commit(batch)
+
+    pipeline = Pipeline("p").step("a", run=raising(RuntimeError("flaky"), times=2)).step("b", run=returning(1))
+    assert (await run(pipeline, store=Counting())).result.success
+    assert commits < 12
+
+
+async def test_a_step_that_cancels_its_own_task_fails_and_does_not_hang_the_run() -> None:
+    """Some libraries do, and never take it back."""
+
+    async def give_up() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    ran = await run(Pipeline("p").step("a", run=give_up))
+    assert ran.result.step_metadata["a"]["code"] == "step.cancelled"
+
+
+async def test_a_step_that_goes_on_after_its_timeout_has_not_succeeded() -> None:
+    """Swallowing the cancellation does not stretch the time."""
+
+    async def stubborn() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "late"
+        return "never"
+
+    ran = await run(Pipeline("p").step("a", run=stubborn, timeout=1, max_retries=0))
+    assert ran.result.step_metadata["a"]["code"] == "step.timeout"
+
+
+class Unspeakable(Exception):  # noqa: N818 - an error of somebody's
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+class Hidden(BaseModel):
+    token: SecretStr = SecretStr("")
+
+
+class Shortened(BaseModel):
+    left_out: int = Field(exclude=True)
+
+
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [
+        (lambda: "\ud800", "step.output"),
+        (lambda: 10**5000, "step.output"),
+        (lambda: float("nan"), "step.output"),
+        (lambda: {"x": float("inf")}, "step.output"),
+        (lambda: (n for n in range(3)), "step.output"),
+        (raising(ValueError("\udcff")), "step.failed"),
+        (raising(Unspeakable()), "step.failed"),
+        (raising(BaseExceptionGroup("several", [asyncio.CancelledError()])), "step.failed"),  # type: ignore[arg-type]
+    ],
+)
+async def test_whatever_a_step_does_fails_the_step_and_never_the_run(function: object, code: str) -> None:
+    """Its siblings have nothing to do with it."""
+    pipeline = Pipeline("p").step("odd", run=function, max_retries=0).step("ok", run=returning(1))  # type: ignore[arg-type]
+    ran = await run(pipeline, clock=SystemClock())
+    assert ran.statuses == {"odd": "failed", "ok": "completed"}
+    assert ran.result.step_metadata["odd"]["code"] == code
+    assert ran.events, "the journal can be read"
+
+
+@pytest.mark.parametrize("value", [Hidden(token=SecretStr("sk-1")), Shortened(left_out=1)])
+async def test_what_would_not_come_back_as_it_was_fails_the_step(value: Hidden | Shortened) -> None:
+    """The next step would get asterisks for a password, and the run would be called a success."""
+    find = returning(value)
+    ran = await run(Pipeline("p").step("a", run=find, output_schema=type(value)))
+    metadata = ran.result.step_metadata["a"]
+    assert (metadata["code"], "does not come back" in metadata["reason"]) == ("step.output", True)
+    assert "sk-1" not in metadata["reason"]
+
+
+async def test_an_error_of_pydantic_is_told_without_the_values() -> None:
+    """They may be secret, and reasons go to journals and screens."""
+
+    async def check() -> None:
+        Fact.model_validate({"name": ["sk-secret"], "n": 1})
+
+    ran = await run(Pipeline("p").step("a", run=check, max_retries=0))
+    reason = ran.result.step_metadata["a"]["reason"]
+    assert "name: Input should be a valid string" in reason
+    assert "sk-secret" not in reason
+
+
+async def test_parameters_are_given_what_their_annotations_say() -> None:
+    """ "3" times two is six; and a dict for a model is the model."""
+
+    def double(n: int) -> int:
+        return n * 2
+
+    async def use(found: Fact) -> str:
+        return found.name
+
+    pipeline = Pipeline("p").step("double", run=double).step("found", run=lambda: {"name": "x", "n": 1})
+    pipeline.step("use", run=use).step("wrong", run=double_of_text)
+    ran = await run(pipeline, inputs={"n": "3", "text": "three"}, clock=SystemClock())
+    assert ran.result.step_outputs == {"double": 6, "found": {"name": "x", "n": 1}, "use": "x"}
+    wrong = ran.result.step_metadata["wrong"]
+    assert (wrong["code"], "three" in wrong["reason"]) == ("step.input", False)
+
+
+def double_of_text(text: int) -> int:
+    return text * 2
+
+
+async def test_the_rest_of_the_parameters_take_the_rest_of_the_dependencies() -> None:
+    """How the outputs of steps built in a loop are gathered."""
+
+    async def total(s1: int, **others: int) -> list[int]:
+        return [s1, sum(others.values())]
+
+    pipeline = Pipeline("p", default_mode=CONCURRENT)
+    for n in range(5):
+        pipeline.step(f"s{n}", run=returning(n))
+    pipeline.step("total", run=total, depends_on=[f"s{n}" for n in range(5)])
+    assert (await run(pipeline)).result.final_output == [1, 9]
+
+
+async def test_a_pipeline_changed_while_it_runs_is_another_pipeline() -> None:
+    """The run goes on with what was started."""
+    pipeline = chain("a", "b")
+    executor = PipelineExecutor(pipeline, services=services())
+    pipeline.steps.clear()
+    assert (await executor.execute()).final_output == "b"
+
+
+async def test_contexts_may_be_optional_annotated_or_behind_a_partial() -> None:
+    """However it is written, it is asked for."""
+    from functools import partial
+
+    async def bound(x: int, run: StepContext) -> list[object]:
+        return [x, run.step]
+
+    async def optional(run: StepContext | None = None) -> bool:
+        return run is not None
+
+    async def annotated(run: Annotated[StepContext, "what"]) -> str:
+        return run.step
+
+    pipeline = Pipeline("p").step("b", run=partial(bound, 1)).step("o", run=optional).step("a", run=annotated)
+    assert (await run(pipeline)).result.step_outputs == {"b": [1, "b"], "o": True, "a": "a"}
+
+
+async def test_a_provider_that_asks_to_wait_for_hours_has_failed_the_step() -> None:
+    """Nobody would know what the run is doing."""
+    model = ScriptedModel([ModelRateLimitError("m", retry_after_seconds=1e9)])
+    ran = await run(Pipeline("p").step("a", "Do a"), model=model)
+    assert (ran.statuses["a"], ran.result.execution_time) == ("failed", 0)

@@ -67,3 +67,26 @@ def test_steps_can_be_given_to_the_constructor() -> None:
     """Generated pipelines have their steps as a list."""
     pipeline = Pipeline("p", steps=[PipelineStep(name="a", goal="Do a"), PipelineStep(name="b", goal="Do b")])
     assert [step.id for step in pipeline.steps] == ["step_1", "step_2"]
+
+
+def test_a_copy_takes_what_else_is_given() -> None:
+    """Added where it adds up, instead where it does not."""
+    original = Pipeline("p", global_constraints=["Be brief"], shared_context={"k": 1, "l": 1})
+    copy = Pipeline(
+        original.step("a", "Do a"),
+        final="a",
+        global_constraints=["Be kind"],
+        shared_context={"k": 2},
+        config={"model": "m"},
+    )
+    assert (copy.final, copy.global_constraints, copy.shared_context) == (
+        "a",
+        ["Be brief", "Be kind"],
+        {"k": 2, "l": 1},
+    )
+    assert copy.config == {"model": "m"}
+
+
+def test_settings_of_a_step_are_not_shown() -> None:
+    """They may hold a key."""
+    assert "sk-secret" not in repr(PipelineStep(name="a", config={"api_key": "sk-secret"}))

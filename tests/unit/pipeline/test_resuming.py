@@ -13,7 +13,7 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus
 from tagent.pipeline.definition import Definition, DefinitionMismatchError, Origin, bind
-from tagent.pipeline.events import RunResumed, StepStarted
+from tagent.pipeline.events import RunResumed, StepCompleted, StepStarted
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, NoPipelineError, Reuse, resume_run
 from tagent.ports import ModelRequest, Services
@@ -33,6 +33,14 @@ async def resume(
     opened: Services, pipeline: Pipeline, announce: Callable[[Reuse], None] = lambda reuse: None
 ) -> PipelineResult:
     return await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline, announce=announce)
+
+
+async def has_begun(opened: Services) -> None:
+    """Return once a run is in the store."""
+    for _ in range(1000):
+        if await opened.store.runs():
+            return
+        await asyncio.sleep(0)
 
 
 def counting(pipeline: Pipeline) -> tuple[Pipeline, dict[str, int]]:
@@ -60,7 +68,7 @@ async def test_a_run_that_dies_at_any_commit_goes_on_and_repeats_no_committed_st
     pipeline, calls = counting(chain("a", "b", "c", "d"))
     store = CrashingStore().arm(at, is_written=is_written)
     opened = await crash(pipeline, store)
-    committed = [e.step for e in await load_events(store, "run-1") if type(e).__name__ == "StepCompleted"]
+    committed = [e.step for e in await load_events(store, "run-1") if isinstance(e, StepCompleted)]
     assert await_only(at, is_written) == len(committed)
     if not is_written and at == 1:
         return  # not even its beginning was written
@@ -173,8 +181,7 @@ async def test_a_run_that_a_live_process_drives_is_refused() -> None:
     pipeline = Pipeline("p").step("a", run=wait)
     opened = services()
     driving = asyncio.ensure_future(PipelineExecutor(pipeline, services=opened).execute())
-    while not await opened.store.runs():
-        await asyncio.sleep(0)
+    await has_begun(opened)
     with pytest.raises(RunHeldError, match="held by another process"):
         await resume(opened, pipeline)
     release.set()
@@ -199,8 +206,7 @@ async def test_whoever_lost_the_run_writes_nothing_more_and_stops_its_steps() ->
     pipeline = Pipeline("p", default_mode=CONCURRENT).step("a", run=first).step("b", run=wait)
     opened = services()
     driving = asyncio.ensure_future(PipelineExecutor(pipeline, services=opened).execute())
-    while not await opened.store.runs():
-        await asyncio.sleep(0)
+    await has_begun(opened)
     other = Pipeline("p", default_mode=CONCURRENT).step("a", run=returning(None)).step("b", run=returning(None))
     assert (await resume(everybody_is_gone(opened), other)).success
     before = await load_events(opened.store, "run-1")

@@ -80,6 +80,20 @@ def test_a_declared_dependency_keeps_its_type_when_the_step_is_also_read() -> No
     assert [edge.type for edge in ExecutionGraph.build(pipeline).incoming["b"]] == [DependencyType.HARD]
 
 
+def test_a_placeholder_inside_json_is_one_and_a_doubled_brace_is_none() -> None:
+    """An example of the form wanted is the commonest thing in a goal."""
+    pipeline = Pipeline("p").step("a", "Do a").step("b", 'Answer like {"name": {a}}').step("c", "Not {{a}}")
+    assert PipelineScheduler(pipeline).execution_graph == {"a": [], "b": ["a"], "c": []}
+
+
+def test_each_path_that_is_read_is_waited_for() -> None:
+    """A declared path does not stand for another one."""
+    needed = Dependency("a", DependencyType.DATA, path="x")
+    pipeline = Pipeline("p").step("a", "Do a").step("b", "Use {a.y} and {a.x}", depends_on=[needed])
+    paths = [str(edge.path) for edge in ExecutionGraph.build(pipeline).incoming["b"]]
+    assert paths == ["a.x", "a.y"]
+
+
 def test_a_circle_is_spelled_out() -> None:
     """Whoever wrote it must see where to cut."""
     pipeline = Pipeline("p").step("a", "Do a", depends_on=["c"]).step("b", "Do b", depends_on=["a"])
@@ -123,30 +137,33 @@ def test_a_due_retry_starts_and_one_that_is_not_due_says_when() -> None:
     assert next_commands(state, now=10.0) == [StartStep("a", 2)]
 
 
-def test_a_serial_step_that_is_due_again_waits_for_the_serial_step_that_runs() -> None:
-    """The rule holds for second attempts too, and the earlier step goes first."""
-    pipeline = Pipeline("p").step("a", "Do a").step("b", "Do b").step("c", "Do c")
+def test_a_serial_step_keeps_its_turn_while_it_waits_for_another_attempt() -> None:
+    """SERIAL means one after another, second attempts included."""
+    pipeline = Pipeline("p").step("a", "Do a").step("b", "Do b")
     state = PipelineState(ExecutionGraph.build(pipeline))
     apply(state, StepStarted("a", 1, "k", 0))
     apply(state, StepFailed("a", 1, "step.failed", "It broke.", 5.0, 1))
-    assert next_commands(state, now=1.0) == [StartStep("b", 1)]
-    apply(state, StepStarted("b", 1, "k", 1))
-    assert next_commands(state, now=5.0) == [WaitUntil(5.0)]
-    apply(state, StepFailed("b", 1, "step.failed", "It broke.", None, 6))
-    assert next_commands(state, now=6.0) == [StartStep("a", 2)]
+    assert next_commands(state, now=1.0) == [WaitUntil(5.0)]
+    assert next_commands(state, now=5.0) == [StartStep("a", 2)]
+    apply(state, StepStarted("a", 2, "k", 5))
+    assert next_commands(state, now=6.0) == []
+    apply(state, StepFailed("a", 2, "step.failed", "It broke.", None, 7))
+    assert next_commands(state, now=7.0) == [StartStep("b", 1)]
+
+
+def test_starts_do_not_hide_when_the_next_retry_is_due() -> None:
+    """Else nobody would wake for it."""
+    pipeline = Pipeline("p", default_mode=ExecutionMode.CONCURRENT).step("a", "Do a").step("b", "Do b")
+    state = PipelineState(ExecutionGraph.build(pipeline))
+    apply(state, StepStarted("a", 1, "k", 0))
+    apply(state, StepFailed("a", 1, "step.failed", "It broke.", 5.0, 1))
+    assert next_commands(state, now=1.0) == [StartStep("b", 1), WaitUntil(5.0)]
 
 
 def test_a_run_without_unfinished_steps_finishes() -> None:
     """An empty pipeline never gets here; a finished one always does."""
     state = PipelineState(ExecutionGraph.build(Pipeline("p")))
     assert isinstance(next_commands(state, now=0)[0], FinishRun)
-
-
-def test_ancestors_and_sinks_are_read_off_the_graph() -> None:
-    """Views and partial runs ask for them."""
-    graph = ExecutionGraph.build(diamond())
-    assert graph.ancestors(["d"]) == {"a", "b", "c"}
-    assert graph.sinks == ("d",)
 
 
 def test_dependencies_on_unknown_steps_are_left_to_validation() -> None:

@@ -2,9 +2,10 @@
 
 import logging
 import math
+from collections.abc import Iterator
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from builders import chain, returning
 from tagent.pipeline import (
@@ -120,10 +121,75 @@ def test_a_step_needs_exactly_one_of_goal_and_function() -> None:
     assert only(Pipeline("p").step("a", "Do a", run=returning(1))).code == "two_works"
 
 
-def test_dependencies_must_be_a_list() -> None:
-    """A string would be read as its letters."""
-    pipeline = Pipeline("p").step("abc", "Do it").step("b", "Do b", depends_on="abc")
-    assert "['abc']" in only(pipeline).message
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("name", 5, "must be text"),
+        ("goal", 5, "must be text"),
+        ("goal", returning(1), "Did you mean run=?"),
+        ("depends_on", "a", "Write a list: ['a']"),
+        ("depends_on", None, "a list of str or Dependency"),
+        ("depends_on", [5], "a list of str or Dependency"),
+        ("constraints", "Be kind", "Write a list: ['Be kind']"),
+        ("constraints", [5], "a list of str"),
+        ("read_data", "a.b", "Write a list"),
+        ("tools_filter", "search", "Write a list"),
+        ("tools", None, "must be a list"),
+        ("retry", 3, "max_retries"),
+        ("model", 5, "a string or a language model"),
+    ],
+)
+def test_fields_of_the_wrong_type_are_named_and_nothing_is_read_from_them(field: str, value: object, said: str) -> None:
+    """Also in a pipeline that is built by a program."""
+    step = PipelineStep(name="s", goal="Do it")
+    setattr(step, field, value)
+    problem = only(Pipeline("p").add_step(step))
+    assert (problem.code, said in problem.message) == ("bad_type", True), problem
+
+
+def test_a_single_constraint_for_all_is_one_and_not_its_letters() -> None:
+    """It is an easy slip."""
+    assert Pipeline("p", global_constraints="Be kind").global_constraints == ["Be kind"]
+
+
+def test_modes_may_be_written_as_text_and_unknown_ones_are_refused() -> None:
+    """Files will write them so."""
+    step = PipelineStep(name="a", goal="Do a", execution_mode="concurrent")  # type: ignore[arg-type]
+    assert Pipeline("p").add_step(step).steps[0].execution_mode is ExecutionMode.CONCURRENT
+    bogus = Pipeline("p").step("a", "Do a", execution_mode="bogus")  # type: ignore[arg-type]
+    assert only(bogus).message == (
+        "`execution_mode` is 'bogus'; it must be one of SERIAL, CONCURRENT, CONDITIONAL, PARALLEL_MERGE."
+    )
+
+
+def test_misspelt_placeholders_and_inputs_that_nobody_reads_are_pointed_out() -> None:
+    """Other braces stay as they are, so it is a warning."""
+    pipeline = Pipeline("p").step("reviews", run=returning(1)).step("a", "Use {revews} in {json}")
+    problems = [(p.severity, p.code) for p in validate(pipeline, inputs=["topci"]) if p.severity != "hint"]
+    assert problems == [("warning", "unused_input"), ("warning", "unknown_placeholder")]
+
+
+def test_generators_are_refused() -> None:
+    """Their body would run outside the step."""
+
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    assert "bad_function" in codes(Pipeline("p").step("a", run=numbers))
+
+
+def test_paths_into_root_models_and_open_models_are_understood() -> None:
+    """Their JSON is what paths lead into."""
+
+    class Names(RootModel[list[str]]):
+        pass
+
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+
+    names = Pipeline("p").step("n", "Find them", output_schema=Names).step("o", "Find it", output_schema=Open)
+    assert codes(Pipeline(names).step("b", "Use {n[0]} and {o.anything}")) == []
+    assert codes(Pipeline(names).step("b", "Use {n.root}")) == []
 
 
 @pytest.mark.parametrize("option", OPTIONS_TO_COME)
@@ -187,9 +253,10 @@ def test_parameters_that_nothing_fills_are_found_when_the_inputs_are_known() -> 
         return fact
 
     pipeline = Pipeline("p").step("facts", "Find them").step("report", run=report)
-    assert codes(pipeline) == []
-    assert "'fact' of its function" in only(pipeline, inputs=["topic"]).message
-    assert "Did you mean 'facts'?" in only(pipeline, inputs=["topic"]).message
+    assert codes(pipeline) == [], "what is not declared may be given when it runs"
+    declared = Pipeline(pipeline, inputs=Person)
+    assert "'fact' of its function" in only(declared).message
+    assert "Did you mean 'facts'?" in only(declared).message
 
 
 def test_functions_that_cannot_be_called_by_name_are_refused() -> None:
