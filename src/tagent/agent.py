@@ -1,6 +1,7 @@
 """The front door: a goal or a pipeline in, a result out. Each sync function is a thin wrapper over its async twin."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
@@ -242,15 +243,18 @@ def _run_in_thread(work: Coroutine[object, object, Result]) -> Result:
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Result]]] = Future()
 
     async def main() -> Result:
+        if not started.set_running_or_notify_cancel():  # interrupted before it began
+            work.close()
+            raise asyncio.CancelledError
         task = asyncio.current_task()
         started.set_result((asyncio.get_running_loop(), task))  # type: ignore[arg-type]  # inside a task there is one
         return await work
 
     with ThreadPoolExecutor(1, thread_name_prefix="tagent-loop") as pool:
-        running = pool.submit(asyncio.run, main())
-        try:
-            return running.result()
+        try:  # from the start: the interrupt may come before `submit` returns
+            return pool.submit(contextvars.copy_context().run, asyncio.run, main()).result()
         except KeyboardInterrupt:
-            loop, task = started.result()
-            loop.call_soon_threadsafe(task.cancel)
+            if not started.cancel():
+                loop, task = started.result()
+                loop.call_soon_threadsafe(task.cancel)
             raise

@@ -90,7 +90,7 @@ class TAgentConfig(BaseModel):
         """
         if isinstance(settings, TAgentConfig):
             return settings
-        return cls.model_validate(dict(settings or {}))
+        return cls.model_validate({} if settings is None else settings)
 
     @classmethod
     def load(cls, *, file: str | Path | None = None, environment: Mapping[str, str] | None = None) -> "TAgentConfig":
@@ -140,7 +140,7 @@ class TAgentConfig(BaseModel):
             problems = [
                 f"{problem['loc'][0]!r} is not a setting.{nearest(str(problem['loc'][0]), cls.model_fields)}"
                 if problem["type"] == "extra_forbidden"
-                else f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}."
+                else f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}."
                 for problem in error.errors(include_input=False, include_url=False)
             ]
             origin = info.context["origin"] if info.context else "the configuration"
@@ -164,3 +164,9 @@ def openai_base_url(environment: Mapping[str, str] | None = None) -> str | None:
     """Return the endpoint that `OPENAI_BASE_URL` names for OpenAI's models, None when it is not set."""
     environment = os.environ if environment is None else environment
     return environment.get("OPENAI_BASE_URL") or None
+
+
+def openai_api_key(environment: Mapping[str, str] | None = None) -> str | None:
+    """Return the key in `OPENAI_API_KEY`, None when it is not set."""
+    environment = os.environ if environment is None else environment
+    return environment.get("OPENAI_API_KEY") or None

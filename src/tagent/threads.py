@@ -21,8 +21,9 @@ class ThreadedCall:
     """One piece of blocking work on its way through a thread.
 
     Attributes:
+        has_started: True once a thread has taken it up.
         has_ended: True once the work has returned or raised, or never will start.
-        is_abandoned: True once nobody waits for it any more.
+        is_abandoned: True once it goes on although nobody waits for it any more.
     """
 
     def __init__(self, work: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
@@ -30,6 +31,7 @@ class ThreadedCall:
         self._work = work
         self._loop = loop
         self.outcome: asyncio.Future[object] = loop.create_future()
+        self.has_started = False
         self.has_ended = False
         self.is_abandoned = False
 
@@ -73,7 +75,7 @@ class DaemonThreads:
         self._queue: SimpleQueue[ThreadedCall] = SimpleQueue()
         self._lock = threading.Lock()
         self._started = 0
-        self._idle = 0
+        self._unfinished = 0
         self._abandoned = 0
 
     @property
@@ -90,7 +92,8 @@ class DaemonThreads:
 
         Args:
             work: Takes nothing; whatever it raises is raised here.
-            on_abandon: Told of the call when the waiting is given up, to ask it later `has_ended`.
+            on_abandon: Told of the call when the waiting for running work is given up, to ask it later
+                `has_ended`.
         """
         call = ThreadedCall(work, asyncio.get_running_loop())
         self._submit(call)
@@ -98,6 +101,7 @@ class DaemonThreads:
             return await call.outcome  # type: ignore[return-value]  # the future holds what `work` returned
         except asyncio.CancelledError:
             with self._lock:
+                call.has_ended = call.has_ended or not call.has_started
                 call.is_abandoned = not call.has_ended
                 self._abandoned += call.is_abandoned
             if call.is_abandoned and on_abandon:
@@ -106,7 +110,8 @@ class DaemonThreads:
 
     def _submit(self, call: ThreadedCall) -> None:
         with self._lock:
-            start_another = self._idle <= self._queue.qsize() and self._started < self.limit
+            self._unfinished += 1
+            start_another = self._started < min(self._unfinished, self.limit)
             if start_another:
                 self._started += 1
                 number = self._started
@@ -116,14 +121,13 @@ class DaemonThreads:
 
     def _serve(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
             call = self._queue.get()
             with self._lock:
-                self._idle -= 1
-            if not call.is_abandoned:
+                call.has_started = not call.has_ended
+            if call.has_started:
                 call.run()
             with self._lock:
                 call.has_ended = True
+                self._unfinished -= 1
                 self._abandoned -= call.is_abandoned
             del call  # an idle thread must not keep the last work's values alive

@@ -36,13 +36,23 @@ class TransitionTable(Generic[State]):
 
     moves: Mapping[tuple[State, type], tuple[State, ...]]
 
+    def targets(self, state: State, event: type) -> tuple[State, ...]:
+        """Return where `event` may lead from `state`.
+
+        Raises:
+            IllegalTransitionError: If it is not allowed there.
+        """
+        if (state, event) not in self.moves:
+            raise IllegalTransitionError(state.name, event.__name__)
+        return self.moves[state, event]
+
     def check(self, state: State, event: type, target: State) -> State:
         """Return `target` if `event` may lead there from `state`.
 
         Raises:
             IllegalTransitionError: If the table does not have this move.
         """
-        if target not in self.moves.get((state, event), ()):
+        if target not in self.targets(state, event):
             raise IllegalTransitionError(state.name, event.__name__)
         return target
 

@@ -3,7 +3,9 @@
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
+
+from tagent.exceptions import ConfigurationError
 
 
 class Answer(BaseModel):
@@ -28,9 +30,21 @@ class Answer(BaseModel):
         return self.output is not None and not self.not_achieved_because
 
 
-@lru_cache(maxsize=256)
 def answer_type(output_type: object) -> type[Answer]:
-    """Return the `Answer` whose output is an `output_type` or None."""
+    """Return the `Answer` whose output is an `output_type` or None.
+
+    Raises:
+        ConfigurationError: If Pydantic cannot check it.
+    """
+    try:
+        return _answer_type(output_type)
+    except (TypeError, NameError, PydanticUserError) as error:
+        name = getattr(output_type, "__name__", repr(output_type))
+        raise ConfigurationError(f"The output format {name} is no type that Pydantic can check.") from error
+
+
+@lru_cache(maxsize=256)
+def _answer_type(output_type: object) -> type[Answer]:
     annotation: Any = output_type | None  # type: ignore[operator]  # types and annotations take `|`
     return create_model(
         "Answer",

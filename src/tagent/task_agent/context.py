@@ -1,7 +1,7 @@
 """What an agent is told besides its goal: named data and history, fenced, within a token budget."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from pydantic_core import to_jsonable_python
@@ -32,6 +32,16 @@ def as_text(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(to_jsonable_python(value, fallback=str), ensure_ascii=False)
+
+
+def tokens_in(texts: Iterable[str]) -> int:
+    """Return how many tokens `texts` take together, rounded up.
+
+    Example:
+        >>> tokens_in(["a fact", "and one more"])
+        5
+    """
+    return -(-sum(map(len, texts)) // CHARACTERS_PER_TOKEN)
 
 
 def fair_shares(sizes: Mapping[str, int], budget: int) -> dict[str, int]:
@@ -88,11 +98,20 @@ class EnhancedContextManager:
         """Append one line of what happened."""
         self._history.append(entry)
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens the facts and the history take when nothing is cut."""
+        return tokens_in(self._entries().values())
+
     def render(self, *, max_tokens: int | None = None) -> str:
         """Return the facts, then the history, each fenced, the large ones cut to fit the budget."""
-        entries = {name: as_text(value) for name, value in self._facts.items()}
-        if self._history:
-            entries["history"] = "\n".join(self._history)
+        entries = self._entries()
         budget = (self.max_tokens if max_tokens is None else max_tokens) * CHARACTERS_PER_TOKEN
         shares = fair_shares({name: len(text) for name, text in entries.items()}, budget)
         return "\n".join(fenced(name, text, max_characters=shares[name]) for name, text in entries.items())
+
+    def _entries(self) -> dict[str, str]:
+        entries = {name: as_text(value) for name, value in self._facts.items()}
+        if self._history:
+            entries["history"] = "\n".join(self._history)
+        return entries

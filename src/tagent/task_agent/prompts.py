@@ -9,7 +9,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from tagent.exceptions import DataPathError
 from tagent.ports.language_model import Message
-from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager, as_text, fair_shares, fenced
+from tagent.task_agent.context import (
+    CHARACTERS_PER_TOKEN,
+    EnhancedContextManager,
+    as_text,
+    fair_shares,
+    fenced,
+    tokens_in,
+)
 from tagent.task_agent.models import AgentState, Task, TaskStatus
 from tagent.task_agent.references import referenced_tasks
 from tagent.task_agent.tools import Tool
@@ -79,21 +86,26 @@ def _user_prompt(assignment: Assignment, state: AgentState) -> str:
         parts.append("Keep to these rules:\n" + "\n".join(f"- {rule}" for rule in assignment.constraints))
     if assignment.context.goal:
         parts.append(f"This is part of: {assignment.context.goal}")
-    half = assignment.context_tokens // 2 if state.tasks else assignment.context_tokens
-    parts += [text for text in (assignment.context.render(max_tokens=half), _task_results(state.tasks, half)) if text]
+    outputs = {str(task.index): _outcome(task) for task in state.tasks}
+    shares = fair_shares(
+        {"context": assignment.context.tokens, "outputs": tokens_in(outputs.values())}, assignment.context_tokens
+    )
+    told = assignment.context.render(max_tokens=shares["context"])
+    parts += [text for text in (told, _task_results(state.tasks, outputs, max_tokens=shares["outputs"])) if text]
     if state.shortfall:
         parts.append(f"The last plan fell short: {state.shortfall}")
     return "\n\n".join(parts)
 
 
-def _task_results(tasks: Sequence[Task], max_tokens: int) -> str:
-    texts = {
-        str(task.index): as_text(task.output) if task.status is TaskStatus.COMPLETED else task.error for task in tasks
-    }
-    shares = fair_shares({index: len(text) for index, text in texts.items()}, max_tokens * CHARACTERS_PER_TOKEN)
+def _outcome(task: Task) -> str:
+    return as_text(task.output) if task.status is TaskStatus.COMPLETED else task.error
+
+
+def _task_results(tasks: Sequence[Task], outputs: Mapping[str, str], *, max_tokens: int) -> str:
+    shares = fair_shares({index: len(text) for index, text in outputs.items()}, max_tokens * CHARACTERS_PER_TOKEN)
     return "\n".join(
         f"Task {task.index} ({task.tool_name}: {task.description}) {task.status.value}: "
-        + fenced(f"tasks.{task.index}", texts[str(task.index)], max_characters=shares[str(task.index)])
+        + fenced(f"tasks.{task.index}", outputs[str(task.index)], max_characters=shares[str(task.index)])
         for task in tasks
     )
 

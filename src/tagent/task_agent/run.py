@@ -66,7 +66,7 @@ async def run_task_based_agent(
 
     Raises:
         ModelError: If the model cannot be had, or a call of it fails for good.
-        ConfigurationError: If a setting or a tool is wrong.
+        ConfigurationError: If a setting, a tool or the output format is wrong.
     """
     settings = TAgentConfig.of(config) if services else TAgentConfig.load().merged(TAgentConfig.of(config))
     if services is None:
@@ -82,6 +82,7 @@ async def run_task_based_agent(
                 record=record,
                 history=history,
             )
+    answer = answer_type(str if output_format is None else output_format)
     model = await services.models.model_for(settings)
     assignment = Assignment(
         goal,
@@ -90,7 +91,7 @@ async def run_task_based_agent(
         tools_by_name(settings.tools if tools is None else tools),
         min(settings.context_tokens, model.context_tokens or settings.context_tokens),
     )
-    agent = _Agent(assignment, str if output_format is None else output_format, model, settings, services, record)
+    agent = _Agent(assignment, answer, model, settings, services, record)
     agent.take_up(history)
     started_at = services.clock.now()
     await agent.work()
@@ -103,14 +104,14 @@ class _Agent:
     def __init__(
         self,
         assignment: Assignment,
-        output_type: object,
+        answer: type[Answer],
         model: LanguageModel,
         settings: TAgentConfig,
         services: Services,
         record: RecordEvent | None,
     ) -> None:
         self._assignment = assignment
-        self._output_type = output_type
+        self._answer_type = answer
         self._model = model
         self._settings = settings
         self._services = services
@@ -185,7 +186,7 @@ class _Agent:
 
     async def _answer(self) -> None:
         messages = answer_messages(self._assignment, self._machine.state)
-        reply, call = await self._ask(ModelRequest("answer", messages, answer_type(self._output_type)))
+        reply, call = await self._ask(ModelRequest("answer", messages, self._answer_type))
         if reply is None:
             return
         answer = cast("Answer", reply.output)
@@ -214,9 +215,12 @@ class _Agent:
         pending = self._machine.state.pending_tasks
         settled = {task.index: asyncio.Event() for task in pending}
         slots = asyncio.Semaphore(self._settings.max_parallel_tasks)
-        async with asyncio.TaskGroup() as group:
-            for task in pending:
-                group.create_task(self._run_task(task, settled, slots), name=f"task:{task.index}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for task in pending:
+                    group.create_task(self._run_task(task, settled, slots), name=f"task:{task.index}")
+        except BaseExceptionGroup as raised:  # not a tool's error, which is an event: `record` failed
+            raise raised.exceptions[0] from raised.exceptions[0].__cause__
 
     async def _run_task(self, task: Task, settled: Mapping[int, asyncio.Event], slots: asyncio.Semaphore) -> None:
         needed = referenced_tasks(task.tool_args)

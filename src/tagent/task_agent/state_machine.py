@@ -54,6 +54,7 @@ def reduce(state: AgentState, event: AgentEvent) -> AgentState:
         >>> reduce(AgentState(), AgentStarted(has_tools=False, max_planning_cycles=3)).phase
         <AgentPhase.FINALIZING: 'finalizing'>
     """
+    TABLE.targets(state.phase, type(event))
     after = _change(state, event)
     TABLE.check(state.phase, type(event), after.phase)
     return after
@@ -102,7 +103,8 @@ def _settled(state: AgentState) -> AgentState:
     failed = [task for task in state.tasks[state.plan_start :] if task.status is TaskStatus.FAILED]
     if not failed:
         return replace(state, phase=AgentPhase.EVALUATING)
-    shortfall = " ".join(f"Task {task.index} ({task.tool_name}) failed: {task.error}" for task in failed)
+    # Without the errors: they are the tools' words, and reach the next prompt fenced, as the tasks' results.
+    shortfall = " ".join(f"Task {task.index} ({task.tool_name}) failed." for task in failed)
     return _fallen_short(state, shortfall, Failure(failed[0].error_code, failed[0].error))
 
 

@@ -1,9 +1,10 @@
 """Runs one tool: checks its arguments, calls it, limits the time, and turns what goes wrong into a ToolError."""
 
+import asyncio
 import inspect
 from collections.abc import Mapping
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import from_json, to_json
 
 from tagent.exceptions import ToolError
 from tagent.ports.clock import Clock
@@ -12,12 +13,13 @@ from tagent.threads import DaemonThreads
 
 
 class ToolFailedError(ToolError):
-    """A tool raised."""
+    """A tool raised, asked to exit, or cancelled itself."""
 
     code = "tool.failed"
 
-    def __init__(self, tool: str, cause: Exception) -> None:
-        super().__init__(tool, f"The tool {tool!r} raised {type(cause).__name__}: {cause}")
+    def __init__(self, tool: str, cause: BaseException) -> None:
+        reason = f": {cause}" if str(cause) else "."
+        super().__init__(tool, f"The tool {tool!r} raised {type(cause).__name__}{reason}")
 
 
 class ToolTimeoutError(ToolError):
@@ -75,14 +77,24 @@ async def run_tool(
         if not limit.expired():
             raise ToolFailedError(tool.name, error) from error
         raise ToolTimeoutError(tool.name, seconds=timeout_seconds or 0) from error
-    except Exception as error:
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        raise ToolFailedError(tool.name, error) from error
+    except (Exception, SystemExit) as error:
         raise ToolFailedError(tool.name, error) from error
     finally:
         context.cancelled = True
     try:
-        return to_jsonable_python(value)
-    except PydanticSerializationError as error:
+        return from_json(to_json(value))
+    except Exception as error:  # to write a value may run code of its own: a generator, a property
         raise ToolOutputError(tool.name, error) from error
+
+
+def _is_being_cancelled() -> bool:
+    """Return whether somebody cancels us, and the tool does not only give up something of its own."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def _call(tool: Tool, arguments: dict[str, object], threads: DaemonThreads) -> object:

@@ -3,9 +3,11 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from functools import partial
+from typing import Annotated, Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
+from pydantic.fields import FieldInfo
 
 from tagent.exceptions import ConfigurationError, ToolError
 
@@ -53,7 +55,7 @@ class Tool:
 
     @classmethod
     def of(cls, function: "Callable[..., object] | Tool") -> "Tool":
-        """Return the tool that `function` is.
+        """Return the tool that `function` is. What a `functools.partial` binds is hidden from the model.
 
         Raises:
             ConfigurationError: If it is not callable, or has a parameter that no model could fill.
@@ -62,9 +64,10 @@ class Tool:
             return function
         if not callable(function):
             raise ConfigurationError(f"A tool must be a function, not {type(function).__name__}.")
-        name = getattr(function, "__name__", type(function).__name__)
+        inner = function.func if isinstance(function, partial) else function
+        name: str = getattr(function, "__name__", "") or getattr(inner, "__name__", type(inner).__name__)
         parameters, context_parameter = _parameters_of(function, name)
-        return cls(name, inspect.getdoc(function) or "", function, parameters, context_parameter)
+        return cls(name, inspect.getdoc(inner) or "", function, parameters, context_parameter)
 
     @property
     def parameters_schema(self) -> dict[str, object]:
@@ -85,7 +88,9 @@ class Tool:
                 for problem in error.errors(include_input=False, include_url=False)
             )
             raise ToolArgumentsError(self.name, problems) from None
-        return {name: getattr(checked, name) for name in type(checked).model_fields}
+        return {
+            _parameter_name(name, info): getattr(checked, name) for name, info in type(checked).model_fields.items()
+        }
 
 
 class ToolArgumentsError(ToolError):
@@ -103,7 +108,8 @@ def tools_by_name(functions: Iterable[Callable[..., object] | Tool]) -> dict[str
 
 
 def _parameters_of(function: Callable[..., object], name: str) -> tuple[type[BaseModel], str | None]:
-    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    inner, bound = (function.func, function.keywords) if isinstance(function, partial) else (function, {})
+    target = inner if inspect.isroutine(inner) or inspect.isclass(inner) else type(inner).__call__
     try:
         hints = get_type_hints(target, include_extras=True)
         signature = inspect.signature(function)
@@ -113,18 +119,37 @@ def _parameters_of(function: Callable[..., object], name: str) -> tuple[type[Bas
     context_parameter = None
     for parameter in signature.parameters.values():
         annotation = hints.get(parameter.name, Any)
-        if annotation is ToolContext:
-            context_parameter = parameter.name
-        elif parameter.kind in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY}:
+        if parameter.name in bound:
+            continue
+        if parameter.kind in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY}:
             raise ConfigurationError(
                 f"The tool {name!r} has the parameter {str(parameter)!r}, which cannot be passed by name."
             )
+        if annotation is ToolContext or ToolContext in get_args(annotation):
+            context_parameter = parameter.name
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (annotation, default)
+            fields.update([_field_of(parameter.name, annotation, default)])
     try:
         model = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
         model.model_json_schema()
     except (PydanticUserError, NameError) as error:
         raise ConfigurationError(f"The tool {name!r} cannot be described to a model: {error}") from error
     return model, context_parameter
+
+
+_ALIASED = "argument_"
+
+
+def _field_of(parameter: str, annotation: Any, default: object) -> tuple[str, tuple[Any, object]]:
+    """Return the name and definition of a parameter's field.
+
+    The two names are the same, but for what cannot name a field of a Pydantic model, like `json` or `_all`.
+    """
+    if parameter.startswith("_") or hasattr(BaseModel, parameter):
+        return f"{_ALIASED}{parameter}", (Annotated[annotation, Field(alias=parameter)], default)
+    return parameter, (annotation, default)
+
+
+def _parameter_name(field_name: str, info: FieldInfo) -> str:
+    return info.alias if info.alias and field_name == f"{_ALIASED}{info.alias}" else field_name

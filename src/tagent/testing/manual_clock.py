@@ -3,16 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-
-@dataclass(slots=True)
-class _Limit:
-    is_reached: bool = False
-
-    def expired(self) -> bool:
-        """Return whether the limit was reached."""
-        return self.is_reached
+QUIET_TURNS = 100
+"""After so many turns of the event loop in which nobody asks the clock, nothing else can run."""
 
 
 class ManualClock:
@@ -20,6 +13,7 @@ class ManualClock:
 
     Waiting does not take time: as soon as everything that can run has run, the clock jumps to the
     next moment for which somebody waits. So backoff and timeouts are tested without sleeping.
+    It sees the event loop only: work in a thread counts as waiting, however short it is.
 
     Attributes:
         waits: The seconds of every wait that was begun, in order.
@@ -34,6 +28,8 @@ class ManualClock:
     def __init__(self, now: float = 0.0) -> None:
         self._now = float(now)
         self.waits: list[float] = []
+        self._due: list[tuple[float, int]] = []
+        self._changes = 0
 
     def now(self) -> float:
         """Return the seconds since 1970-01-01 UTC."""
@@ -44,37 +40,42 @@ class ManualClock:
         self._now += seconds
 
     async def sleep(self, seconds: float) -> None:
-        """Return once nothing else can run, with the time moved forward by `seconds`."""
+        """Return once nothing else can run and nobody waits for an earlier moment, `seconds` later."""
         self.waits.append(seconds)
-        due = self._now + seconds
-        await _let_others_run()
-        self._now = max(self._now, due)
+        await self._reach(self._now + seconds)
 
     @asynccontextmanager
-    async def timeout(self, seconds: float | None) -> AsyncIterator[_Limit]:
-        """Cancel the body and raise `TimeoutError` if it still waits when nothing else can run."""
-        limit = _Limit()
-        if seconds is None:
-            yield limit
-            return
-        self.waits.append(seconds)
-        due = self._now + seconds
-        async with asyncio.timeout(None) as real:
+    async def timeout(self, seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
+        """Cancel the body and raise `TimeoutError` if it still waits when the clock jumps to its end."""
+        async with asyncio.timeout(None) as limit:
+            if seconds is None:
+                yield limit
+                return
+            self.waits.append(seconds)
+            due = self._now + seconds
 
-            async def jump() -> None:
-                await _let_others_run()
-                self._now = max(self._now, due)
-                limit.is_reached = True
-                real.reschedule(asyncio.get_running_loop().time())
+            async def expire() -> None:
+                await self._reach(due)
+                limit.reschedule(asyncio.get_running_loop().time())
 
-            jumping = asyncio.ensure_future(jump())
+            expiring = asyncio.ensure_future(expire())
             try:
                 yield limit
             finally:
-                jumping.cancel()
+                expiring.cancel()
 
-
-async def _let_others_run() -> None:
-    """Give every task that can move a number of turns."""
-    for _ in range(100):
-        await asyncio.sleep(0)
+    async def _reach(self, due: float) -> None:
+        """Return when the loop is quiet and `due` is the next moment that anybody waits for."""
+        self._changes += 1
+        ticket = (due, self._changes)
+        self._due.append(ticket)
+        try:
+            seen, quiet_turns = self._changes, 0
+            while quiet_turns < QUIET_TURNS or ticket != min(self._due):
+                await asyncio.sleep(0)
+                quiet_turns = quiet_turns + 1 if seen == self._changes else 0
+                seen = self._changes
+            self._now = max(self._now, due)
+        finally:
+            self._due.remove(ticket)
+            self._changes += 1

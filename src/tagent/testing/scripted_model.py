@@ -90,7 +90,7 @@ class ScriptedModel:
 
     def _next(self, request: ModelRequest) -> Entry:
         if self._make is not None:
-            entry: Entry = self._make(request)
+            entry = self._make(request)
         else:
             try:
                 entry = next(self._entries)
@@ -98,16 +98,19 @@ class ScriptedModel:
                 raise AssertionError(
                     f"The script of {self.name!r} has no answer to a {request.purpose!r} request."
                 ) from None
+        if callable(entry) and not isinstance(entry, type):
+            entry = entry(request)
         if isinstance(entry, Exception):
             raise entry
-        return entry(request) if callable(entry) and not isinstance(entry, type) else entry
+        return entry
 
 
 def _as_asked(entry: Entry, request: ModelRequest) -> object:
     """Return the entry in the form that the request's type has: a plan's or an answer's."""
     plain = to_jsonable_python(entry)
     if request.purpose == "plan" and isinstance(plain, list):
-        return {"tasks": [{"description": "", "tool_args": {}, **task} for task in plain]}
+        defaults = {"description": "", "tool_args": {}}
+        return {"tasks": [defaults | task if isinstance(task, dict) else task for task in plain]}
     is_answer = isinstance(request.output_type, type) and issubclass(request.output_type, Answer)
     is_refusal = isinstance(plain, dict) and "not_achieved_because" in plain
     if is_refusal and is_answer:

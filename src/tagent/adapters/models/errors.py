@@ -2,6 +2,7 @@
 
 import re
 
+from pydantic import PydanticUserError
 from pydantic_ai import exceptions as vendor
 from pydantic_ai.exceptions import ToolRetryError
 
@@ -16,7 +17,11 @@ from tagent.ports.model_errors import (
     UnknownModelError,
 )
 
-KEY_HINT = "Set the provider's key in its variable, or pass api_key=..."
+KEY_HINT = (
+    "Pass api_key=..., set TAGENT_API_KEY, or set the provider's own variable, which is not used with a base_url."
+)
+
+LLAMA_CPP_CONTEXT_ERROR = "exceed_context_size_error"
 
 
 def translated(error: Exception, *, model: str, timeout_seconds: float) -> ModelError:
@@ -35,8 +40,13 @@ def translated(error: Exception, *, model: str, timeout_seconds: float) -> Model
             return ModelUnavailableError(
                 model, f"{model} cannot be reached.", hint="Check the address and the network."
             )
-        case vendor.ModelHTTPError() | vendor.ModelQuotaExceededError():
+        case vendor.ModelAPIError():
             return _from_refusal(error, model)
+        case PydanticUserError() | vendor.UserError():
+            kind = type(error).__name__
+            return ModelRejectedError(
+                model, f"The request to {model} cannot be made ({kind}).", hint="Can its output type be told as JSON?"
+            )
         case _:
             return _unreadable(error, model)
 
@@ -68,13 +78,22 @@ def _from_refusal(error: vendor.ModelAPIError, model: str) -> ModelError:
         case vendor.ModelAuthenticationError():
             return ModelAuthenticationError(model, f"The provider of {model} refuses the key.", hint=KEY_HINT)
         case vendor.ModelNotFoundError():
-            return UnknownModelError(model, f"The provider knows no model {model!r}.", hint="Check its name.")
-        case vendor.ModelContextWindowExceededError():
+            return UnknownModelError(
+                model, f"The provider knows no model {model!r}.", hint="Check the name and the address."
+            )
+        case _ if _is_too_long(error):
             return ModelRejectedError(model, f"The prompt is too long for {model}.", hint="Lower context_tokens.")
         case vendor.ModelHTTPError():
             return _from_status(error.status_code, model)
+        case vendor.ModelRequestRejectedError():
+            return ModelRejectedError(model, f"{model} refuses the request.")
         case _:
-            return _unreadable(error, model)
+            return ModelUnavailableError(model, f"{model} fails on its side.", hint="Try again later.")
+
+
+def _is_too_long(error: vendor.ModelAPIError) -> bool:
+    is_known = isinstance(error, vendor.ModelContextWindowExceededError)
+    return is_known or error.provider_error_type == LLAMA_CPP_CONTEXT_ERROR
 
 
 def _from_status(status: int, model: str) -> ModelError:
@@ -86,12 +105,13 @@ def _from_status(status: int, model: str) -> ModelError:
 def unavailable_model(error: Exception, *, model: str) -> ModelError:
     """Return the error of ours for a model string from which no model could be made."""
     text = str(error)
-    provider = model.split(":", 1)[0]
     if isinstance(error, ImportError):
+        provider = model.partition(":")[0]
+        extra = found[1] if (found := re.search(r"pydantic-ai-slim\[([\w-]+)\]", text)) else provider
         return UnknownModelError(
             model,
             f"The packages for {provider!r} are not installed.",
-            hint=f"pip install 'pydantic-ai-slim[{provider}]'",
+            hint=f"pip install 'pydantic-ai-slim[{extra}]'",
         )
     if variables := re.findall(r"`([A-Z][A-Z0-9_]+)`", text):
         return ModelAuthenticationError(
@@ -99,6 +119,11 @@ def unavailable_model(error: Exception, *, model: str) -> ModelError:
             f"{model} needs a key or an address.",
             hint=f"Set {variables[0]}, or pass api_key=... or base_url=...",
         )
+    return unknown_model(model)
+
+
+def unknown_model(model: str) -> UnknownModelError:
+    """Return the error for a model string that names nothing."""
     return UnknownModelError(
         model,
         f"No model is named {model!r}.",

@@ -6,7 +6,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tagent.adapters.models import embedded
+from tagent.adapters.models.weights import is_installed
 from tagent.config import PROVIDER_KEYS, TAgentConfig, provider_from_keys
 from tagent.exceptions import ConfigurationError
 from tagent.ports.language_model import LanguageModel
@@ -41,10 +41,14 @@ class AdapterModels:
             ModelNotChosenError: If nothing chooses one; it lists the ways.
             UnknownModelError: If the model string names nothing known.
             ModelAuthenticationError: If the provider's key is missing.
-            ConfigurationError: If `model` is neither a string nor a language model.
+            ConfigurationError: If `model` is neither a string nor a language model, or there is only a base_url.
         """
         if config.model is not None and not isinstance(config.model, str):
             return _given(config.model)
+        if config.base_url and not config.model:
+            raise ConfigurationError(
+                "base_url says where to ask, not which model: name it with model= or TAGENT_MODEL."
+            )
         name = config.model or default_model()
         key = config.model_copy(update={"model": name, "tools": ()})
         async with self._opening:
@@ -54,7 +58,7 @@ class AdapterModels:
 
     async def _open(self, config: TAgentConfig) -> "PydanticAIModel":
         # The library behind it takes about a second to import: only when a model is needed, off the loop.
-        module = await asyncio.to_thread(import_module, "tagent.adapters.models.pydantic_ai_model")
+        module = await asyncio.to_thread(import_module, "tagent.adapters.models.opening")
         open_model = module.open_embedded if config.model == EMBEDDED else module.open_model
         model: PydanticAIModel = await self._stack.enter_async_context(open_model(config))
         return model
@@ -66,14 +70,14 @@ def default_model() -> str:
     Raises:
         ModelNotChosenError: If no key is in the environment and the embedded model is not installed.
     """
-    chosen = provider_from_keys() or (EMBEDDED if embedded.is_installed() else None)
+    chosen = provider_from_keys() or (EMBEDDED if is_installed() else None)
     if chosen is None:
         raise ModelNotChosenError(key_variables=PROVIDER_KEYS)
     return chosen
 
 
 def _given(model: object) -> LanguageModel:
-    if not (hasattr(model, "ask") and hasattr(model, "name")):
+    if not all(hasattr(model, attribute) for attribute in ("ask", "name", "context_tokens")):
         raise ConfigurationError(
             f"`model` must be a string like 'openai:gpt-4.1' or a language model, not {type(model).__name__}."
         )
