@@ -7,14 +7,19 @@ timeout or a cancel abandons the thread at once, and leaving the process does no
 import asyncio
 import contextvars
 import logging
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TypeVar
+from weakref import WeakMethod
 
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
+
+
+_here = threading.local()
 
 
 class ThreadedCall:
@@ -62,8 +67,11 @@ class ThreadedCall:
 class DaemonThreads:
     """Up to `limit` reusable daemon threads.
 
+    Two kinds of work do not wait for a place, or they would wait for ever: threads that were given up do
+    not count, and work that is asked for from inside one of these threads gets one of its own.
+
     Attributes:
-        limit: The most threads at once, from 1. Work beyond it waits its turn.
+        limit: The most threads at work at once, from 1. Work beyond it waits its turn.
 
     Example:
         >>> asyncio.run(DaemonThreads().run(lambda: 6 * 7))
@@ -72,6 +80,14 @@ class DaemonThreads:
 
     def __init__(self, limit: int = 64) -> None:
         self.limit = limit
+        self._forget()
+        if hasattr(os, "register_at_fork"):
+            # A forked child has none of the threads, and perhaps a lock that nobody will release.
+            forget = WeakMethod(self._forget)
+            os.register_at_fork(after_in_child=lambda: (alive := forget()) and alive())
+
+    def _forget(self) -> None:
+        """Have no threads and no work."""
         self._queue: SimpleQueue[ThreadedCall] = SimpleQueue()
         self._lock = threading.Lock()
         self._started = 0
@@ -111,7 +127,9 @@ class DaemonThreads:
     def _submit(self, call: ThreadedCall) -> None:
         with self._lock:
             self._unfinished += 1
-            start_another = self._started < min(self._unfinished, self.limit)
+            at_work = self._started - self._abandoned
+            is_nested = getattr(_here, "is_ours", False)
+            start_another = is_nested or at_work < min(self._unfinished - self._abandoned, self.limit)
             if start_another:
                 self._started += 1
                 number = self._started
@@ -120,6 +138,7 @@ class DaemonThreads:
             threading.Thread(target=self._serve, name=f"tagent-{number}", daemon=True).start()
 
     def _serve(self) -> None:
+        _here.is_ours = True
         while True:
             call = self._queue.get()
             with self._lock:

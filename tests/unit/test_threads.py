@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import logging
+import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -150,15 +152,52 @@ async def test_work_that_is_cancelled_before_its_turn_never_starts_and_is_not_ab
     threads, release = DaemonThreads(limit=1), threading.Event()
     started: list[str] = []
     abandoned: list[ThreadedCall] = []
-    await cancelled_while_blocked(threads, release=release)
     async with asyncio.TaskGroup() as group:
+        group.create_task(threads.run(release.wait))
+        await asyncio.sleep(0)
         queued = group.create_task(threads.run(lambda: started.append("queued"), on_abandon=abandoned.append))
         await asyncio.sleep(0)
         queued.cancel()
-    assert (abandoned, threads.abandoned) == ([], 1)
-    release.set()
+        await asyncio.sleep(0)
+        release.set()
+    assert (abandoned, threads.abandoned) == ([], 0)
     await threads.run(lambda: started.append("next"))
     assert started == ["next"]
+
+
+async def test_abandoned_threads_take_no_place_from_others() -> None:
+    """Else as many hung calls as there are places would stop every later step of the process."""
+    threads, release = DaemonThreads(limit=1), threading.Event()
+    await cancelled_while_blocked(threads, release=release)
+    assert await threads.run(lambda: "goes on") == "goes on"
+    release.set()
+
+
+async def test_work_inside_work_has_a_place_of_its_own() -> None:
+    """A step that runs a pipeline waits for it in a thread; its steps must not wait for that thread."""
+    threads = DaemonThreads(limit=1)
+
+    def outer() -> str:
+        return asyncio.run(threads.run(lambda: "inner"))
+
+    assert await threads.run(outer) == "inner"
+
+
+async def test_a_forked_child_has_threads_of_its_own() -> None:
+    """Servers fork after they have loaded, and perhaps used, everything."""
+    threads = DaemonThreads()
+    await threads.run(lambda: None)
+    with warnings.catch_warnings(action="ignore"):
+        child = os.fork()
+    if child == 0:
+        value = 1
+        try:
+            loop = asyncio.new_event_loop()
+            asyncio.events._set_running_loop(None)
+            value = 0 if loop.run_until_complete(asyncio.wait_for(threads.run(lambda: "here"), 20)) == "here" else 1
+        finally:
+            os._exit(value)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 async def test_a_cancel_at_the_very_end_of_the_work_leaves_nothing_abandoned() -> None:

@@ -14,6 +14,7 @@ from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManag
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.run import RecordEvent, run_task_based_agent
 from tagent.task_agent.tools import Tool, tools_by_name
+from tagent.threads import ThreadedCall
 
 
 class AgentStep:
@@ -21,6 +22,7 @@ class AgentStep:
 
     Attributes:
         config: The settings of this step's agent.
+        abandoned: Blocking calls of its tools that were given up and may still run.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class AgentStep:
     ) -> None:
         own_model = [TAgentConfig(model=step.model)] if step.model is not None else []
         self.config = config.merged(TAgentConfig.of(step.config), *own_model)
+        self.abandoned: list[ThreadedCall] = []
         self._step = step
         self._description = pipeline.description
         self._rules = (*pipeline.global_constraints, *step.constraints)
@@ -73,6 +76,7 @@ class AgentStep:
             services=self._services,
             record=record,
             history=history,
+            on_abandon=self.abandoned.append,
         )
         return result.required_output(), None
 

@@ -20,7 +20,7 @@ class FunctionStep:
     """A function, ready to be called in a run.
 
     Attributes:
-        abandoned: Its blocking call that was given up and may still run; None if there is none.
+        abandoned: Blocking calls of it that were given up and may still run.
     """
 
     def __init__(self, name: str, function: Callable[..., object], reader: RunReader, threads: DaemonThreads) -> None:
@@ -36,7 +36,7 @@ class FunctionStep:
         self._inputs = [p for p in named if p == name or p not in reader.output_types]
         self._takes_the_rest = signature.takes_the_rest
         self._adapters = {p.name: p.adapter for p in signature.parameters if p.adapter is not None}
-        self.abandoned: ThreadedCall | None = None
+        self.abandoned: list[ThreadedCall] = []
 
     async def run(
         self,
@@ -82,8 +82,5 @@ class FunctionStep:
             raise StepInputError(self._name, message) from None
 
     async def _call_in_thread(self, arguments: dict[str, object]) -> object:
-        value = await self._threads.run(partial(self._function, **arguments), on_abandon=self._abandon)
+        value = await self._threads.run(partial(self._function, **arguments), on_abandon=self.abandoned.append)
         return await value if inspect.isawaitable(value) else value
-
-    def _abandon(self, call: ThreadedCall) -> None:
-        self.abandoned = call

@@ -74,8 +74,7 @@ class StepExecutor:
 
     def is_abandoned(self, name: str) -> bool:
         """Return whether a blocking call of the step goes on although its attempt was given up."""
-        step = self._steps[name]
-        return isinstance(step, FunctionStep) and step.abandoned is not None and not step.abandoned.has_ended
+        return any(not call.has_ended for call in self._steps[name].abandoned)
 
     async def run_attempt(
         self, name: str, attempt: int, *, key: str, record: RecordEvent, history: Sequence[AgentEvent] = ()

@@ -38,9 +38,7 @@ def validate(
         inputs: The names that a run is given; None when they are not known yet.
         tools: The functions that the run offers to every step.
     """
-    if pipeline.inputs is not None and not (
-        isinstance(pipeline.inputs, type) and issubclass(pipeline.inputs, BaseModel)
-    ):
+    if not _is_model(pipeline.inputs):
         return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")]
     known_inputs = set(pipeline.inputs.model_fields) if pipeline.inputs else inputs
     checker = _Checker(pipeline, known_inputs, tools)

@@ -1,6 +1,7 @@
 """What an agent is told besides its goal: named data and history, fenced, within a token budget."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 
@@ -8,6 +9,9 @@ from pydantic_core import to_jsonable_python
 
 CHARACTERS_PER_TOKEN = 4
 """A rough measure that needs no tokenizer; English prose has about four characters per token."""
+
+
+_CLOSING_TAG = re.compile(r"<(\s*/\s*data)", re.IGNORECASE)
 
 
 def fenced(name: str, value: object, *, max_characters: int | None = None) -> str:
@@ -23,7 +27,7 @@ def fenced(name: str, value: object, *, max_characters: int | None = None) -> st
     text = as_text(value)
     if max_characters is not None and len(text) > max_characters:
         text = f"{text[:max_characters]}\n[cut here: {max_characters} of {len(text)} characters shown]"
-    defused = text.replace("</data", "<\\/data")
+    defused = _CLOSING_TAG.sub(r"<\\\1", text)
     return f'<data name="{escape(name)}">{defused}</data>'
 
 

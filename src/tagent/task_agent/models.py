@@ -168,6 +168,7 @@ class GoalNotAchievedError(TAgentError):
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
+        self.code = failure.code  # type: ignore[misc]  # that of the tool or model whose failure it was
         super().__init__(f"The goal was not achieved: {failure.reason}")
 
 

@@ -28,6 +28,7 @@ from tagent.task_agent.references import referenced_tasks, resolve
 from tagent.task_agent.state_machine import TaskBasedStateMachine
 from tagent.task_agent.tool_runner import run_tool
 from tagent.task_agent.tools import Tool, ToolContext, tools_by_name
+from tagent.threads import ThreadedCall
 
 RecordEvent = Callable[[AgentEvent], Awaitable[None]]
 
@@ -43,6 +44,7 @@ async def run_task_based_agent(
     services: Services | None = None,
     record: RecordEvent | None = None,
     history: Sequence[AgentEvent] = (),
+    on_abandon: Callable[[ThreadedCall], None] | None = None,
 ) -> TaskBasedAgentResult[object]:
     """Return what an agent makes of `goal`.
 
@@ -59,6 +61,7 @@ async def run_task_based_agent(
         services: Clock, models and so on; the registered defaults when None.
         record: Commits each event before the next thing happens.
         history: What had happened when this work was interrupted; its finished calls are not made again.
+        on_abandon: Told of each blocking tool that goes on in its thread although nobody waits for it any more.
 
     Returns:
         The result; `goal_achieved` is False with a reason when a tool failed for good or the model
@@ -81,6 +84,7 @@ async def run_task_based_agent(
                 services=opened,
                 record=record,
                 history=history,
+                on_abandon=on_abandon,
             )
     answer = answer_type(str if output_format is None else output_format)
     model = await services.models.model_for(settings)
@@ -91,7 +95,7 @@ async def run_task_based_agent(
         tools_by_name(settings.tools if tools is None else tools),
         min(settings.context_tokens, model.context_tokens or settings.context_tokens),
     )
-    agent = _Agent(assignment, answer, model, settings, services, record)
+    agent = _Agent(assignment, answer, model, settings, services, record, on_abandon)
     agent.take_up(history)
     started_at = services.clock.now()
     await agent.work()
@@ -109,7 +113,9 @@ class _Agent:
         settings: TAgentConfig,
         services: Services,
         record: RecordEvent | None,
+        on_abandon: Callable[[ThreadedCall], None] | None,
     ) -> None:
+        self._on_abandon = on_abandon
         self._assignment = assignment
         self._answer_type = answer
         self._model = model
@@ -246,6 +252,7 @@ class _Agent:
                 clock=self._services.clock,
                 threads=self._services.threads,
                 timeout_seconds=self._settings.tool_timeout_seconds,
+                on_abandon=self._on_abandon,
             )
         except (ToolError, DataPathError) as error:
             return TaskFailed(task.index, error.code, str(error))

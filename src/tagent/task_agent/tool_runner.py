@@ -2,14 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic_core import from_json, to_json
 
 from tagent.exceptions import ToolError
 from tagent.ports.clock import Clock
 from tagent.task_agent.tools import Tool, ToolContext
-from tagent.threads import DaemonThreads
+from tagent.threads import DaemonThreads, ThreadedCall
 
 
 class ToolFailedError(ToolError):
@@ -58,11 +58,12 @@ async def run_tool(
     clock: Clock,
     threads: DaemonThreads,
     timeout_seconds: float | None = None,
+    on_abandon: Callable[[ThreadedCall], None] | None = None,
 ) -> object:
     """Return what the tool returns for the arguments `given`, as JSON values.
 
     Async tools run on the loop, sync ones in a thread. On a timeout or cancel the waiting ends at
-    once and `context.cancelled` becomes True.
+    once and `context.cancelled` becomes True; `on_abandon` is told of a thread that goes on.
 
     Raises:
         ToolError: Wrong arguments, an exception of the tool, a timeout, or an output that is not JSON.
@@ -72,7 +73,7 @@ async def run_tool(
         arguments[tool.context_parameter] = context
     try:
         async with clock.timeout(timeout_seconds) as limit:
-            value = await _call(tool, arguments, threads)
+            value = await _call(tool, arguments, threads, on_abandon)
     except TimeoutError as error:
         if not limit.expired():
             raise ToolFailedError(tool.name, error) from error
@@ -97,10 +98,15 @@ def _is_being_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-async def _call(tool: Tool, arguments: dict[str, object], threads: DaemonThreads) -> object:
+async def _call(
+    tool: Tool,
+    arguments: dict[str, object],
+    threads: DaemonThreads,
+    on_abandon: Callable[[ThreadedCall], None] | None,
+) -> object:
     if inspect.iscoroutinefunction(tool.function) or inspect.iscoroutinefunction(
         getattr(tool.function, "__call__", None)  # noqa: B004 - asked for its kind, not whether it exists
     ):
         return await tool.function(**arguments)  # type: ignore[misc]  # just checked
-    value = await threads.run(lambda: tool.function(**arguments))
+    value = await threads.run(lambda: tool.function(**arguments), on_abandon=on_abandon)
     return await value if inspect.isawaitable(value) else value

@@ -580,7 +580,7 @@ async def test_an_error_of_pydantic_is_told_without_the_values() -> None:
 
 
 async def test_parameters_are_given_what_their_annotations_say() -> None:
-    """ "3" times two is six; and a dict for a model is the model."""
+    """Text for a number is the number; and a dict for a model is the model."""
 
     def double(n: int) -> int:
         return n * 2

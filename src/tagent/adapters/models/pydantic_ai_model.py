@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import pydantic_ai
 import stamina
 from pydantic_ai import Agent, ModelSettings
 from pydantic_ai.models import Model
@@ -13,6 +14,8 @@ from tagent.adapters.models.errors import translated
 from tagent.config import TAgentConfig
 from tagent.ports.language_model import Message, ModelReply, ModelRequest, TokenUsage
 from tagent.ports.model_errors import ModelError, ModelRateLimitError, ModelTimeoutError, ModelUnavailableError
+
+pydantic_ai.BANNER_ENABLED = False  # the terminal is our user's
 
 TRIES = 3
 """Of one request, for rate limits, failures on the provider's side and lost connections."""
