@@ -1,15 +1,12 @@
 """The command line as people use it: processes, streams, exit codes."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-TAGENT = [sys.executable, "-c", "from tagent.cli.main import main; main()"]
+from commands import start, tagent
 
 PIPELINE = """
 from pydantic import BaseModel
@@ -48,14 +45,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tagent(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    environment = kept | {"PYTHONIOENCODING": "utf-8"} | (env or {})
-    return subprocess.run(
-        [*TAGENT, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 def test_the_result_goes_to_stdout_and_the_talk_to_stderr(folder: Path) -> None:
     """So that `tagent run ... > report.md` holds the report and nothing else."""
     ran = tagent("run", "demo.py:pipeline", "--input", "topic=tea", "--input", "times=2", cwd=folder)
@@ -87,7 +76,7 @@ def test_exit_codes_tell_partial_from_failed(folder: Path) -> None:
     """6 and 1; the reason is on stderr, the part that worked on stdout."""
     partly = tagent("run", "demo.py:partly", cwd=folder)
     assert (partly.returncode, json.loads(partly.stdout)) == (6, {"n": 1})
-    assert "✗ a The step 'a' raised TypeError: no such luck" in partly.stderr
+    assert "✗ a The step 'a' raised TypeError: no such luck (demo.py, line 14)" in partly.stderr
     failing = tagent("run", "demo.py:failing", cwd=folder)
     assert (failing.returncode, failing.stdout.strip()) == (1, "")
     refused = tagent("run", "demo.py:refused", cwd=folder)
@@ -167,7 +156,7 @@ def test_settings_come_from_file_and_environment(folder: Path) -> None:
 
 def test_help_names_the_commands_and_version_the_version(folder: Path) -> None:
     """The first things that anyone types."""
-    assert "run  Run a goal, or the pipeline of a file." in tagent("--help", cwd=folder).stdout
+    assert "Run a goal, or the pipeline of a file." in tagent("--help", cwd=folder).stdout
     assert tagent("--version", cwd=folder).stdout == "tagent, version 0.1.0\n"
 
 
@@ -178,11 +167,9 @@ def test_an_interrupted_run_ends_at_once_with_130(folder: Path) -> None:
         "def block():\n    print('in', flush=True)\n    time.sleep(600)\n"
         "pipeline = Pipeline('p').step('a', run=block)\n"
     )
-    process = subprocess.Popen(
-        [*TAGENT, "run", "block.py"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "in\n"
+    process = start("run", "block.py", cwd=folder)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "in\n"
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=60)
     assert (process.returncode, "Interrupted." in talk, "Traceback" in talk) == (130, True, False)

@@ -197,7 +197,8 @@ async def test_a_forked_child_has_threads_of_its_own() -> None:
             value = 0 if loop.run_until_complete(asyncio.wait_for(threads.run(lambda: "here"), 20)) == "here" else 1
         finally:
             os._exit(value)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 async def test_a_cancel_at_the_very_end_of_the_work_leaves_nothing_abandoned() -> None:

@@ -26,7 +26,8 @@ class MachineProcesses:
                 if host != _host():
                     return host.split("/")[1] != _host().split("/")[1]  # another boot: nothing of it is left
                 return _started(int(pid)) != started
-        return False
+            case _:
+                return False
 
 
 def _host() -> str:

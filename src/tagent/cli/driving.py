@@ -3,17 +3,22 @@
 import asyncio
 import shlex
 import signal
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import redirect_stdout
 from typing import NoReturn
 
 import click
 from pydantic_core import to_json
 
+from tagent.adapters.clock import SystemClock
 from tagent.cli import errors
 from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE
 from tagent.cli.view import Picture, open_view
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineResult, RunStatus
+from tagent.pipeline.events import RunEvent
+from tagent.pipeline.validation import require_valid
 from tagent.ports import Services
 from tagent.runtime import open_services
 
@@ -26,6 +31,7 @@ def drive(
     work: Callable[[Services], Awaitable[PipelineResult]],
     *,
     as_json: bool,
+    history: Iterable[RunEvent] = (),
 ) -> int:
     """Do `work`, showing the run of `pipeline` on stderr and its result on stdout; return the exit code.
 
@@ -33,11 +39,16 @@ def drive(
         pipeline: What is shown.
         config: Names the store.
         work: Runs or resumes it with the services that it is given.
+        history: What had happened in the run before, for the view.
         as_json: Whether stdout gets the whole result as one JSON object.
     """
-    picture = Picture(pipeline)
+    require_valid(pipeline)  # before anything of it is drawn
+    picture = Picture(pipeline, now=SystemClock().now)
+    for event in history:
+        picture.emit(event)
     try:
-        result = asyncio.run(_watched(picture, config, work))
+        with redirect_stdout(sys.stderr):  # what steps print is talk
+            result = asyncio.run(_watched(picture, config, work))
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say_how_to_go_on(picture.state.run_id, config.store)
     click.echo(to_json(result, indent=2, fallback=str).decode() if as_json else as_text(result.final_output))

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from tagent.exceptions import TAgentError
+from tagent.exceptions import TAgentError, text_of
 
 DONE = 0
 FAILED = 1
@@ -40,35 +40,49 @@ def run_and_exit(command: click.Command, arguments: list[str]) -> NoReturn:
         sys.exit(outcome if isinstance(outcome, int) else DONE)
     except click.ClickException as error:
         error.show()
+        _report_to_programs(arguments, code="usage", message=error.format_message())
         sys.exit(USAGE)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
+        _report_to_programs(arguments, code="interrupted", message="Interrupted.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader, like `head`, has had enough
         sys.stderr.close()
         sys.exit(DONE)
     except Exception as error:  # noqa: BLE001 - every error ends in an exit code
-        report(error, as_json="--json" in arguments, is_verbose="--verbose" in arguments)
+        report(error, arguments)
         sys.exit(exit_code(error))
 
 
-def report(error: Exception, *, as_json: bool, is_verbose: bool) -> None:
-    """Write what went wrong: for people to stderr, with `as_json` for programs to stdout too."""
-    if is_verbose:
+def report(error: Exception, arguments: list[str]) -> None:
+    """Write what went wrong: for people to stderr, with `--json` for programs to stdout too."""
+    if "--verbose" in arguments:
         traceback.print_exception(error)
     if isinstance(error, TAgentError):
         code, message, hint = error.code, error.message, error.hint
     else:
-        code, message = "internal", f"{type(error).__name__}: {error}"
+        code, message = "internal", f"{type(error).__name__}: {text_of(error)}"
         hint = "This is a mistake in tagent. Run it again with --verbose and report what it prints."
-    click.echo(f"{click.style('error', fg='red')}[{code}]: {message}", err=True)
+    click.echo(f"{click.style('error', fg='red')}[{code}]: {printable(message)}", err=True)
     if hint:
-        click.echo(f"{click.style('hint', fg='cyan')}: {hint}", err=True)
-    if as_json:
-        failure = {"code": code, "message": message, "hint": hint}
-        click.echo(
-            json.dumps({"run_id": None, "status": "failed", "success": False, "error": failure}, ensure_ascii=False)
-        )
+        click.echo(f"{click.style('hint', fg='cyan')}: {printable(hint)}", err=True)
+    _report_to_programs(arguments, code=code, message=message, hint=hint)
+
+
+def _report_to_programs(arguments: list[str], *, code: str, message: str, hint: str = "") -> None:
+    if "--json" in arguments:
+        error = {"code": code, "message": message, "hint": hint}
+        click.echo(json.dumps({"run_id": None, "status": "failed", "success": False, "error": error}))
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with everything escaped that would steer a terminal; line breaks stay.
+
+    Example:
+        >>> printable("\x1b[2Jgone")
+        '\\x1b[2Jgone'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def exit_code(error: Exception) -> int:

@@ -25,7 +25,7 @@ def _from_pair(pair: str) -> tuple[str, object]:
         return name, text
     try:
         return name[:-1], json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"{text!r} is not JSON: {error}.", param_hint="--input") from None
 
 
@@ -36,7 +36,7 @@ def _from_file(file: Path) -> dict[str, object]:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{file} cannot be read: {error}.", param_hint="--inputs") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise click.BadParameter(f"{file} is neither YAML nor JSON: {error}", param_hint="--inputs") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise click.BadParameter(f"{file} must hold names and values.", param_hint="--inputs")

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -15,10 +17,20 @@ from tagent.pipeline.definition import Origin
 from tagent.pipeline.loading import load_pipeline
 from tagent.ports import Services
 
-_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[A-Za-z_]\w*))?|(?P<other>\S+\.\w+):(?P<object>[A-Za-z_]\w*)")
+_FILE = re.compile(r"(?P<file>.+\.(?:py|ya?ml|json|toml))(?::(?P<name>\S*))?|(?P<other>\S+\.\w+):(?P<object>\S*)")
+
+HELP = """Run a goal, or the pipeline of a file.
+
+The steps are shown on stderr while they run; the final output goes to stdout.
+
+\b
+tagent run "Name three uses of a paperclip"
+tagent run report.py --input package=pydantic
+tagent run report.py:weekly --inputs week.yaml --json
+"""
 
 
-@click.command()
+@click.command(help=HELP)
 @click.argument("target", metavar="GOAL|FILE[:OBJECT]")
 @click.option("--input", "pairs", multiple=True, metavar="NAME=TEXT", help="An input; NAME:=JSON for other than text.")
 @click.option("--inputs", "file", type=click.Path(path_type=Path), help="Inputs from a YAML or JSON file.")
@@ -26,7 +38,7 @@ _FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[A-Za-z_]\w*))?|(?P<other>\S+\
 @click.option("--store", metavar="URL", help="Where the run is kept, else sqlite:///.tagent/runs.db.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings from a TOML file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object.")
-@click.option("--verbose", is_flag=True, expose_value=False, help="Show a traceback when something goes wrong.")
+@click.option("--verbose", is_flag=True, help="Show tracebacks when something goes wrong.")
 def run(
     target: str,
     pairs: tuple[str, ...],
@@ -35,18 +47,15 @@ def run(
     store: str | None,
     config_file: Path | None,
     as_json: bool,
+    verbose: bool,
 ) -> int:
-    r"""Run a goal, or the pipeline of a file.
-
-    The steps are shown on stderr while they run; the final output goes to stdout.
-
-    \b
-    tagent run "Name three uses of a paperclip"
-    tagent run report.py --input package=pydantic
-    tagent run report.py:weekly --inputs week.yaml --json
-    """
-    speak_plainly()
-    pipeline, origin = pipeline_of(target)
+    """Run what `target` names and print what comes of it."""
+    speak_plainly(is_verbose=verbose)
+    with redirect_stdout(sys.stderr):  # what a file prints while it is loaded is talk
+        pipeline, origin = pipeline_of(target)
+    if not origin.file and (pairs or file):
+        looks = f" Did you mean {target}.py?" if Path(f"{target}.py").is_file() else ""
+        raise click.UsageError(f"A goal takes no inputs: write them into the goal, or name a file.{looks}")
     config = with_store(TAgentConfig.load(file=config_file), store)
     overrides = TAgentConfig(model=model) if model else TAgentConfig()
     inputs = read_inputs(pairs, file)
@@ -60,9 +69,10 @@ def run(
     return drive(pipeline, config, work, as_json=as_json)
 
 
-def speak_plainly() -> None:
-    """Let warnings of the library appear on stderr as one line each."""
+def speak_plainly(*, is_verbose: bool = False) -> None:
+    """Let warnings of the library appear on stderr as one line each, and with `is_verbose` tracebacks of steps."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("tagent").setLevel(logging.DEBUG if is_verbose else logging.WARNING)
     logging.getLogger("stamina").setLevel(logging.ERROR)  # the view shows waits
 
 
@@ -76,4 +86,4 @@ def pipeline_of(target: str) -> tuple[Pipeline, Origin]:
 
 def goal_pipeline(goal: str) -> Pipeline:
     """Return a pipeline whose single step is the goal."""
-    return Pipeline("goal").step("answer", goal)
+    return Pipeline("goal").step("goal", goal)

@@ -156,18 +156,16 @@ def _described(event: RunEvent) -> str:
 @store_option
 @json_option
 @verbose_option
-def resume(
-    run_id: str, definition: DefinitionChoice, model: str | None, store: str | None, as_json: bool, verbose: bool
-) -> int:
+def resume(run_id: str, definition: DefinitionChoice, model: str | None, store: str | None, as_json: bool) -> int:
     """Go on with an interrupted or failed run; what is completed is not done again."""
     speak_plainly()
     config = with_store(TAgentConfig.load(), store)
     overrides = TAgentConfig(model=model) if model else TAgentConfig()
 
-    async def find(services: Services) -> Definition:
-        return await load_definition(services.store, run_id)
+    async def find(services: Services) -> tuple[Definition, tuple[RunEvent, ...]]:
+        return await load_definition(services.store, run_id), await load_events(services.store, run_id)
 
-    stored = asyncio.run(_with_services(config, find))
+    stored, history = asyncio.run(_with_services(config, find))
     code = goal_pipeline(stored.spec["steps"][0]["goal"]) if _is_goal(stored) else None
 
     async def work(services: Services) -> PipelineResult:
@@ -181,7 +179,7 @@ def resume(
             announce=_announce,
         )
 
-    return drive(outline(stored), config, work, as_json=as_json)
+    return drive(outline(stored), config, work, as_json=as_json, history=history)
 
 
 def _is_goal(stored: Definition) -> bool:

@@ -1,7 +1,7 @@
 """A run as people watch it, on stderr: a live tree on a terminal, else one line per thing that happened."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from tagent.adapters.clock import SystemClock
+from tagent.cli.errors import printable
 from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
@@ -61,12 +61,13 @@ def open_view(picture: "Picture") -> Iterator[View]:
 class Picture:
     """The run so far, as rows; a fold of its events like every other reading."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, now: Callable[[], float] | None = None) -> None:
         self.state = PipelineState(ExecutionGraph.build(pipeline))
+        self._now = now or (lambda: self.state.last_at)
+        self._width = min(28, max(map(len, self.state.statuses), default=0))
         self._max_attempts = {step.name: step.max_retries + 1 for step in pipeline.steps}
         self._tools: dict[str, str] = {}
         self._moved: dict[str, None] = dict.fromkeys(self.state.statuses)
-        self._clock = SystemClock()
 
     def emit(self, event: object) -> None:
         """Take the event into the picture."""
@@ -89,8 +90,8 @@ class Picture:
         """Return the row of one step: sign, name, seconds, cost, and what it waits for or why it ended."""
         status = self.state.statuses[name]
         sign, style = SIGNS[status]
-        width = min(28, max(map(len, self.state.statuses)))
-        return Text.assemble((f"{sign} ", style), f"{name:<{width}} ", (self._detail(name, status), "dim"))
+        detail = " ".join(printable(self._detail(name, status)).split("\n"))
+        return Text.assemble((f"{sign} ", style), f"{printable(name):<{self._width}} ", (detail, "dim"))
 
     def _detail(self, name: str, status: StepStatus) -> str:
         record = self.state.steps[name]
@@ -99,22 +100,24 @@ class Picture:
                 waits = [n for n in self.state.graph.dependencies(name) if not self.state.statuses[n].is_terminal]
                 return f"waits for {_listed(waits)}" if waits else ""
             case StepStatus.RUNNING:
-                seconds = self._clock.now() - (record.started_at or self._clock.now())
+                seconds = self._now() - (record.started_at or self._now())
                 tool = self._tools.get(name)
                 return f"{max(0.0, seconds):6.1f}s" + (f"  tool: {tool}" if tool else "")
             case StepStatus.WAITING:
-                wait = max(0.0, self.state.retries.get(name, 0.0) - self._clock.now())
-                return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s ({record.code})"
+                wait = max(0.0, self.state.retries.get(name, 0.0) - self._now())
+                return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s  {record.reason}"
             case StepStatus.COMPLETED:
                 return f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s{_spent(self.state, name)}"
             case _:
                 return record.reason
 
     def total(self) -> Text:
-        """Return the row of the run: how many steps are done, and what they cost."""
-        done = len(self.state.statuses) - self.state.unfinished
-        cost = sum(record.spending.cost_usd for record in self.state.steps.values())
-        return Text(f"  {done}/{len(self.state.statuses)} steps  ${cost:.4f}  {self.state.status.value}", style="dim")
+        """Return the row of the run: how many steps completed, and what they cost."""
+        statuses = list(self.state.statuses.values())
+        parts = [f"{statuses.count(StepStatus.COMPLETED)}/{len(statuses)} steps"]
+        parts += [f"{n} {s.value}" for s in (StepStatus.FAILED, StepStatus.SKIPPED) if (n := statuses.count(s))]
+        parts += [f"${self.state.cost_usd:.4f}", self.state.status.value]
+        return Text("  " + "  ".join(parts), style="dim")
 
 
 class LineView:

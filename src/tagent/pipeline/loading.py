@@ -1,12 +1,13 @@
 """A pipeline from a Python file: `file.py` or `file.py:object`. Loading runs the file, as importing it would."""
 
+import hashlib
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 
-from tagent.exceptions import nearest
+from tagent.exceptions import nearest, text_of
 from tagent.pipeline.exceptions import PipelineLoadError
 from tagent.pipeline.models import Pipeline
 
@@ -26,7 +27,7 @@ def load_pipeline(file: str | Path, object_name: str = "") -> Pipeline:
     found = {name: value for name, value in vars(module).items() if isinstance(value, Pipeline)}
     if object_name:
         return _named(module, object_name, file=str(file), known=found)
-    if len(found) == 1:
+    if len({id(value) for value in found.values()}) == 1:
         return next(iter(found.values()))
     if "pipeline" in found:
         return found["pipeline"]
@@ -41,7 +42,7 @@ def _named(module: ModuleType, name: str, *, file: str, known: dict[str, Pipelin
     if callable(value) and not isinstance(value, type):
         try:
             value = value()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PipelineLoadError(file, f"{file}:{name} raised {_described(error, file)}.") from error
     if not isinstance(value, Pipeline):
         raise PipelineLoadError(file, f"{file} defines no pipeline {name!r}.{nearest(name, known)}")
@@ -53,7 +54,9 @@ def _run_file(file: Path) -> ModuleType:
         raise PipelineLoadError(
             str(file), f"There is no file {str(file)!r}.", hint="A goal must not end like a file name."
         )
-    spec = spec_from_file_location(f"tagent_pipeline_{file.stem}", file)
+    # Two files of one name are two modules: their classes look their annotations up by it.
+    digest = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    spec = spec_from_file_location(f"tagent_pipeline_{file.stem}_{digest}", file)
     if spec is None or spec.loader is None:
         raise PipelineLoadError(
             str(file), f"{file} is no Python file.", hint="Name a .py file that defines a pipeline."
@@ -69,7 +72,7 @@ def _run_file(file: Path) -> ModuleType:
         raise PipelineLoadError(
             str(file),
             f"{file} raised {_described(error, str(file))}.",
-            hint="Run it with Python to see more.",
+            hint="Add --verbose to see where.",
         ) from error
     return module
 
@@ -80,4 +83,4 @@ def _described(error: BaseException, file: str) -> str:
         return f"SyntaxError: {error.msg} (line {error.lineno})"
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename).name == Path(file).name]
     where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{type(error).__name__}: {text_of(error)}{where}"

@@ -30,7 +30,6 @@ class ToolTimeoutError(ToolError):
     """
 
     code = "tool.timeout"
-    is_retryable = True
 
     def __init__(self, tool: str, *, seconds: float) -> None:
         self.seconds = seconds

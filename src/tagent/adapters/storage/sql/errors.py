@@ -58,6 +58,8 @@ def _of_sqlite(error: Exception, *, store: str) -> StoreError:
             f"The store {store} is damaged, or is not a database.",
             hint="Put a backup in its place, save what can be read with `sqlite3 FILE .recover`, or choose another.",
         )
+    if code == sqlite3.SQLITE_TOOBIG:
+        return StoreError(f"The store {store} cannot hold a record as large as this.", hint="SQLite takes up to 1 GB.")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return StoreError(
         f"The store {store} refused: {name}.", hint="If another program changed its tables, choose another store."

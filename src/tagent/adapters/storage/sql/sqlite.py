@@ -15,10 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.readers import Readers
-from tagent.adapters.storage.sql.schema import bring_up_to_date
+from tagent.adapters.storage.sql.schema import bring_up_to_date, revision_of
 from tagent.adapters.storage.sql.statements import Statements
 from tagent.adapters.storage.sql.store import SqlStore
 from tagent.adapters.storage.sql.writer import GroupWriter
+from tagent.adapters.storage.sql.writes import JournalWrites
 from tagent.ports.store import StoreUnavailableError
 
 Synchronous = Literal["full", "normal"]
@@ -58,7 +59,23 @@ def open_sqlite(path: Path, *, synchronous: Synchronous = "full") -> SqlStore:
         raise ours(error) from error
     readers = Readers(_engine(partial(_connect_reader, path)), translated=ours)
     writer = GroupWriter(partial(connect, path, synchronous=synchronous), begin=statements.begin, translated=ours)
-    return SqlStore(statements, readers=readers, writer=writer)
+    return SqlStore(JournalWrites(statements), writer=writer, readers=readers)
+
+
+def read_revision(path: Path) -> str:
+    """Return the newest migration that the existing file at `path` has seen, "" for none; changes nothing.
+
+    Raises:
+        StoreError: If the file cannot be read, or is no database.
+    """
+    engine = _engine(partial(_connect_reader, path.absolute()))
+    try:
+        with engine.connect() as connection:
+            return revision_of(connection)
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        raise translated(error, store=str(path)) from error
+    finally:
+        engine.dispose()
 
 
 def connect(path: Path, *, synchronous: Synchronous = "full") -> sqlite3.Connection:

@@ -4,9 +4,21 @@ The writer gives them to the driver's cursor itself: by way of SQLAlchemy's conn
 more, which is more than SQLite needs for it. Parameters are named and come as a dict.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
+from typing import Any
 
-from sqlalchemy import ClauseElement, Double, bindparam, literal_column, or_, select, update
+from sqlalchemy import (
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Double,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -14,10 +26,10 @@ from sqlalchemy.sql.expression import FunctionElement
 
 from tagent.adapters.storage.sql.tables import RUN_RECORD, definition, event, run
 
-CANDIDATES = 1000
-"""How many of the newest runs are searched for the id that somebody may have meant."""
-
-NEWEST_IDS = select(run.c.run_id).order_by(run.c.created_at.desc()).limit(literal_column(str(CANDIDATES)))
+NEWEST_IDS = (
+    select(run.c.run_id).order_by(run.c.created_at.desc()).limit(literal_column("1000")).offset(literal_column("0"))
+)
+"""Among these the id is looked for that somebody may have meant. Literals, because the writer gives no values."""
 
 
 class DatabaseNow(FunctionElement[float]):
@@ -34,6 +46,10 @@ def _sqlite_now(element: DatabaseNow, compiler: SQLCompiler, **_: object) -> str
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
+Values = dict[str, ColumnElement[object]]
+"""Column name -> what it is set to."""
+
+
 class Statements:
     """The statements as text.
 
@@ -48,24 +64,26 @@ class Statements:
         insert = import_module(f"sqlalchemy.dialects.{dialect.name}").insert
         this_run = run.c.run_id == bindparam("this_run")
         this_claim = this_run & (run.c.epoch == bindparam("this_epoch"))
-        nobody = literal_column("''")
+        nobody: ColumnElement[str] = literal_column("''")
         lease_until = DatabaseNow() + bindparam("lease_seconds", type_=Double())
-        is_free = or_(
-            run.c.owner == nobody, run.c.lease_until <= DatabaseNow(), run.c.owner == bindparam("gone_owner")
-        )
-        new_run = {column.name: bindparam(column.name) for column in RUN_RECORD}
-        new_event = {column.name: bindparam(column.name) for column in event.columns}
-        new_definition = {column.name: bindparam(column.name) for column in definition.columns}
-        journal_end = {"last_seq": bindparam("new_seq")}
-        summary = {name: bindparam(f"new_{name}") for name in ("status", "updated_at", "finished_at", "cost_usd")}
+        is_free = or_(run.c.owner == nobody, run.c.lease_until <= DatabaseNow(), run.c.owner == bindparam("gone_owner"))
+        journal_end: Values = {"last_seq": bindparam("new_seq")}
+        summary: Values = {
+            name: bindparam(f"new_{name}") for name in ("status", "updated_at", "finished_at", "cost_usd")
+        }
         continues = this_claim & (run.c.last_seq == bindparam("expected_seq"))
 
         self.begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else "BEGIN"
-        self.insert_definition = text(insert(definition).values(new_definition).on_conflict_do_nothing())
-        self.insert_run = text(insert(run).values(new_run | {"lease_until": lease_until}).on_conflict_do_nothing())
-        self.insert_event = text(insert(event).values(new_event))
+        self.insert_definition = text(
+            insert(definition).values(_values_of(definition.columns)).on_conflict_do_nothing()
+        )
+        self.insert_run = text(
+            insert(run).values(_values_of(RUN_RECORD) | {"lease_until": lease_until}).on_conflict_do_nothing()
+        )
+        self.insert_event = text(insert(event).values(_values_of(event.columns)))
         self.extend = text(update(run).where(continues).values(journal_end))
         self.extend_and_summarize = text(update(run).where(continues).values(journal_end | summary))
+        self.keep = text(update(run).where(this_claim).values(epoch=bindparam("this_epoch")))
         self.summarize = text(update(run).where(this_claim).values(summary))
         self.claim = text(
             update(run)
@@ -77,3 +95,8 @@ class Statements:
         self.select_run = text(select(*RUN_RECORD).where(this_run))
         self.select_seconds_left = text(select(run.c.lease_until - DatabaseNow()).where(this_run))
         self.select_newest_ids = text(NEWEST_IDS)
+
+
+def _values_of(columns: Iterable[Column[Any]]) -> Values:
+    """Return a parameter of the same name for each column."""
+    return {column.name: bindparam(column.name) for column in columns}

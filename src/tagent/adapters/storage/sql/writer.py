@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import TypeVar
 
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-
+from tagent.adapters.storage.sql.driver import Cursor, DriverConnection
 from tagent.exceptions import StoreError
 
 Result = TypeVar("Result")
-Work = Callable[[DBAPICursor], Result]
+Work = Callable[[Cursor], Result]
 """Executes statements and returns an answer. A `StoreError` is an answer too: what raises one has written nothing."""
 
 logger = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class GroupWriter:
 
     def __init__(
         self,
-        connect: Callable[[], DBAPIConnection],
+        connect: Callable[[], DriverConnection],
         *,
         begin: str,
         translated: Callable[[Exception], StoreError],
@@ -60,7 +59,7 @@ class GroupWriter:
         self._connect = connect
         self._begin = begin
         self._translated = translated
-        self._connection: DBAPIConnection | None = None
+        self._connection: DriverConnection | None = None
         self._queue: SimpleQueue[_Submitted | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._is_closed = False
@@ -134,8 +133,7 @@ class GroupWriter:
             cursor.close()
             self._connected().commit()
         except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
-            self._roll_back()
-            if len(group) == 1:
+            if not self._roll_back() or len(group) == 1:  # without a connection nobody knows what was committed
                 self._fail(group, error)
                 return
             for submitted in group:
@@ -146,22 +144,27 @@ class GroupWriter:
             submitted.error = self._translated(error)
             submitted.error.__cause__ = error
 
-    def _connected(self) -> DBAPIConnection:
+    def _connected(self) -> DriverConnection:
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
 
-    def _roll_back(self) -> None:
+    def _roll_back(self) -> bool:
+        """Undo what was begun; return whether the connection is still of use. If not, the next group gets another."""
+        if self._connection is None:
+            return False
         try:
-            self._connected().rollback()
-        except Exception as error:  # noqa: BLE001 - the connection is of no more use; the next group gets a new one
-            logger.warning("Connecting to the store again: %s", self._translated(error))
+            self._connection.rollback()
+        except Exception as error:  # noqa: BLE001 - why does not matter to those who wait
+            logger.warning("The connection to the store is lost: %s", self._translated(error))
             self._disconnect()
+            return False
+        return True
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _answer(group: Iterable[_Submitted]) -> None:

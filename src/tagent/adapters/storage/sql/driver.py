@@ -1,0 +1,49 @@
+"""What the writer uses of a database driver (PEP 249), as far as it is the same for all."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Cursor(Protocol):
+    """Executes statements."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        ...
+
+    def execute(self, statement: str, parameters: Mapping[str, object] = ..., /) -> object:
+        """Execute a statement."""
+        ...
+
+    def executemany(self, statement: str, parameters: Sequence[Mapping[str, object]], /) -> object:
+        """Execute a statement once for each set of parameters."""
+        ...
+
+    def fetchall(self) -> Sequence[Sequence[Any]]:
+        """Return the rows that the last statement found."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class DriverConnection(Protocol):
+    """A connection that begins a transaction only when it is told to."""
+
+    def cursor(self) -> Cursor:
+        """Return a new cursor."""
+        ...
+
+    def commit(self) -> None:
+        """Make the transaction durable; does nothing when none is open."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo the transaction; does nothing when none is open."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...

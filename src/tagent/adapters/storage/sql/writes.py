@@ -1,0 +1,120 @@
+"""What the writer does to the tables: each function here is a piece of work inside a transaction.
+
+What raises an error of ours has changed nothing: the statement that would have is refused by its own
+condition, and only then the reason is looked up.
+"""
+
+from typing import NoReturn
+
+from tagent.adapters.storage.sql.driver import Cursor
+from tagent.adapters.storage.sql.statements import Statements
+from tagent.adapters.storage.sql.tables import RUN_RECORD
+from tagent.exceptions import nearest
+from tagent.ports.store import Batch, ConflictError, NewRun, RunHeldError, RunRecord, RunSummary, UnknownRunError
+
+
+class JournalWrites:
+    """The writes of a store.
+
+    Args:
+        statements: In the words of the database.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def create_run(self, cursor: Cursor, *, run: NewRun) -> RunRecord:
+        """Insert the run, and its definition if it is new."""
+        record = RunRecord(
+            run_id=run.run_id,
+            pipeline=run.pipeline,
+            definition_hash=run.definition_hash,
+            status="running",
+            epoch=1,
+            last_seq=0,
+            owner=run.owner,
+            created_at=run.at,
+            updated_at=run.at,
+            finished_at=None,
+            cost_usd=0.0,
+        )
+        values = {column.name: getattr(record, column.name) for column in RUN_RECORD}
+        cursor.execute(self._statements.insert_run, values | {"lease_seconds": run.lease_seconds})
+        if cursor.rowcount == 0:
+            raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
+        cursor.execute(self._statements.insert_definition, {"hash": run.definition_hash, "spec": run.definition})
+        return record
+
+    def claim(self, cursor: Cursor, *, run_id: str, owner: str, lease_seconds: float, gone: str) -> RunRecord:
+        """Give the run to `owner` if it is free, or held by `gone`, whose process is known not to exist."""
+        values = {"this_run": run_id, "new_owner": owner, "lease_seconds": lease_seconds, "gone_owner": gone}
+        cursor.execute(self._statements.claim, values)
+        was_free = cursor.rowcount == 1
+        found = self._existing(cursor, run_id)
+        if was_free:
+            return found
+        cursor.execute(self._statements.select_seconds_left, {"this_run": run_id})
+        ((seconds_left,),) = cursor.fetchall()
+        raise RunHeldError(run_id, owner=found.owner, seconds_left=seconds_left)
+
+    def renew(self, cursor: Cursor, *, run_id: str, epoch: int, lease_seconds: float) -> None:
+        """Move the lease's end."""
+        values = {"this_run": run_id, "this_epoch": epoch, "lease_seconds": lease_seconds}
+        cursor.execute(self._statements.renew, values)
+        if cursor.rowcount == 0:
+            self._refuse(cursor, run_id, epoch=epoch)
+
+    def release(self, cursor: Cursor, *, run_id: str, epoch: int) -> None:
+        """Leave the run to nobody, unless another epoch has begun."""
+        cursor.execute(self._statements.release, {"this_run": run_id, "this_epoch": epoch})
+        if cursor.rowcount == 0:
+            self._existing(cursor, run_id)
+
+    def commit(self, cursor: Cursor, *, batch: Batch) -> None:
+        """Move the journal's end, then fill the place that this has made."""
+        run_id, epoch, records, summary = batch.run_id, batch.epoch, batch.records, batch.summary
+        values: dict[str, object] = {"this_run": run_id, "this_epoch": epoch}
+        if summary is not None:
+            values |= _values_of(summary)
+        if not records:
+            cursor.execute(self._statements.keep if summary is None else self._statements.summarize, values)
+            if cursor.rowcount == 0:
+                self._refuse(cursor, run_id, epoch=epoch)
+            return
+        before = records[0].seq - 1
+        values["expected_seq"] = before
+        values["new_seq"] = before + len(records)
+        cursor.execute(self._statements.extend if summary is None else self._statements.extend_and_summarize, values)
+        if cursor.rowcount == 0:
+            self._refuse(cursor, run_id, epoch=epoch, before=before)
+        cursor.executemany(
+            self._statements.insert_event,
+            [
+                {"run_id": run_id, "seq": it.seq, "epoch": epoch, "at": it.at, "kind": it.kind, "payload": it.payload}
+                for it in records
+            ],
+        )
+
+    def _existing(self, cursor: Cursor, run_id: str) -> RunRecord:
+        cursor.execute(self._statements.select_run, {"this_run": run_id})
+        rows = cursor.fetchall()
+        if not rows:
+            cursor.execute(self._statements.select_newest_ids)
+            raise UnknownRunError(run_id, suggestion=nearest(run_id, [row[0] for row in cursor.fetchall()]))
+        return RunRecord(*rows[0])
+
+    def _refuse(self, cursor: Cursor, run_id: str, *, epoch: int, before: int = 0) -> NoReturn:
+        """Say why the run's row was not the one expected."""
+        found = self._existing(cursor, run_id)
+        if found.epoch != epoch:
+            raise ConflictError(run_id, expected=f"epoch {epoch}", found=f"epoch {found.epoch}")
+        raise ConflictError(run_id, expected=f"record {before}", found=f"record {found.last_seq}")
+
+
+def _values_of(summary: RunSummary) -> dict[str, object]:
+    return {
+        "new_status": summary.status,
+        "new_updated_at": summary.at,
+        "new_finished_at": summary.at if summary.is_finished else None,
+        "new_cost_usd": summary.cost_usd,
+    }

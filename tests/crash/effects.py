@@ -1,0 +1,70 @@
+"""What really happened in a victim, and the named points at which it ends itself.
+
+The log outlives every kill: whoever counts its lines knows what was done, whatever the journal says.
+"""
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FOLDER_VARIABLE = "CRASH_FOLDER"
+HOLD_VARIABLE = "CRASH_HOLD"
+"""The step in which this process waits until `open_gate`."""
+
+
+def folder() -> Path:
+    """Return where this process's case keeps its files."""
+    return Path(os.environ[FOLDER_VARIABLE])
+
+
+def happened(name: str, attempt: int = 1) -> None:
+    """Append a line to the log, on disk when this returns; a crash point lies before and behind it."""
+    points.passed("effect.before")
+    points.passed(f"effect.before:{name}")
+    log = os.open(folder() / "effects.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(log, f"{name} {attempt}\n".encode())
+        os.fsync(log)
+    finally:
+        os.close(log)
+    points.passed("effect.after")
+
+
+def is_held(step: str) -> bool:
+    """Return whether this process is to wait in this step."""
+    return os.environ.get(HOLD_VARIABLE) == step and not (folder() / "open").exists()
+
+
+class Points:
+    """Counts how often each point is passed, and ends the process at the one that is armed."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._armed = ("", 0)
+        self._lock = threading.Lock()
+
+    def arm(self, name: str, passing: int) -> None:
+        """End this process when it passes the point `name` for the `passing`-th time, from 1."""
+        self._armed = (name, passing)
+
+    def passed(self, name: str) -> None:
+        """Count, and end everything if this is the time: no handler, no clean-up, nothing is flushed."""
+        with self._lock:
+            self.counts[name] += 1
+            if self._armed == (name, self.counts[name]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    @contextmanager
+    def around(self, name: str) -> Iterator[None]:
+        """Pass `name.before`, and behind the block `name.after` if nothing was raised."""
+        self.passed(f"{name}.before")
+        yield
+        self.passed(f"{name}.after")
+
+
+points = Points()
+"""Those of this process."""

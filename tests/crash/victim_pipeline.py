@@ -1,0 +1,155 @@
+"""The pipeline that is killed: every kind of step, each of whose effects is on the log before it returns.
+
+Its outputs depend on nothing but each other, so that two runs can be compared.
+"""
+
+import asyncio
+import time
+from typing import Literal
+
+from pydantic import BaseModel
+
+from crash.effects import happened, is_held
+from tagent.pipeline import ExecutionMode, Pipeline, RetryPolicy, StepContext
+from tagent.ports import ModelRequest
+from tagent.testing import ScriptedModel
+
+PRICE_USD = 0.25
+"""Of each model call; a sum of them is exact."""
+
+LOOKS = 6_000
+"""How often a held step looks whether it may go on, every 10 ms: then it gives up, a parent that died opens nothing."""
+
+PLAN = [
+    {"tool_name": "look_up", "tool_args": {"word": "tea"}},
+    {"tool_name": "look_up", "tool_args": {"word": "milk"}},
+    {"tool_name": "count", "tool_args": {"text": "{{tasks.0.output.text}}"}},
+]
+
+CALLS = {
+    ("research", "Planned"): "research.plan",
+    ("research", 0): "look_up:tea",
+    ("research", 1): "look_up:milk",
+    ("research", 2): "count:tea, found",
+    ("research", "Finalized"): "research.answer",
+    ("title", "Finalized"): "title.answer",
+}
+"""Agent step and finishing event, or number of the task -> the effect of that call."""
+
+
+class Size(BaseModel):
+    """How much there is."""
+
+    n: int
+    unit: Literal["words", "cups"] = "cups"
+
+
+def begun() -> list[int]:
+    happened("begun")
+    return [1, 2, 3]
+
+
+async def measured(begun: list[int], context: StepContext) -> Size:
+    happened("measured")
+    context.save("unit", "cups")
+    return Size(n=sum(begun))
+
+
+async def flaky(measured: Size, context: StepContext) -> str:
+    happened("flaky", context.attempt)
+    if context.attempt < 3:
+        raise ConnectionError("not yet")
+    return f"{measured.n} {measured.unit} at attempt {context.attempt}"
+
+
+async def left(flaky: str) -> str:
+    happened("left")
+    await asyncio.sleep(0.002)
+    return f"left of {flaky}"
+
+
+async def middle(flaky: str) -> Size:
+    await asyncio.sleep(0.001)
+    happened("middle")
+    return Size(n=len(flaky))
+
+
+def right(flaky: str) -> str:
+    happened("right")
+    time.sleep(0.001)
+    return f"right of {flaky}"
+
+
+def far_right(flaky: str, context: StepContext) -> str:
+    time.sleep(0.002)
+    happened("far_right")
+    context.learn("longest", len(flaky))
+    return flaky.upper()
+
+
+async def gathered(left: str, middle: Size, right: str, far_right: str) -> dict[str, object]:
+    happened("gathered")
+    try:
+        for _ in range(LOOKS):
+            if not is_held("gathered"):
+                break
+            await asyncio.sleep(0.01)
+    except asyncio.CancelledError:
+        happened("gathered was stopped")
+        raise
+    return {"all": [left, right, far_right], "n": middle.n, "long": "x" * 20_000}
+
+
+def checked(gathered: dict[str, object], context: StepContext) -> bool:
+    happened("checked")
+    for _ in range(LOOKS):
+        if not is_held("checked") or context.cancelled:
+            break
+        time.sleep(0.01)
+    return gathered["n"] == 21
+
+
+async def look_up(word: str) -> dict[str, str]:
+    """Look a word up."""
+    await asyncio.sleep(0.001)
+    happened(f"look_up:{word}")
+    return {"text": f"{word}, found"}
+
+
+def count(text: str) -> int:
+    """Count letters."""
+    happened(f"count:{text}")
+    return len(text)
+
+
+def answer(request: ModelRequest) -> object:
+    """Answer by what is asked, in whatever order it is."""
+    is_title = "Goal: Give" in request.messages[-1].content
+    happened(f"{'title' if is_title else 'research'}.{request.purpose}")
+    if request.purpose == "plan":
+        return PLAN
+    return Size(n=3, unit="words") if is_title else "tea has 10 letters"
+
+
+async def printed(title: Size, research: str, checked: bool) -> str:  # noqa: FBT001 - an output, given by name
+    happened("printed")
+    return f"{title.n} {title.unit}: {research} ({checked})"
+
+
+model = ScriptedModel(answer, cost_usd=PRICE_USD, seconds=0.001)
+at_once = ExecutionMode.CONCURRENT
+pipeline = (
+    Pipeline("victim", shared_context={"place": "kitchen"})
+    .step("begun", run=begun)
+    .step("measured", run=measured)
+    .step("flaky", run=flaky, retry=RetryPolicy(base_seconds=0.004, ceiling_seconds=0.008))
+    .step("left", run=left, execution_mode=at_once)
+    .step("middle", run=middle, execution_mode=at_once)
+    .step("right", run=right, execution_mode=at_once)
+    .step("far_right", run=far_right, execution_mode=at_once)
+    .step("gathered", run=gathered)
+    .step("checked", run=checked)
+    .step("research", "Find what {left} needs", tools=[look_up, count], model=model, execution_mode=at_once)
+    .step("title", "Give {research} a size", output_schema=Size, model=model)
+    .step("printed", run=printed, depends_on=["right"])
+)
