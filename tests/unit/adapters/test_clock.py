@@ -10,7 +10,7 @@ from tagent.adapters.clock import SystemClock
 
 def test_tells_the_time_of_day() -> None:
     """Journals are read by people, and beside other logs."""
-    before = time.time()  # noqa: TID251 - what the clock is compared with
+    before = time.time()
     assert SystemClock().now() == pytest.approx(before, abs=60)
 
 
