@@ -112,7 +112,7 @@ class Endpoint:
 
 class _Server(ThreadingHTTPServer):
     endpoint: Endpoint
-    daemon_threads = False  # closing waits for them: a client that leaks its connection hangs the test
+    daemon_threads = True  # closing does not wait for them: a client that leaks its connection must not hang the test
 
 
 class _Handler(BaseHTTPRequestHandler):

