@@ -78,7 +78,7 @@ class PipelineExecutor:
         self._inputs = check_inputs(pipeline, inputs)
         self._output_types = {step.name: output_type(step) for step in pipeline.steps}
         self._shared_context = dict(pipeline.shared_context)
-        self._origin = origin or Origin()
+        self._definition = Definition.of(pipeline, origin or Origin())
         self._services = services
 
     async def execute(self) -> PipelineResult:
@@ -110,8 +110,8 @@ class PipelineExecutor:
 
     async def _execute(self, services: Services) -> PipelineResult:
         async def begin() -> tuple[RunJournal, RunEvent]:
-            definition = Definition.of(self.pipeline, self._origin)
-            journal = await RunJournal.create(services, definition, lease_seconds=self.base_config.lease_seconds)
+            lease_seconds = self.base_config.lease_seconds
+            journal = await RunJournal.create(services, self._definition, lease_seconds=lease_seconds)
             shared = {name: OutputType().dump(value, step=name) for name, value in self._shared_context.items()}
             now = services.clock.now()
             return journal, RunStarted(journal.run_id, self.pipeline.name, self._inputs, shared, now)
