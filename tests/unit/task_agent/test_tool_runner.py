@@ -286,7 +286,7 @@ async def test_an_async_tool_that_takes_too_long_is_cancelled() -> None:
     clock = ManualClock()
     with pytest.raises(ToolTimeoutError, match=r"did not return within 1\.5 s") as raised:
         await called(wait, clock=clock, timeout_seconds=1.5, context=context)
-    assert (raised.value.seconds, raised.value.code, raised.value.is_retryable) == (1.5, "tool.timeout", True)
+    assert (raised.value.seconds, raised.value.code, raised.value.is_retryable) == (1.5, "tool.timeout", False)
     assert (ended, context.cancelled, clock.now()) == (["cleaned up"], True, 1.5)
 
 

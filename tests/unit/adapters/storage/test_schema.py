@@ -116,14 +116,15 @@ def test_processes_that_open_a_new_store_at_once_all_get_it(tmp_path: Path) -> N
         assert connection.execute("SELECT count(*) FROM run").fetchone() == (4,)
 
 
-def test_threads_that_open_a_new_store_at_once_all_get_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [["a.db"] * 4, ["a.db", "b.db", "c.db", "d.db"]], ids=["one file", "four files"])
+def test_threads_that_open_new_stores_at_once_all_get_them(tmp_path: Path, names: list[str]) -> None:
     """Alembic keeps its state in globals."""
     stores = []
 
-    def open_it() -> None:
-        stores.append(open_sqlite(tmp_path / "runs.db"))
+    def open_it(name: str) -> None:
+        stores.append(open_sqlite(tmp_path / name))
 
-    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    threads = [threading.Thread(target=open_it, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -198,6 +198,31 @@ async def test_a_work_that_the_database_rejects_does_not_fail_the_others(disk: D
     assert disk.numbers() == [1, 2, 3]
 
 
+async def test_a_refusal_counts_only_if_what_it_was_refused_for_is_written(disk: Disk, writer: GroupWriter) -> None:
+    """The first of two claims may be refused by the disk; then the second is the first."""
+
+    def insert_only_if_empty(cursor: Cursor, number: int) -> int:
+        cursor.execute("SELECT n FROM number")
+        if cursor.fetchall():
+            raise ConflictError("r", expected="nothing", found="a number")
+        return insert(cursor, number)
+
+    commits: list[None] = []
+
+    def fail_the_group_and_the_first_alone() -> None:
+        disk.fails_to = {"commit"} if len(commits) in (1, 2) else set()
+        commits.append(None)
+
+    pause = Pause(writer)  # its commit comes first
+    disk.before_commit = fail_the_group_and_the_first_alone
+    futures = [writer.submit(partial(insert_only_if_empty, number=number)) for number in (1, 2)]
+    await pause.end()
+    first, second = await outcomes(futures)
+    assert isinstance(first, StoreError)
+    assert second == 2
+    assert disk.numbers() == [2]
+
+
 async def test_a_lock_fails_the_group_at_once_and_is_not_waited_for_by_each(disk: Disk, writer: GroupWriter) -> None:
     """No work is to blame for it, and each would wait as long again."""
     pause = Pause(writer)
@@ -223,6 +248,19 @@ async def test_a_connection_that_cannot_roll_back_is_replaced(disk: Disk, writer
     assert await writer.submit(inserting(2)) == 2
     assert disk.numbers() == [2]
     assert disk.connections == 3, "one for the table, two for the writer"
+
+
+async def test_a_connection_on_which_nothing_can_begin_is_replaced(disk: Disk, writer: GroupWriter) -> None:
+    """The server may have been started anew."""
+    assert await writer.submit(inserting(1)) == 1
+    disk.fails_to = {"rollback"}
+    with closing(disk.connect()) as other:
+        other.execute("BEGIN IMMEDIATE")
+        before = disk.connections
+        with pytest.raises(StoreUnavailableError):
+            await writer.submit(inserting(2))
+    assert await writer.submit(inserting(3)) == 3
+    assert disk.connections == before + 1
 
 
 async def test_a_group_is_not_tried_again_when_the_connection_is_lost(disk: Disk, writer: GroupWriter) -> None:
