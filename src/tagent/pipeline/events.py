@@ -42,14 +42,16 @@ class RunResumed:
     Attributes:
         epoch: The claim under which the run goes on.
         actor: Who resumed it.
-        definition_hash: The definition that counts from now on.
+        definition_hash: Names the definition that counts from now on.
         at: When.
+        definition: That definition as JSON text, when it is another than before; else empty.
     """
 
     epoch: int
     actor: str
     definition_hash: str
     at: float
+    definition: str = ""
 
 
 @value

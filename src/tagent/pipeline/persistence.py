@@ -7,7 +7,7 @@ from typing import Self
 from tagent.exceptions import StoreError
 from tagent.pipeline import lease as leases
 from tagent.pipeline.definition import Definition
-from tagent.pipeline.events import RunEvent
+from tagent.pipeline.events import RunEvent, RunResumed
 from tagent.pipeline.serialization import event_of, record_of
 from tagent.ports.clock import Clock
 from tagent.ports.services import Services
@@ -35,6 +35,7 @@ class RunJournal:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._lease: leases.Lease | None = None
+        self._is_released = False
         self.run_id = run.run_id
         self.epoch = run.epoch
         self.last_seq = run.last_seq
@@ -80,7 +81,10 @@ class RunJournal:
         leases.keeper.keep(self._lease)
 
     async def release(self) -> None:
-        """Give the claim up, so that whoever resumes need not wait for it to end."""
+        """Give the claim up, so that whoever resumes need not wait for it to end; a second time does nothing."""
+        if self._is_released:
+            return
+        self._is_released = True
         if self._lease is not None:
             leases.keeper.drop(self._lease)
         try:
@@ -146,4 +150,8 @@ async def load_definition(store: Store, run_id: str) -> Definition:
         StoreError: If the definition is missing.
     """
     run = await store.run(run_id)
+    resumes = [record for record in await store.records(run_id) if record.kind == RunResumed.__name__]
+    for event in map(event_of, reversed(resumes)):
+        if isinstance(event, RunResumed) and event.definition:
+            return Definition.read(event.definition.encode())
     return Definition.read(await store.definition(run.definition_hash))

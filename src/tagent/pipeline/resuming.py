@@ -42,6 +42,23 @@ class NoPipelineError(PipelineError):
         )
 
 
+class RunNeverBeganError(PipelineError):
+    """The process that created a run ended before it had written the run's beginning, and so its inputs.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    code = "run.never_began"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"Run {run_id} ended before it had begun: nothing of it ran, and its inputs are not known.",
+            hint="Start it again.",
+        )
+
+
 class CrashLoopError(PipelineError):
     """A run was resumed again and again without getting any further.
 
@@ -108,37 +125,57 @@ async def resume_run(
         RunHeldError: If a live process drives it.
         NoPipelineError: If it was built in code and no `pipeline` is given.
         DefinitionMismatchError: If the code does not fit.
+        RunNeverBeganError: If the process that created it ended before it had begun.
         CrashLoopError: If it was resumed too often without getting any further.
     """
     stored = await load_definition(services.store, run_id)
     if pipeline is None and not stored.origin.file:
         raise NoPipelineError(run_id, pipeline=stored.spec["name"])
     code = pipeline or load_pipeline(stored.origin.file, stored.origin.object_name)
-    chosen = code if definition == "current" else bind(stored, code)
+    chosen, counts = (
+        (code, Definition.of(code, stored.origin)) if definition == "current" else (bind(stored, code), stored)
+    )
     journal = await RunJournal.claim(services, run_id, lease_seconds=config.lease_seconds)
     try:
-        events = await load_events(services.store, run_id)
-    except BaseException:
+        resumed = RunResumed(
+            journal.epoch,
+            services.processes.this_process(),
+            counts.hash,
+            services.clock.now(),
+            definition="" if counts.hash == stored.hash else counts.payload.decode(),
+        )
+        return await _go_on(journal, chosen, services, config, resumed, overrides=overrides, announce=announce)
+    finally:  # whatever came of it: a claim that stays would keep everybody out until its lease ends
         await journal.release()
-        raise
-    inputs = next(event.inputs for event in events if isinstance(event, RunStarted))
-    executor = PipelineExecutor(chosen, config, inputs=inputs, overrides=overrides, services=services)
+
+
+async def _go_on(
+    journal: RunJournal,
+    pipeline: Pipeline,
+    services: Services,
+    config: TAgentConfig,
+    resumed: RunResumed,
+    *,
+    overrides: TAgentConfig | None,
+    announce: Callable[[Reuse], None] | None,
+) -> PipelineResult:
+    events = await load_events(services.store, journal.run_id)
+    begun = next((event for event in events if isinstance(event, RunStarted)), None)
+    if begun is None:
+        raise RunNeverBeganError(journal.run_id)
+    executor = PipelineExecutor(pipeline, config, inputs=begun.inputs, overrides=overrides, services=services)
     state = fold(executor.scheduler.graph, events)
     if state.status is RunStatus.COMPLETED:
-        await journal.release()
-        types = {step.name: output_type(step) for step in chosen.steps}
-        return result_of(chosen, state, output_of=RunReader(chosen, state, types).output_of)
-    now = services.clock.now()
+        types = {step.name: output_type(step) for step in pipeline.steps}
+        return result_of(pipeline, state, output_of=RunReader(pipeline, state, types).output_of)
     if state.idle_resumes >= MAX_IDLE_RESUMES:
-        error = CrashLoopError(run_id, resumes=state.idle_resumes, running=tuple(state.running))
-        finished = RunFinished(RunStatus.FAILED, now, error.code, error.message)
+        error = CrashLoopError(journal.run_id, resumes=state.idle_resumes, running=tuple(state.running))
+        finished = RunFinished(RunStatus.FAILED, services.clock.now(), error.code, error.message)
         apply(state, finished)
         await journal.commit([finished], summary_of(state))
-        await journal.release()
         raise error
     if announce is not None:
-        announce(_reuse(chosen, state))
-    resumed = RunResumed(journal.epoch, services.processes.this_process(), stored.hash, now)
+        announce(_reuse(pipeline, state))
     return await executor.go_on(state, journal, resumed, services)
 
 

@@ -14,7 +14,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus
 from tagent.pipeline.definition import Definition, DefinitionMismatchError, Origin, bind
 from tagent.pipeline.events import RunResumed, StepCompleted, StepStarted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.persistence import load_definition, load_events
 from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, NoPipelineError, Reuse, resume_run
 from tagent.ports import ModelRequest, Services
 from tagent.ports.store import RunHeldError, UnknownRunError
@@ -329,6 +329,8 @@ async def test_with_the_current_definition_todays_code_finishes_the_run() -> Non
     result = await resume_run("run-1", opened, TAgentConfig(), pipeline=now, definition="current")
     assert result.step_outputs == {"a": 1, "b": "said", "c": "c"}
     assert asked[-1] == 'Goal: Shout <data name="a">1</data>'
+    counts = await load_definition(opened.store, "run-1")
+    assert [step["name"] for step in counts.spec["steps"]] == ["a", "b", "c"], "and it counts from now on"
 
 
 async def test_the_trail_says_who_resumed() -> None:

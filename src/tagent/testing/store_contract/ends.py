@@ -22,6 +22,7 @@ class Ends(OpenedStore):
             "records": lambda: store.records("run-1"),
             "claim": lambda: claim(store, "run-1"),
             "commit": lambda: store.commit(batch("run-1", 1, 1)),
+            "release": lambda: store.release("run-1", epoch=1),
             "renew": lambda: asyncio.to_thread(store.renew, "run-1", epoch=1, lease_seconds=1),
         }
         for call in calls.values():

@@ -132,6 +132,7 @@ class _StoreBesideDict(RuleBasedStateMachine):
     def release(self, run_id: str, epochs_off: int) -> None:
         model = self._runs.get(run_id)
         if model is None:
+            self._refused(UnknownRunError, self._store.release(run_id, epoch=1))
             return
         self._wait_for(self._store.release(run_id, epoch=model.run.epoch + epochs_off))
         if not epochs_off:
