@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tagent.config import TAgentConfig
-from tagent.pipeline.definition import bind
+from tagent.pipeline.definition import Definition, bind
 from tagent.pipeline.events import RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
@@ -132,9 +132,9 @@ async def resume_run(
     if pipeline is None and not stored.origin.file:
         raise NoPipelineError(run_id, pipeline=stored.spec["name"])
     code = pipeline or load_pipeline(stored.origin.file, stored.origin.object_name)
-    chosen, counts = (
-        (code, Definition.of(code, stored.origin)) if definition == "current" else (bind(stored, code), stored)
-    )
+    is_current = definition == "current"
+    chosen = code if is_current else bind(stored, code)
+    counts = Definition.of(code, stored.origin) if is_current else stored
     journal = await RunJournal.claim(services, run_id, lease_seconds=config.lease_seconds)
     try:
         resumed = RunResumed(
