@@ -54,7 +54,7 @@ class Batch:
     Attributes:
         run_id: The run whose journal grows.
         epoch: The writer's claim.
-        records: New entries; the first follows the journal's last.
+        records: New entries; the first follows the journal's last, each the one before it.
         summary: What lists are to show from now on; None leaves it.
     """
 
@@ -116,6 +116,23 @@ class RunRecord:
     updated_at: float
     finished_at: float | None
     cost_usd: float
+
+
+def begun(run: NewRun) -> RunRecord:
+    """Return what is known of a run that has just begun."""
+    return RunRecord(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        definition_hash=run.definition_hash,
+        status="running",
+        epoch=1,
+        last_seq=0,
+        owner=run.owner,
+        created_at=run.at,
+        updated_at=run.at,
+        finished_at=None,
+        cost_usd=0.0,
+    )
 
 
 class ConflictError(StoreError):
@@ -214,7 +231,11 @@ class Store(Protocol):
         ...
 
     async def release(self, run_id: str, *, epoch: int) -> None:
-        """Give the run up, so that the next claim need not wait; does nothing under another epoch."""
+        """Give the run up, so that the next claim need not wait; does nothing under another epoch.
+
+        Raises:
+            UnknownRunError: If the run does not exist.
+        """
         ...
 
     async def commit(self, batch: Batch) -> None:
@@ -223,7 +244,8 @@ class Store(Protocol):
         Raises:
             UnknownRunError: If the run does not exist.
             ConflictError: If the epoch is not the run's, or the first `seq` does not follow the last.
-            StoreUnavailableError: If nothing could be written now.
+            StoreUnavailableError: If nothing could be written now, or nobody knows whether it was: the
+                answer may have been lost. The next try with the same batch finds out.
         """
         ...
 

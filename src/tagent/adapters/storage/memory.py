@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import StoreError, nearest
-from tagent.ports.store import Batch, ConflictError, NewRun, Record, RunHeldError, RunRecord, UnknownRunError
+from tagent.ports.store import Batch, ConflictError, NewRun, Record, RunHeldError, RunRecord, UnknownRunError, begun
 
 
 @dataclass(slots=True)
@@ -34,19 +34,7 @@ class MemoryStore:
         if run.run_id in self._journals:
             raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
         self._definitions[run.definition_hash] = run.definition
-        record = RunRecord(
-            run_id=run.run_id,
-            pipeline=run.pipeline,
-            definition_hash=run.definition_hash,
-            status="running",
-            epoch=1,
-            last_seq=0,
-            owner=run.owner,
-            created_at=run.at,
-            updated_at=run.at,
-            finished_at=None,
-            cost_usd=0.0,
-        )
+        record = begun(run)
         self._journals[run.run_id] = _Journal(record, self._monotonic() + run.lease_seconds)
         return record
 

@@ -9,7 +9,14 @@ from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tagent.exceptions import StoreError
 from tagent.ports.store import (
@@ -62,6 +69,10 @@ class _StoreBesideDict(RuleBasedStateMachine):
         self._times = itertools.count(1)
         self.reopens = reopens
 
+    @initialize(owner=OWNERS, lease_seconds=LEASES)
+    def create_the_first(self, owner: str, lease_seconds: float) -> None:
+        self.create("a", owner, lease_seconds)
+
     @rule(run_id=RUN_IDS, owner=OWNERS, lease_seconds=LEASES)
     def create(self, run_id: str, owner: str, lease_seconds: float) -> None:
         at = float(next(self._times))
@@ -101,6 +112,7 @@ class _StoreBesideDict(RuleBasedStateMachine):
             self._wait_for(committing)
             model.records.extend(records)
             model.run = _after(model.run, records, summary)
+        self.read(run_id, after_seq=0)
 
     @rule(run_id=RUN_IDS, owner=OWNERS, lease_seconds=LEASES, gone=st.sets(OWNERS, max_size=1))
     def claim(self, run_id: str, owner: str, lease_seconds: float, gone: set[str]) -> None:

@@ -10,7 +10,7 @@ from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.statements import Statements
 from tagent.adapters.storage.sql.tables import RUN_RECORD
 from tagent.exceptions import nearest
-from tagent.ports.store import Batch, ConflictError, NewRun, RunHeldError, RunRecord, RunSummary, UnknownRunError
+from tagent.ports.store import Batch, ConflictError, NewRun, RunHeldError, RunRecord, RunSummary, UnknownRunError, begun
 
 
 class JournalWrites:
@@ -25,19 +25,7 @@ class JournalWrites:
 
     def create_run(self, cursor: Cursor, *, run: NewRun) -> RunRecord:
         """Insert the run, and its definition if it is new."""
-        record = RunRecord(
-            run_id=run.run_id,
-            pipeline=run.pipeline,
-            definition_hash=run.definition_hash,
-            status="running",
-            epoch=1,
-            last_seq=0,
-            owner=run.owner,
-            created_at=run.at,
-            updated_at=run.at,
-            finished_at=None,
-            cost_usd=0.0,
-        )
+        record = begun(run)
         values = {column.name: getattr(record, column.name) for column in RUN_RECORD}
         cursor.execute(self._statements.insert_run, values | {"lease_seconds": run.lease_seconds})
         if cursor.rowcount == 0:
