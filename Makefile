@@ -6,7 +6,7 @@ LOCK   := requirements.lock
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix bench bench-peers lock clean
+.PHONY: help setup run test test-crash check fix bench bench-peers lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ run: $(READY) ## Run the example pipeline on the embedded model, no key needed
 
 test: $(READY) ## Run the whole test suite with branch coverage
 	$(BIN)/python -m pytest --cov --cov-branch --cov-report=term --cov-fail-under=90
+
+test-crash: $(READY) ## Kill a real process at every crash point and at random instants, resume, compare
+	$(BIN)/python -m pytest tests/crash -m "crash or not crash"
 
 check: $(READY) ## Formatting, lint, types and import layers
 	$(BIN)/ruff format --check .

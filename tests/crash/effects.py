@@ -6,6 +6,7 @@ The log outlives every kill: whoever counts its lines knows what was done, whate
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,18 +46,30 @@ class Points:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._armed = ("", 0)
+        self._lingers = False
         self._lock = threading.Lock()
 
-    def arm(self, name: str, passing: int) -> None:
-        """End this process when it passes the point `name` for the `passing`-th time, from 1."""
+    def arm(self, name: str, passing: int, *, lingers: bool) -> None:
+        """End this process when it passes the point `name` for the `passing`-th time, from 1.
+
+        Args:
+            name: The point.
+            passing: Which time.
+            lingers: Let the other threads go on first, as far as they come while this one stands there. So
+                an answer that was given too early has its consequences.
+        """
         self._armed = (name, passing)
+        self._lingers = lingers
 
     def passed(self, name: str) -> None:
         """Count, and end everything if this is the time: no handler, no clean-up, nothing is flushed."""
         with self._lock:
             self.counts[name] += 1
-            if self._armed == (name, self.counts[name]):
-                os.kill(os.getpid(), signal.SIGKILL)
+            is_last = self._armed == (name, self.counts[name])
+        if is_last:
+            if self._lingers:
+                time.sleep(0.03)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     @contextmanager
     def around(self, name: str) -> Iterator[None]:

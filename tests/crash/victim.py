@@ -50,6 +50,7 @@ class Orders:
         run_id: The run to resume; empty to start one.
         point: The crash point that is armed; empty for none.
         passing: At which passing it kills, from 1.
+        lingers: Whether the other threads go on for a moment before it does.
         hold: The step in which it waits until the file `open` is there.
         lease_seconds: The lease of its claim.
         renews_often: Renew the claim every 5 ms.
@@ -57,13 +58,14 @@ class Orders:
         busy_seconds: How long a write waits for a locked database.
         full_after: Behind this many commits the database may not grow, until the file `room` is there; 0 for never.
         loses_reply_of: The number of the commit whose answer never arrives; 0 for none.
-        starts_when: The file for which it waits, all else being ready; empty for none.
+        starts_when: The file for which it waits, after it has made `PID.ready`; empty for none.
     """
 
     folder: str
     run_id: str = ""
     point: str = ""
     passing: int = 1
+    lingers: bool = False
     hold: str = ""
     lease_seconds: float = 15.0
     renews_often: bool = False
@@ -226,15 +228,19 @@ def put_points_in(orders: Orders) -> None:
         with points.around("schema.migrate"):
             migrate(connection)
 
-    sqlite.GroupWriter = PointedWriter  # type: ignore[misc]  # the victim's own
-    executor.StepExecutor = PointedSteps  # type: ignore[misc]
-    schema._migrate = pointed_migrate
-    sqlite.BUSY_SECONDS = orders.busy_seconds
-    persistence.PATIENCE_SECONDS = orders.patience_seconds
+    for module, name, ours in (
+        (sqlite, "GroupWriter", PointedWriter),
+        (sqlite, "BUSY_SECONDS", orders.busy_seconds),
+        (executor, "StepExecutor", PointedSteps),
+        (schema, "_migrate", pointed_migrate),
+        (persistence, "PATIENCE_SECONDS", orders.patience_seconds),
+    ):
+        assert hasattr(module, name), f"{name} has another name by now: this point would never be passed"
+        setattr(module, name, ours)
     if orders.renews_often:
         lease.RENEWALS_PER_LEASE = int(orders.lease_seconds / 0.005)
     if orders.point:
-        points.arm(orders.point, orders.passing)
+        points.arm(orders.point, orders.passing, lingers=orders.lingers)
 
 
 async def drive(orders: Orders) -> PipelineResult:
@@ -243,13 +249,14 @@ async def drive(orders: Orders) -> PipelineResult:
     async with open_services(config) as opened:
         services = replace(opened, store=PointedStore(opened.store, loses_reply_of=orders.loses_reply_of))
         if orders.starts_when:
-            await _file(Path(orders.folder) / orders.starts_when)
+            await _meet(Path(orders.folder), orders.starts_when)
         return await _begin_or_go_on(orders.run_id, services, config)
 
 
-async def _file(path: Path) -> None:
-    for _ in range(30_000):
-        if path.exists():  # noqa: ASYNC240 - nothing else runs here yet
+async def _meet(folder: Path, starts_when: str) -> None:
+    (folder / f"{os.getpid()}.ready").touch()
+    for _ in range(60_000):
+        if (folder / starts_when).exists():
             return
         await asyncio.sleep(0.001)
 
@@ -319,7 +326,7 @@ def _become_a_victim(orders: Orders) -> None:
             os.dup2(source, target)
         code = live(orders)
     except BaseException:  # the victim's last words, whatever they are
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # inside an `except` there is one
+        sys.excepthook(*sys.exc_info())
         raise
     finally:
         sys.stdout.flush()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from crash.effects import happened, is_held
+from crash.effects import folder, happened, is_held
 from tagent.pipeline import ExecutionMode, Pipeline, RetryPolicy, StepContext
 from tagent.ports import ModelRequest
 from tagent.testing import ScriptedModel
@@ -95,7 +95,7 @@ async def gathered(left: str, middle: Size, right: str, far_right: str) -> dict[
                 break
             await asyncio.sleep(0.01)
     except asyncio.CancelledError:
-        happened("gathered was stopped")
+        (folder() / "was-stopped").touch()
         raise
     return {"all": [left, right, far_right], "n": middle.n, "long": "x" * 20_000}
 

@@ -108,3 +108,13 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_every_test_that_the_promises_name_exists() -> None:
+    """A promise without its test is a wish."""
+    page = (ROOT / "docs/explanation/durability.md").read_text(encoding="utf-8")
+    written = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) > 10
+    for name in named:
+        assert f"def {name}(" in written, name
