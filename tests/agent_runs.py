@@ -8,6 +8,7 @@ from tagent.config import TAgentConfig
 from tagent.ports.clock import Clock
 from tagent.ports.services import Services
 from tagent.runtime import open_services
+from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.models import AgentState, TaskBasedAgentResult
@@ -73,7 +74,7 @@ class AgentRun:
                 constraints=constraints,
                 context=context,
                 services=opened,
-                record=record,
+                attempt=Attempt(record=record),
             )
         return self
 

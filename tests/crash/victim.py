@@ -33,8 +33,7 @@ from tagent.pipeline.step_executor import AttemptOutcome, StepExecutor
 from tagent.ports import Batch, NewRun, Record, RunRecord, Services, Store
 from tagent.ports.store import StoreUnavailableError
 from tagent.runtime import open_services
-from tagent.task_agent.events import AgentEvent
-from tagent.task_agent.run import RecordEvent
+from tagent.task_agent.attempt import Attempt
 
 PIPELINE_FILE = Path(__file__).with_name("victim_pipeline.py")
 
@@ -190,11 +189,9 @@ class PointedConnection:
 class PointedSteps(StepExecutor):
     """Attempts with a crash point before anything of the step runs, and one before its outcome is reported."""
 
-    async def run_attempt(
-        self, name: str, attempt: int, *, key: str, record: RecordEvent, history: Sequence[AgentEvent] = ()
-    ) -> AttemptOutcome:
+    async def run_attempt(self, name: str, attempt: Attempt) -> AttemptOutcome:
         with points.around("attempt"):
-            return await super().run_attempt(name, attempt, key=key, record=record, history=history)
+            return await super().run_attempt(name, attempt)
 
 
 def _noticed(work: Callable[[], object]) -> object:

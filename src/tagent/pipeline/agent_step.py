@@ -1,6 +1,6 @@
 """A step that is a goal: what the agent is told of the run, and which settings and tools it has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import DataPathError
@@ -10,9 +10,9 @@ from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
 from tagent.ports.services import Services
+from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager
-from tagent.task_agent.events import AgentEvent
-from tagent.task_agent.run import RecordEvent, run_task_based_agent
+from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools import Tool, tools_by_name
 from tagent.threads import ThreadedCall
 
@@ -42,13 +42,7 @@ class AgentStep:
         self._reader = reader
         self._services = services
 
-    async def run(
-        self,
-        attempt: int,  # noqa: ARG002 - an agent is told of the goal, not of the attempt
-        idempotency_key: str,  # noqa: ARG002
-        record: RecordEvent,
-        history: Sequence[AgentEvent],
-    ) -> tuple[object, None]:
+    async def run(self, attempt: Attempt) -> tuple[object, None]:
         """Return what the agent makes of the goal.
 
         Raises:
@@ -74,8 +68,7 @@ class AgentStep:
             constraints=constraints,
             context=context,
             services=self._services,
-            record=record,
-            history=history,
+            attempt=attempt,
             on_abandon=self.abandoned.append,
         )
         return result.required_output(), None

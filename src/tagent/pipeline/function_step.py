@@ -1,7 +1,7 @@
 """A step that is a function: its parameters are filled by name, its return value is the output."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from pydantic import ValidationError
@@ -11,8 +11,7 @@ from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.reading import RunReader
-from tagent.task_agent.events import AgentEvent
-from tagent.task_agent.run import RecordEvent
+from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
 
 
@@ -38,13 +37,7 @@ class FunctionStep:
         self._adapters = {p.name: p.adapter for p in signature.parameters if p.adapter is not None}
         self.abandoned: list[ThreadedCall] = []
 
-    async def run(
-        self,
-        attempt: int,
-        idempotency_key: str,
-        record: RecordEvent,  # noqa: ARG002 - a function has no events of its own
-        history: Sequence[AgentEvent],  # noqa: ARG002 - so it begins again
-    ) -> tuple[object, StepContext | None]:
+    async def run(self, attempt: Attempt) -> tuple[object, StepContext | None]:
         """Return what the function returns, and the context that it asked for.
 
         When this is cancelled, an async function is cancelled too; a blocking one is left to its thread,
@@ -61,7 +54,7 @@ class FunctionStep:
             arguments[name] = self._converted(name, arguments[name])
         context = None
         if self._contexts:
-            context = reader.context(self._name, attempt, idempotency_key)
+            context = reader.context(self._name, attempt)
             arguments.update(dict.fromkeys(self._contexts, context))
         try:
             if self._is_async:

@@ -8,6 +8,7 @@ from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reports import report_of
 from tagent.pipeline.state import PipelineState
+from tagent.task_agent.attempt import Attempt
 
 _UNTYPED = OutputType()
 
@@ -56,7 +57,15 @@ class RunReader:
         """Return the run's shared memory by key."""
         return _UNTYPED.load(self._state.shared) if self._state.shared else {}
 
-    def context(self, step: str, attempt: int, idempotency_key: str) -> StepContext:
+    def context(self, step: str, attempt: Attempt) -> StepContext:
         """Return the run as one attempt at `step` sees it."""
         reports = {name: report_of(self._state, name) for name in self._state.graph.dependencies(step)}
-        return StepContext(self._state.run_id, step, attempt, idempotency_key, self.inputs(), reports, self.shared())
+        return StepContext(
+            run_id=self._state.run_id,
+            step=step,
+            attempt=attempt.number,
+            idempotency_key=attempt.idempotency_key,
+            inputs=self.inputs(),
+            steps=reports,
+            shared=self.shared(),
+        )

@@ -24,6 +24,7 @@ from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
 from tagent.ports.services import Services
 from tagent.ports.store import ConflictError, RunSummary
+from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.models import Failure
@@ -230,9 +231,8 @@ class RunLoop:
 
         try:
             history = tuple(self._state.steps[start.step].agent_events)
-            outcome = await self._steps.run_attempt(
-                start.step, start.attempt, key=start.idempotency_key, record=record, history=history
-            )
+            attempt = Attempt(start.attempt, start.idempotency_key, record, history)
+            outcome = await self._steps.run_attempt(start.step, attempt)
         except asyncio.CancelledError:
             if self._is_stopping:
                 raise

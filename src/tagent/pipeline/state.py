@@ -170,6 +170,9 @@ def apply(state: PipelineState, event: RunEvent) -> None:
             state.inputs = dict(event.inputs)
             state.shared = dict(event.shared)
         case RunResumed():
+            # The clock of another process may be behind: nobody waits longer than was left to wait.
+            left = {name: max(0.0, at - state.last_at) for name, at in state.retries.items()}
+            state.retries = {name: min(at, event.at + left[name]) for name, at in state.retries.items()}
             _reopen(state)
             state.idle_resumes += 1
         case RunFinished():
@@ -177,7 +180,7 @@ def apply(state: PipelineState, event: RunEvent) -> None:
             state.idle_resumes = 0
         case _:
             _apply_to_step(state, event)
-    state.last_at = event.at
+    state.last_at = max(state.last_at, event.at)
 
 
 def _apply_to_step(state: PipelineState, event: StepEvent) -> None:

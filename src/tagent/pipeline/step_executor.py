@@ -4,7 +4,7 @@ Whatever goes wrong inside comes back as a value; only a cancellation passes thr
 """
 
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import field
 from typing import TypeVar
 
@@ -18,9 +18,8 @@ from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reading import RunReader
 from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
-from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.models import Failure
-from tagent.task_agent.run import RecordEvent
 from tagent.values import value
 
 Value = TypeVar("Value")
@@ -76,19 +75,9 @@ class StepExecutor:
         """Return whether a blocking call of the step goes on although its attempt was given up."""
         return any(not call.has_ended for call in self._steps[name].abandoned)
 
-    async def run_attempt(
-        self, name: str, attempt: int, *, key: str, record: RecordEvent, history: Sequence[AgentEvent] = ()
-    ) -> AttemptOutcome:
-        """Return what became of one attempt.
-
-        Args:
-            name: The step.
-            attempt: Which try this is, from 1.
-            key: The idempotency key for the step's context.
-            record: Commits an event of the step's agent; returns once it is durable.
-            history: What the step's agent had done when this attempt was interrupted.
-        """
-        work = self._steps[name].run(attempt, key, record, history)
+    async def run_attempt(self, name: str, attempt: Attempt) -> AttemptOutcome:
+        """Return what became of one attempt at the step `name`."""
+        work = self._steps[name].run(attempt)
         timeout = self._timeouts[name]
         try:
             returned, context = await (work if timeout is None else self._within(timeout, work, step=name))

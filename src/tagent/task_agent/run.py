@@ -1,8 +1,11 @@
 """Runs one agent: asks its state machine where it stands, calls the model or the tools, feeds the events back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
+
+from pydantic_core import to_json
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import DataPathError, ToolError
@@ -10,6 +13,7 @@ from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest
 from tagent.ports.model_errors import ModelError
 from tagent.ports.services import Services, open_services
 from tagent.task_agent.answers import Answer, answer_type
+from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import (
     AgentEvent,
@@ -26,11 +30,9 @@ from tagent.task_agent.models import AgentPhase, ModelCall, Task, TaskBasedAgent
 from tagent.task_agent.prompts import Assignment, answer_messages, plan_messages, plan_type
 from tagent.task_agent.references import referenced_tasks, resolve
 from tagent.task_agent.state_machine import TaskBasedStateMachine
-from tagent.task_agent.tool_runner import run_tool
+from tagent.task_agent.tool_runner import ToolInDoubtError, run_tool
 from tagent.task_agent.tools import Tool, ToolContext, tools_by_name
 from tagent.threads import ThreadedCall
-
-RecordEvent = Callable[[AgentEvent], Awaitable[None]]
 
 
 async def run_task_based_agent(
@@ -42,8 +44,7 @@ async def run_task_based_agent(
     constraints: Sequence[str] = (),
     context: EnhancedContextManager | None = None,
     services: Services | None = None,
-    record: RecordEvent | None = None,
-    history: Sequence[AgentEvent] = (),
+    attempt: Attempt | None = None,
     on_abandon: Callable[[ThreadedCall], None] | None = None,
 ) -> TaskBasedAgentResult[object]:
     """Return what an agent makes of `goal`.
@@ -59,8 +60,7 @@ async def run_task_based_agent(
         constraints: Rules to keep.
         context: What it is told besides its goal.
         services: Clock, models and so on; the registered defaults when None.
-        record: Commits each event before the next thing happens.
-        history: What had happened when this work was interrupted; its finished calls are not made again.
+        attempt: Where its events are committed, and what an interrupted try had done; None keeps no journal.
         on_abandon: Told of each blocking tool that goes on in its thread although nobody waits for it any more.
 
     Returns:
@@ -70,6 +70,7 @@ async def run_task_based_agent(
     Raises:
         ModelError: If the model cannot be had, or a call of it fails for good.
         ConfigurationError: If a setting, a tool or the output format is wrong.
+        ToolInDoubtError: If the interrupted try ended in a call of a tool with side effects that may have happened.
     """
     settings = TAgentConfig.of(config) if services else TAgentConfig.load().merged(TAgentConfig.of(config))
     if services is None:
@@ -82,8 +83,7 @@ async def run_task_based_agent(
                 constraints=constraints,
                 context=context,
                 services=opened,
-                record=record,
-                history=history,
+                attempt=attempt,
                 on_abandon=on_abandon,
             )
     answer = answer_type(str if output_format is None else output_format)
@@ -95,8 +95,8 @@ async def run_task_based_agent(
         tools_by_name(settings.tools if tools is None else tools),
         min(settings.context_tokens, model.context_tokens or settings.context_tokens),
     )
-    agent = _Agent(assignment, answer, model, settings, services, record, on_abandon)
-    agent.take_up(history)
+    agent = _Agent(assignment, answer, model, settings, services, attempt or Attempt(), on_abandon)
+    agent.take_up()
     started_at = services.clock.now()
     await agent.work()
     return agent.result(services.clock.now() - started_at)
@@ -112,23 +112,31 @@ class _Agent:
         model: LanguageModel,
         settings: TAgentConfig,
         services: Services,
-        record: RecordEvent | None,
+        attempt: Attempt,
         on_abandon: Callable[[ThreadedCall], None] | None,
     ) -> None:
+        self._attempt = attempt
         self._on_abandon = on_abandon
         self._assignment = assignment
         self._answer_type = answer
         self._model = model
         self._settings = settings
         self._services = services
-        self._record = record
         self._machine = TaskBasedStateMachine()
         self._model_error: ModelError | None = None
 
-    def take_up(self, history: Sequence[AgentEvent]) -> None:
-        """Go to where the interrupted work stood."""
-        for event in history:
+    def take_up(self) -> None:
+        """Go to where the interrupted work stood.
+
+        Raises:
+            ToolInDoubtError: If a call that may have happened must not be made again.
+        """
+        for event in self._attempt.history:
             self._machine.send(event)
+        for task in self._machine.state.tasks:
+            tool = self._assignment.tools.get(task.tool_name)
+            if task.status is TaskStatus.RUNNING and tool is not None and tool.side_effect:
+                raise ToolInDoubtError(tool.name, task.description)
 
     async def work(self) -> None:
         """Go on until the state machine has come to an end."""
@@ -171,8 +179,8 @@ class _Agent:
 
     async def _happened(self, event: AgentEvent) -> None:
         """Commit the event first, then let the state follow."""
-        if self._record:
-            await self._record(event)
+        if self._attempt.record:
+            await self._attempt.record(event)
         self._machine.send(event)
 
     async def _plan(self) -> None:
@@ -248,7 +256,7 @@ class _Agent:
             output = await run_tool(
                 self._assignment.tools[task.tool_name],
                 cast("Mapping[str, object]", arguments),
-                context=ToolContext(self._assignment.goal),
+                context=ToolContext(self._assignment.goal, idempotency_key=self._call_key(task, arguments)),
                 clock=self._services.clock,
                 threads=self._services.threads,
                 timeout_seconds=self._settings.tool_timeout_seconds,
@@ -257,3 +265,12 @@ class _Agent:
         except (ToolError, DataPathError) as error:
             return TaskFailed(task.index, error.code, str(error))
         return TaskCompleted(task.index, output, self._services.clock.now() - started_at)
+
+    def _call_key(self, task: Task, arguments: object) -> str:
+        """Return the key that names this call, however often it is made."""
+        if not self._attempt.idempotency_key:
+            return ""
+        tasks = self._machine.state.tasks[: task.index]
+        occurrence = sum(t.tool_name == task.tool_name and t.tool_args == task.tool_args for t in tasks)
+        digest = hashlib.sha256(to_json(arguments)).hexdigest()[:16]
+        return f"{self._attempt.idempotency_key}/{task.tool_name}/{digest}/{occurrence}"

@@ -36,6 +36,24 @@ class ToolTimeoutError(ToolError):
         super().__init__(tool, f"The tool {tool!r} did not return within {seconds:g} s.")
 
 
+class ToolInDoubtError(ToolError):
+    """A crash cut off a call of a tool with side effects: nobody knows whether it happened.
+
+    Attributes:
+        description: What the call was for.
+    """
+
+    code = "tool.in_doubt"
+
+    def __init__(self, tool: str, description: str) -> None:
+        self.description = description
+        super().__init__(
+            tool,
+            f"A crash cut off a call of {tool!r} ({description}), and it is not made again: it may have happened.",
+            hint="Look whether it did; resume the run once more to let the step begin anew.",
+        )
+
+
 class ToolOutputError(ToolError):
     """A tool returned what cannot be written as JSON."""
 

@@ -19,10 +19,14 @@ class ToolContext:
     Attributes:
         goal: The goal that the agent works on.
         cancelled: True once nobody waits for the tool any more; a long one looks and returns early.
+        idempotency_key: Names this call in its run: step, tool, arguments, and which call with the same
+            ones it is. Equal when a later attempt makes the call again, so that a service that takes a
+            key does the thing once. Empty outside a pipeline.
     """
 
     goal: str = ""
     cancelled: bool = False
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Tool:
         function: What is called; sync or async.
         parameters: A Pydantic model of its parameters.
         context_parameter: The parameter that takes the `ToolContext`; None if it wants none.
+        side_effect: Whether calling it twice does harm. A call of it that a crash cut off, of which nobody
+            knows whether it happened, is then not made again: the step fails, and a person decides.
 
     Example:
         >>> def add(a: int, b: int = 1) -> int:
@@ -52,10 +58,15 @@ class Tool:
     function: Callable[..., object]
     parameters: type[BaseModel] = field(repr=False)
     context_parameter: str | None = None
+    side_effect: bool = False
 
     @classmethod
-    def of(cls, function: "Callable[..., object] | Tool") -> "Tool":
+    def of(cls, function: "Callable[..., object] | Tool", *, side_effect: bool = False) -> "Tool":
         """Return the tool that `function` is. What a `functools.partial` binds is hidden from the model.
+
+        Args:
+            function: The function; a tool is returned as it is.
+            side_effect: Whether calling it twice does harm.
 
         Raises:
             ConfigurationError: If it is not callable, or has a parameter that no model could fill.
@@ -67,7 +78,7 @@ class Tool:
         inner = function.func if isinstance(function, partial) else function
         name: str = getattr(function, "__name__", "") or getattr(inner, "__name__", type(inner).__name__)
         parameters, context_parameter = _parameters_of(function, name)
-        return cls(name, inspect.getdoc(inner) or "", function, parameters, context_parameter)
+        return cls(name, inspect.getdoc(inner) or "", function, parameters, context_parameter, side_effect)
 
     @property
     def parameters_schema(self) -> dict[str, object]:

@@ -11,13 +11,16 @@ from builders import CONCURRENT, chain, raising, returning, services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
-from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus
+from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, PipelineState, RunStatus
 from tagent.pipeline.definition import Definition, DefinitionMismatchError, Origin, bind
-from tagent.pipeline.events import RunResumed, StepCompleted, StepStarted
+from tagent.pipeline.events import RunResumed, RunStarted, StepCompleted, StepFailed, StepStarted
+from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.persistence import load_definition, load_events
 from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, NoPipelineError, Reuse, resume_run
+from tagent.pipeline.state import apply
 from tagent.ports import ModelRequest, Services
 from tagent.ports.store import RunHeldError, UnknownRunError
+from tagent.task_agent.tools import Tool, ToolContext
 from tagent.testing import ScriptedModel
 
 
@@ -342,3 +345,63 @@ async def test_the_trail_says_who_resumed() -> None:
     resumed = next(event for event in events if isinstance(event, RunResumed))
     assert (resumed.epoch, resumed.actor) == (2, "another")
     assert [e.attempt for e in events if isinstance(e, StepStarted) and e.step == "b"] == [1, 1]
+
+
+async def test_the_key_of_a_call_is_the_same_in_every_attempt() -> None:
+    """Promise 6: a service that takes a key does the thing once, however often it is asked."""
+    keys: list[str] = []
+
+    def order(item: str, call: ToolContext) -> str:
+        """Order it."""
+        keys.append(call.idempotency_key)
+        return item
+
+    plan = [{"tool_name": "order", "tool_args": {"item": item}} for item in ("tea", "tea", "milk")]
+    misfits = iter([1, 1, 1])  # the first attempt's answer never fits
+
+    def answer(request: ModelRequest) -> object:
+        return plan if request.purpose == "plan" else {"n": "x"} if next(misfits, None) else {"n": 1}
+
+    pipeline = Pipeline("p").step("buy", "Buy it", tools=[order], output_schema=Old, max_retries=1)
+    result = await PipelineExecutor(pipeline, services=services(model=ScriptedModel(answer))).execute()
+    assert result.step_metadata["buy"]["attempts"] == 2
+    assert sorted(keys[:3]) == sorted(keys[3:])
+    assert len(set(keys)) == 3, "two calls that are alike are two calls"
+    assert all(key.startswith("run-1/buy/order/") for key in keys)
+
+
+async def test_a_call_with_side_effects_that_may_have_happened_is_not_made_again() -> None:
+    """Promise 6: paying twice is worse than asking a person."""
+    paid: list[str] = []
+
+    def pay(to: str) -> str:
+        """Pay somebody."""
+        paid.append(to)
+        return "paid"
+
+    model = ScriptedModel(
+        lambda request: [{"tool_name": "pay", "tool_args": {"to": "me"}}] if request.purpose == "plan" else "done"
+    )
+    pipeline = Pipeline("p").step("a", "Pay me", tools=[Tool.of(pay, side_effect=True)])
+    store = CrashingStore().arm(5, is_written=False)  # the outcome of the call is lost
+    opened = await crash(pipeline, store, model)
+    assert paid == ["me"]
+    result = await resume(opened, pipeline)
+    metadata = result.step_metadata["a"]
+    assert (paid, metadata["code"], result.status) == (["me"], "tool.in_doubt", RunStatus.FAILED)
+    assert "it may have happened" in metadata["reason"]
+    assert (await resume(opened, pipeline)).final_output == "done", "a person has looked, and resumed it again"
+
+
+def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
+    """Another process, another clock: what was left to wait is all that is waited."""
+    state = PipelineState(ExecutionGraph.build(chain("a")))
+    for event in (
+        RunStarted("r", "p", {}, {}, 1000.0),
+        StepStarted("a", 1, "k", 1000.0),
+        StepFailed("a", 1, "step.failed", "It broke.", 1010.0, 1001.0),
+        RunResumed(2, "another", "", 500.0),
+    ):
+        apply(state, event)
+    assert state.retries == {"a": 509.0}
+    assert state.last_at == 1001.0

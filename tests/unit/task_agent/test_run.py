@@ -12,6 +12,7 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, StoreError
 from tagent.ports.language_model import ModelReply, TokenUsage
 from tagent.ports.model_errors import ModelError, ModelOutputError, ModelRateLimitError
+from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent, Finalized, ModelFailed, Planned, TaskCompleted, TaskStarted
 from tagent.task_agent.models import AgentPhase, GoalNotAchievedError, TaskStatus
@@ -542,7 +543,9 @@ async def test_an_event_is_recorded_before_the_next_thing_happens() -> None:
 
     model = ScriptedModel([[call("look")], "done"])
     async with services() as opened:
-        result = await run_task_based_agent("g", {"model": model}, tools=[look], services=opened, record=record)
+        result = await run_task_based_agent(
+            "g", {"model": model}, tools=[look], services=opened, attempt=Attempt(record=record)
+        )
     assert result.tasks[0].output == ["AgentStarted", "Planned", "TaskStarted"]
     assert [type(event).__name__ for event in seen][3:] == ["TaskCompleted", "Finalized"]
 
@@ -557,7 +560,9 @@ async def test_a_journal_that_fails_stops_the_agent_with_its_own_error() -> None
     model = ScriptedModel([[call("search"), call("search")], "never asked"])
     async with services() as opened:
         with pytest.raises(StoreError, match="The disk is full"):
-            await run_task_based_agent("g", {"model": model}, tools=[search], services=opened, record=record)
+            await run_task_based_agent(
+                "g", {"model": model}, tools=[search], services=opened, attempt=Attempt(record=record)
+            )
     assert len(model.requests) == 1
 
 

@@ -1,0 +1,25 @@
+"""One try at some work, as the work sees it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from tagent.task_agent.events import AgentEvent
+from tagent.values import value
+
+RecordEvent = Callable[[AgentEvent], Awaitable[None]]
+
+
+@value
+class Attempt:
+    """One try, whichever process it began in.
+
+    Attributes:
+        number: Which try this is, from 1.
+        idempotency_key: Names the work in its run, equal in every try; empty outside a pipeline.
+        record: Commits an event of the agent; returns once it is durable. None keeps no journal.
+        history: What the agent had done when this try was interrupted; its finished calls are not made again.
+    """
+
+    number: int = 1
+    idempotency_key: str = ""
+    record: RecordEvent | None = None
+    history: Sequence[AgentEvent] = ()
