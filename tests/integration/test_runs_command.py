@@ -10,24 +10,28 @@ from commands import start, tagent
 
 PIPELINE = """
 import os, pathlib, time
+from pydantic import BaseModel
 from tagent.pipeline import Pipeline
 from tagent.testing import ScriptedModel
 
-def first():
-    with open("calls", "a") as log: log.write("first\\n")
-    return {"n": 1}
+class First(BaseModel):
+    n: int
 
-def gate(first):
+def first() -> First:
+    with open("calls", "a") as log: log.write("first\\n")
+    return First(n=1)
+
+def gate(first: First) -> int:
     with open("calls", "a") as log: log.write("gate\\n")
     while not pathlib.Path("open").exists():
         time.sleep(0.01)
-    return first["n"] + 1
+    return first.n + 1
 
 pipeline = (
     Pipeline("gated")
     .step("first", run=first)
     .step("gate", run=gate)
-    .step("said", "Say {gate}", model=ScriptedModel(lambda request: "It is two."))
+    .step("said", "Say {gate}", read_data=["first.n"], model=ScriptedModel(lambda request: "It is two."))
 )
 """
 

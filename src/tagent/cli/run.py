@@ -15,6 +15,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
 from tagent.pipeline.definition import Origin
 from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.validation import require_valid
 from tagent.ports import Services
 
 _FILE = re.compile(r"(?P<file>.+\.(?:py|ya?ml|json|toml))(?::(?P<name>\S*))?|(?P<other>\S+\.\w+):(?P<object>\S*)")
@@ -56,6 +57,7 @@ def run(
     if not origin.file and (pairs or file):
         looks = f" Did you mean {target}.py?" if Path(f"{target}.py").is_file() else ""
         raise click.UsageError(f"A goal takes no inputs: write them into the goal, or name a file.{looks}")
+    require_valid(pipeline)  # before anything of it is drawn
     config = with_store(TAgentConfig.load(file=config_file), store)
     overrides = TAgentConfig(model=model) if model else TAgentConfig()
     inputs = read_inputs(pairs, file)

@@ -78,7 +78,9 @@ class PipelineExecutor:
         self._inputs = check_inputs(pipeline, inputs)
         self._output_types = {step.name: output_type(step) for step in pipeline.steps}
         self._shared_context = dict(pipeline.shared_context)
-        self._definition = Definition.of(pipeline, origin or Origin())
+        # With the settings of this call: a run that is taken up again goes on with the model it began with.
+        asked = Pipeline(pipeline, config=own.merged(overrides or TAgentConfig()))
+        self._definition = Definition.of(asked, origin or Origin())
         self._services = services
 
     async def execute(self) -> PipelineResult:

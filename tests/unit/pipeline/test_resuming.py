@@ -405,3 +405,16 @@ def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
         apply(state, event)
     assert state.retries == {"a": 509.0}
     assert state.last_at == 1001.0
+
+
+async def test_a_run_goes_on_with_the_settings_of_the_call_that_began_it() -> None:
+    """Whoever resumes it knows the id, and not with which model it was started."""
+    pipeline = Pipeline("p", config={"temperature": 1}).step("a", run=returning(1)).step("b", run=returning(2))
+    opened = services(store=CrashingStore().arm(2))
+    call = TAgentConfig(model="provider:name", api_key="sk-secret")
+    with pytest.raises(Crash):
+        await PipelineExecutor(pipeline, overrides=call, services=opened).execute()
+    stored = await load_definition(opened.store, "run-1")
+    assert stored.spec["config"] == {"model": "provider:name", "temperature": 1.0}
+    bound = bind(stored, pipeline)
+    assert TAgentConfig.of(bound.config).model == "provider:name"
