@@ -7,11 +7,18 @@ import argparse
 import asyncio
 import gc
 import json
+import sqlite3
+import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TypedDict
+
+RESULTS = Path(__file__).resolve().parent / "results"
+"""Where figures go, and stores while they are measured: not a temporary folder of the system, which may be memory."""
 
 CHAIN_STEPS = 200
 FANOUT_STEPS = 500
@@ -21,12 +28,17 @@ MANY_STEPS = 10
 MANY_SLEEP_SECONDS = 0.05
 OVERHEAD_RUNS = 100
 OVERHEAD_TOKENS = {"input": 10, "output": 5}
+RESUME_STEPS = 10_000
+LENGTHS = (100, 1_000, 5_000)
 
-Prepare = Callable[[], Coroutine[object, object, object]]
-"""Called before each repeat, untimed; what it returns is awaited under the clock."""
+Work = Coroutine[object, object, object]
 
-Build = Callable[[], Prepare]
-"""Builds a workload's definition, once and untimed."""
+Prepare = Callable[[], Work | AbstractAsyncContextManager[Work]]
+"""Called before each repeat, untimed; the work is awaited under the clock. A context manager opens something
+around it, untimed too."""
+
+Build = Callable[[], Prepare | AbstractContextManager[Prepare]]
+"""Builds a workload's definition, once and untimed. A context manager holds something for all repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,18 @@ WORKLOADS: Mapping[str, Workload] = {
         0.0,
         {"model_calls": OVERHEAD_RUNS, "tokens": OVERHEAD_RUNS * sum(OVERHEAD_TOKENS.values())},
     ),
+    "durable_chain": Workload(CHAIN_STEPS, 0.0, CHAIN_STEPS),
+    "durable_many": Workload(MANY_RUNS * MANY_STEPS, 0.0, [MANY_STEPS] * MANY_RUNS),
+    "resume": Workload(RESUME_STEPS, 0.0, RESUME_STEPS),
+    **{f"length:{steps:,} steps": Workload(steps, 0.0, steps) for steps in LENGTHS},
 }
-"""Workload name -> what it is. `overhead` counts a run as a step; peers leave it out."""
+"""Workload name, or `workload:variant` -> what it is. `overhead` counts a run as a step. The durable ones do not sleep.
+
+`overhead`, `resume` and `length` are tagent's own; peers leave them out.
+"""
+
+NAMES = tuple(dict.fromkeys(key.partition(":")[0] for key in WORKLOADS))
+"""What may be asked for."""
 
 
 class Measurement(TypedDict):
@@ -96,24 +118,27 @@ def main(system: str, builds: Mapping[str, Build], *, package: str = "") -> None
         package: The distribution whose version is told.
     """
     parser = argparse.ArgumentParser(description=f"Measure {system}.")
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all by default")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats behind one warm-up (%(default)s)")
     given = parser.parse_args()
     for key, build in builds.items():
         name, _, variant = key.partition(":")
-        if name not in (given.workloads or WORKLOADS):
+        if name not in (given.workloads or NAMES):
             continue
-        wall, cpu = asyncio.run(time_repeats(WORKLOADS[name], build(), repeats=given.repeats))
+        workload = WORKLOADS[key if key in WORKLOADS else name]
+        built = build()
+        with built if isinstance(built, AbstractContextManager) else nullcontext(built) as prepare:
+            wall, cpu = asyncio.run(time_repeats(workload, prepare, repeats=given.repeats))
         measurement = Measurement(
             system=system,
             variant=variant,
             version=_version(package),
             workload=name,
-            steps=WORKLOADS[name].steps,
-            ideal_seconds=WORKLOADS[name].ideal_seconds,
+            steps=workload.steps,
+            ideal_seconds=workload.ideal_seconds,
             wall_seconds=wall,
             cpu_seconds=cpu,
-            result=WORKLOADS[name].expected,
+            result=workload.expected,
         )
         print(json.dumps(measurement), flush=True)
 
@@ -129,16 +154,38 @@ async def time_repeats(workload: Workload, prepare: Prepare, *, repeats: int) ->
     wall: list[float] = []
     cpu: list[float] = []
     for _ in range(1 + repeats):
-        work = prepare()
-        gc.collect()
-        cpu_start, wall_start = time.process_time(), time.perf_counter()
-        result = await work
-        wall_end, cpu_end = time.perf_counter(), time.process_time()
+        prepared = prepare()
+        async with prepared if isinstance(prepared, AbstractAsyncContextManager) else nullcontext(prepared) as work:
+            gc.collect()
+            cpu_start, wall_start = time.process_time(), time.perf_counter()
+            result = await work
+            wall_end, cpu_end = time.perf_counter(), time.process_time()
         if result != workload.expected:
             raise WrongResultError(f"Expected {workload.expected!r:.80}, got {result!r:.80}.")
         wall.append(wall_end - wall_start)
         cpu.append(cpu_end - cpu_start)
     return wall[1:], cpu[1:]
+
+
+@contextmanager
+def durable_file(table: str, *, steps: int) -> Iterator[Path]:
+    """Yield the path of a file on disk that is not there yet; at the end it must hold a SQLite database.
+
+    Args:
+        table: The table in which every step leaves a row at least.
+        steps: How many steps are to be found in it.
+
+    Raises:
+        WrongResultError: If there are fewer rows: then the steps were not durable.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="store-", dir=RESULTS) as folder:
+        file = Path(folder) / "store.db"
+        yield file
+        with closing(sqlite3.connect(file)) as connection:
+            (rows,) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608 - a name of ours
+        if rows < steps:
+            raise WrongResultError(f"{steps} steps left {rows} rows in {table!r}.")
 
 
 def _version(package: str) -> str:

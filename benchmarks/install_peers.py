@@ -12,8 +12,9 @@ from pathlib import Path
 VENVS = Path(__file__).parent / "venvs"
 REQUIREMENTS = {
     "agno": ("agno==3.1.10",),
-    "burr": ("apache-burr[tracking-client]==0.43.0",),
-    "langgraph": ("langgraph==1.2.24",),
+    "burr": ("apache-burr[tracking-client]==0.43.0", "aiosqlite==0.22.1"),
+    "dbos": ("dbos==3.4.0",),
+    "langgraph": ("langgraph==1.2.24", "langgraph-checkpoint-sqlite==3.1.2"),
     "pydantic_graph": ("pydantic-graph==2.68.0",),
 }
 """Peer -> what pip is to install. The floor needs nothing and is not here."""

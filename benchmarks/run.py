@@ -23,15 +23,33 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 TAGENT, FLOOR = "tagent", "floor"
-PEER_WORKLOADS = ("chain", "fanout", "many")
+IN_MEMORY = ("chain", "fanout", "many")
+DURABLE = ("durable_chain", "durable_many")
+PEER_WORKLOADS = {"agno": IN_MEMORY, "dbos": DURABLE, "pydantic_graph": IN_MEMORY}
+"""Peer -> what it can do; one that is not named can do both."""
+
 TITLES = {
     "chain": "chain, µs per step",
     "fanout": "fan-out, ms (ideal 10)",
     "many": "many runs, ms (ideal 500)",
     "overhead": "one goal, µs per run",
+    "durable_chain": "durable chain, µs per step",
+    "durable_many": "durable many, µs per step",
+    "resume": "resume 10,000 steps, ms",
+    "length": "chain by length, µs per step",
 }
 """Workload -> how the table names it. The order is that of the table."""
 
+MILLISECONDS = frozenset({"fanout", "many", "resume"})
+"""The workloads whose time is told as a whole."""
+
+FLOORS = {"durable_chain": "FULL, thread hop", "durable_many": "FULL, group commit"}
+"""Workload -> the variant of the floor that ratios are to, when there are several."""
+
+MOST_REPEATS = {"durable_chain": 3, "durable_many": 2, "resume": 1}
+"""Workload -> how often a process does it at most: these take long, with some peers."""
+
+STARTUP = "startup"
 STARTUP_REPEATS = 3
 PROCESS_TIMEOUT_SECONDS = 300
 
@@ -50,12 +68,15 @@ class System:
     name: str
     interpreter: str
     module: str
-    workloads: tuple[str, ...] = PEER_WORKLOADS
+    workloads: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table. Times are in the unit of the workload's title, CPU always in µs per step."""
+    """A line of the table. Times are in the unit of the workload's title, CPU always in µs per step.
+
+    `steps_per_second` is None where the steps sleep.
+    """
 
     workload: str
     system: str
@@ -63,6 +84,7 @@ class Row:
     median: float
     best: float
     cpu: float
+    steps_per_second: float | None
 
     @property
     def label(self) -> str:
@@ -77,12 +99,13 @@ class Row:
 
 def installed_systems() -> tuple[list[System], list[str]]:
     """Return what can be measured, tagent first, and the peers that are not installed."""
-    systems = [System(TAGENT, sys.executable, "benchmarks.workloads", (*PEER_WORKLOADS, "overhead"))]
+    systems = [System(TAGENT, sys.executable, "benchmarks.workloads", tuple(TITLES))]
     missing: list[str] = []
     for file in sorted((HERE / "peers").glob("[!_]*.py")):
         interpreter = sys.executable if file.stem == FLOOR else str(HERE / "venvs" / file.stem / "bin" / "python")
         if Path(interpreter).exists():
-            systems.append(System(file.stem, interpreter, f"benchmarks.peers.{file.stem}"))
+            workloads = PEER_WORKLOADS.get(file.stem, (*IN_MEMORY, *DURABLE))
+            systems.append(System(file.stem, interpreter, f"benchmarks.peers.{file.stem}", workloads))
         else:
             missing.append(file.stem)
     return systems, missing
@@ -101,6 +124,7 @@ def measure(system: System, workload: str, *, repeats: int) -> "list[Measurement
     Raises:
         MeasuringError: If the process fails or takes too long.
     """
+    repeats = min(repeats, MOST_REPEATS.get(workload, repeats))
     command = [system.interpreter, "-m", system.module, workload, "--repeats", str(repeats)]
     try:
         done = subprocess.run(
@@ -114,33 +138,34 @@ def measure(system: System, workload: str, *, repeats: int) -> "list[Measurement
 
 
 def measure_in_turns(
-    systems: Sequence[System], *, passes: int, repeats: int
+    systems: Sequence[System], workloads: Sequence[str], *, passes: int, repeats: int
 ) -> "tuple[list[Measurement], dict[str, list[float]], list[str]]":
     """Return all measurements, the seconds of each start-up command, and notes on what failed.
 
     What has failed is not tried again.
     """
     measurements: list[Measurement] = []
-    seconds: dict[str, list[float]] = {name: [] for name in startup_commands()}
+    commands = startup_commands() if STARTUP in workloads else {}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
     failed: dict[tuple[str, str], str] = {}
     for number in range(passes):
         print(f"pass {number + 1} of {passes}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-        for system, workload in turns(systems, first=number):
+        for system, workload in turns(systems, workloads, first=number):
             if (system.name, workload) in failed:
                 continue
             try:
                 measurements += measure(system, workload, repeats=repeats)
             except MeasuringError as error:
                 failed[system.name, workload] = str(error)
-        for name, command in startup_commands().items():
+        for name, command in commands.items():
             seconds[name] += startup_seconds(command)
     return measurements, seconds, list(failed.values())
 
 
-def turns(systems: Sequence[System], *, first: int) -> Iterator[tuple[System, str]]:
+def turns(systems: Sequence[System], workloads: Sequence[str], *, first: int) -> Iterator[tuple[System, str]]:
     """Yield who is measured on what: workload by workload, beginning with another system in each pass."""
     start = first % len(systems)
-    for workload in TITLES:
+    for workload in (name for name in workloads if name != STARTUP):
         for system in (*systems[start:], *systems[:start]):
             if workload in system.workloads:
                 yield system, workload
@@ -176,30 +201,36 @@ def rows_of(measurements: "Sequence[Measurement]") -> list[Row]:
     rows: list[Row] = []
     for (workload, system, variant), group in groups.items():
         steps = group[0]["steps"]
-        scale = 1e3 if group[0]["ideal_seconds"] else 1e6 / steps
-        wall = [seconds * scale for each in group for seconds in each["wall_seconds"]]
+        scale = 1e3 if workload in MILLISECONDS else 1e6 / steps
+        wall = [seconds for each in group for seconds in each["wall_seconds"]]
         cpu = statistics.median(seconds for each in group for seconds in each["cpu_seconds"])
-        rows.append(Row(workload, system, variant, statistics.median(wall), min(wall), cpu * 1e6 / steps))
+        median = statistics.median(wall)
+        rate = None if group[0]["ideal_seconds"] else steps / median
+        rows.append(Row(workload, system, variant, median * scale, min(wall) * scale, cpu * 1e6 / steps, rate))
     places = {workload: place for place, workload in enumerate(TITLES)}
     return sorted(rows, key=lambda row: (places[row.workload], row.median))
 
 
 def table_of(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the lines of the table. Ratios are of medians; a missing one has nothing to be compared with."""
-    yield "| work | system | median | best | CPU µs per step | / floor | / best peer |"
-    yield "|---|---|---:|---:|---:|---:|---:|"
+    yield "| work | system | median | best | CPU µs per step | steps/s | / floor | / best peer |"
+    yield "|---|---|---:|---:|---:|---:|---:|---:|"
     for row in rows:
         same = [other for other in rows if other.workload == row.workload]
-        floor = next((other.median for other in same if other.system == FLOOR and not other.variant), None)
+        of_floor = FLOORS.get(row.workload, "")
+        floor = next((other.median for other in same if other.system == FLOOR and other.variant == of_floor), None)
         best_peer = min((other.median for other in same if other.is_peer), default=None)
         label = f"**{row.label}**" if row.system == TAGENT else row.label
         cells = [TITLES[row.workload], label, _number(row.median), _number(row.best), _number(row.cpu)]
+        cells.append("" if row.steps_per_second is None else f"{row.steps_per_second:,.0f}")
         cells += [f"{row.median / other:.2f}" if other else "" for other in (floor, best_peer)]
         yield f"| {' | '.join(cells)} |"
 
 
 def startup_table_of(seconds: Mapping[str, Sequence[float]]) -> Iterator[str]:
     """Yield the lines of the table of start-up times; what does not work is left out."""
+    if not seconds:
+        return
     yield "| fresh process | median ms | best ms |"
     yield "|---|---:|---:|"
     for name, values in seconds.items():
@@ -229,12 +260,17 @@ def _number(value: float) -> str:
 def main() -> int:
     """Measure, print the tables and keep the figures; return 1 if tagent itself failed."""
     parser = argparse.ArgumentParser(description="Measure tagent beside the peers that are installed.")
-    parser.add_argument("--passes", type=int, default=5, help="how often every system takes its turn (%(default)s)")
+    choices = (*TITLES, STARTUP)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(choices)}; all by default")
+    parser.add_argument("--passes", type=int, default=3, help="how often every system takes its turn (%(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats in each process (%(default)s)")
     given = parser.parse_args()
+    if unknown := sorted(set(given.workloads) - set(choices)):
+        parser.error(f"unknown: {', '.join(unknown)}")
+    workloads = [name for name in choices if name in (given.workloads or choices)]
     started_at = datetime.now(UTC)
     systems, missing = installed_systems()
-    measurements, seconds, failures = measure_in_turns(systems, passes=given.passes, repeats=given.repeats)
+    measurements, seconds, failures = measure_in_turns(systems, workloads, passes=given.passes, repeats=given.repeats)
     notes = [*notes_on(measurements, seconds, missing), *failures]
     lines = [*table_of(rows_of(measurements)), "", *startup_table_of(seconds), "", *(f"- {note}" for note in notes)]
     print("\n".join(lines))

@@ -6,13 +6,17 @@ neither is timed, as a peer's graph is not.
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 from benchmarks import harness
-from tagent import TAgentConfig, arun_agent
+from tagent import TAgentConfig, aresume, arun_agent, run_pipeline
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult
 from tagent.ports.language_model import ModelReply, ModelRequest, TokenUsage
+from tagent.ports.services import Services
+from tagent.runtime import open_services
 from tagent.task_agent.answers import Answer
 
 IN_MEMORY = TAgentConfig(store="memory://")
@@ -110,8 +114,7 @@ def fan_of(steps: int, *, sleep_seconds: float) -> Pipeline:
 
 def chain() -> harness.Prepare:
     """Prepare one run of a long chain."""
-    pipeline = chain_of(harness.CHAIN_STEPS)
-    return lambda: final_value(PipelineExecutor(pipeline, IN_MEMORY), "n")
+    return chain_of_length(harness.CHAIN_STEPS)
 
 
 def fanout() -> harness.Prepare:
@@ -174,6 +177,63 @@ def overhead_with_building() -> harness.Prepare:
     return lambda: run_all(InstantModel())
 
 
+@asynccontextmanager
+async def open_store(options: str, *, steps: int) -> AsyncIterator[Services]:
+    """Open services with a store in a fresh SQLite file, and close them at the end.
+
+    Args:
+        options: What follows the path in the store's URL.
+        steps: How many steps are to be found in the file in the end.
+    """
+    with harness.durable_file("event", steps=steps) as file:
+        async with open_services(TAgentConfig(store=f"sqlite:///{file}{options}")) as services:
+            yield services
+
+
+def durable_chain(options: str = "") -> harness.Prepare:
+    """Prepare one run of a long chain, kept on disk."""
+    pipeline = chain_of(harness.CHAIN_STEPS)
+
+    @asynccontextmanager
+    async def prepare() -> AsyncIterator[harness.Work]:
+        async with open_store(options, steps=harness.CHAIN_STEPS) as services:
+            yield final_value(PipelineExecutor(pipeline, services=services), "n")
+
+    return prepare
+
+
+def durable_many(options: str = "") -> harness.Prepare:
+    """Prepare many runs of a short chain at once, kept on disk in one store."""
+    pipeline = chain_of(harness.MANY_STEPS)
+
+    @asynccontextmanager
+    async def prepare() -> AsyncIterator[harness.Work]:
+        async with open_store(options, steps=harness.MANY_RUNS * harness.MANY_STEPS) as services:
+            yield all_values([PipelineExecutor(pipeline, services=services) for _ in range(harness.MANY_RUNS)], "n")
+
+    return prepare
+
+
+@contextmanager
+def resuming() -> Iterator[harness.Prepare]:
+    """Run a very long chain once; prepare resuming it, which reads its journal and has nothing left to run."""
+    pipeline = chain_of(harness.RESUME_STEPS)
+    with harness.durable_file("event", steps=harness.RESUME_STEPS) as file:
+        url = f"sqlite:///{file}"
+        run_id = run_pipeline(pipeline, store=f"{url}?synchronous=normal").run_id
+
+        async def resume() -> object:
+            return (await aresume(run_id, pipeline, {"store": url})).final_output["n"]
+
+        yield resume
+
+
+def chain_of_length(steps: int) -> harness.Prepare:
+    """Prepare one run of a chain of `steps` steps."""
+    pipeline = chain_of(steps)
+    return lambda: final_value(PipelineExecutor(pipeline, IN_MEMORY), "n")
+
+
 def calls_and_tokens(model: InstantModel, results: Sequence[PipelineResult]) -> dict[str, int]:
     """Return what was asked of the model, and the tokens that the results tell of."""
     usages = [usage for result in results for usage in result.token_usage.values()]
@@ -190,6 +250,12 @@ if __name__ == "__main__":
             "overhead:run_agent(goal)": overhead_of_goals,
             "overhead:one-step pipeline": overhead_of_pipelines,
             "overhead:run_agent(one-step pipeline)": overhead_with_building,
+            "durable_chain": durable_chain,
+            "durable_chain:NORMAL": partial(durable_chain, "?synchronous=normal"),
+            "durable_many": durable_many,
+            "durable_many:NORMAL": partial(durable_many, "?synchronous=normal"),
+            "resume": resuming,
+            **{f"length:{steps:,} steps": partial(chain_of_length, steps) for steps in harness.LENGTHS},
         },
         package="tagent",
     )

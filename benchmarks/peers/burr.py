@@ -1,15 +1,18 @@
 """Burr: one shared graph of actions; an `Application` is one run, so it is built under the clock.
 
-The fan is a `MapStates`: each item is an application of its own, that is Burr's model.
+The fan is a `MapStates`: each item is an application of its own, that is Burr's model. Durable runs share an
+`AsyncSQLitePersister`: a commit per action, with its defaults (rollback journal, FULL).
 """
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
 
 os.environ["BURR_DISABLE_TELEMETRY"] = "1"
 
 from burr.core import ApplicationBuilder, GraphBuilder, State, action
 from burr.core.parallelism import MapStates
+from burr.integrations.persisters.b_aiosqlite import AsyncSQLitePersister
 
 from benchmarks import harness
 
@@ -29,8 +32,11 @@ def chain_of(steps, sleep_seconds=0.0):
     return GraphBuilder().with_actions(**actions).with_transitions(*transitions).build()
 
 
-async def run_chain(graph, steps):
-    app = await ApplicationBuilder().with_graph(graph).with_state(n=0).with_entrypoint("s0").abuild()
+async def run_chain(graph, steps, persister=None, app_id=None):
+    builder = ApplicationBuilder().with_graph(graph)
+    if persister is not None:
+        builder = builder.with_state_persister(persister).with_identifiers(app_id=app_id)
+    app = await builder.with_state(n=0).with_entrypoint("s0").abuild()
     _, _, state = await app.arun(halt_after=[f"s{steps - 1}"])
     return state["n"]
 
@@ -105,5 +111,52 @@ def many():
     return all_at_once
 
 
+@asynccontextmanager
+async def opened(steps):
+    with harness.durable_file("burr_state", steps=steps) as file:
+        persister = await AsyncSQLitePersister.from_values(db_path=str(file))
+        try:
+            await persister.initialize()
+            yield persister
+        finally:
+            await persister.cleanup()
+
+
+def durable_chain():
+    graph = chain_of(harness.CHAIN_STEPS)
+
+    @asynccontextmanager
+    async def prepare():
+        async with opened(harness.CHAIN_STEPS) as persister:
+            yield run_chain(graph, harness.CHAIN_STEPS, persister, "run")
+
+    return prepare
+
+
+def durable_many():
+    graph = chain_of(harness.MANY_STEPS)
+
+    async def all_at_once(persister):
+        runs = [run_chain(graph, harness.MANY_STEPS, persister, f"run{i}") for i in range(harness.MANY_RUNS)]
+        return list(await asyncio.gather(*runs))
+
+    @asynccontextmanager
+    async def prepare():
+        async with opened(harness.MANY_RUNS * harness.MANY_STEPS) as persister:
+            yield all_at_once(persister)
+
+    return prepare
+
+
 if __name__ == "__main__":
-    harness.main("burr", {"chain": chain, "fanout": fanout, "many": many}, package="apache-burr")
+    harness.main(
+        "burr",
+        {
+            "chain": chain,
+            "fanout": fanout,
+            "many": many,
+            "durable_chain": durable_chain,
+            "durable_many": durable_many,
+        },
+        package="apache-burr",
+    )
