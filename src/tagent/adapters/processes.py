@@ -2,6 +2,7 @@
 
 import os
 import socket
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -14,7 +15,7 @@ class MachineProcesses:
 
     def this_process(self) -> str:
         """Return this process's name."""
-        return f"{_host()} {os.getpid()} {_started(os.getpid())}"
+        return _name_of(os.getpid())
 
     def is_gone(self, name: str) -> bool:
         """Return True if `name` is of this host and no such process runs here any more."""
@@ -28,6 +29,12 @@ class MachineProcesses:
                 return _started(int(pid)) != started
             case _:
                 return False
+
+
+@lru_cache(maxsize=1)
+def _name_of(pid: int) -> str:
+    # Read once: it is asked for with every run. A forked child has another number, so another name.
+    return f"{_host()} {pid} {_started(pid)}"
 
 
 def _host() -> str:

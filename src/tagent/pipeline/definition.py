@@ -6,7 +6,7 @@ today's code defines.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -85,6 +85,7 @@ class Definition:
 
 
 def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
+    names = {step.name for step in pipeline.steps}
     return {
         "version": DEFINITION_VERSION,
         "name": pipeline.name,
@@ -95,13 +96,12 @@ def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
         "inputs": _fingerprint(pipeline.inputs),
         "config": _settings(pipeline.config),
         "origin": {"file": origin.file, "object_name": origin.object_name},
-        "steps": [_step_spec(step, pipeline) for step in pipeline.steps],
+        "steps": [_step_spec(step, names, pipeline.global_constraints) for step in pipeline.steps],
     }
 
 
-def _step_spec(step: PipelineStep, pipeline: Pipeline) -> dict[str, object]:
-    names = {other.name for other in pipeline.steps}
-    needed = bindings.dependencies(step, names, pipeline.global_constraints)
+def _step_spec(step: PipelineStep, names: Collection[str], global_constraints: Collection[str]) -> dict[str, object]:
+    needed = bindings.dependencies(step, names, global_constraints)
     return {
         "id": step.id,
         "name": step.name,

@@ -45,6 +45,7 @@ class PipelineExecutor:
         inputs: What the run is given, by name, or an instance of the pipeline's input model.
         overrides: Settings over those of the pipeline.
         origin: Where the pipeline came from, stored with the run.
+        definition: What is stored of the pipeline, when that is known already.
         services: Clock, store, models and so on; the registered defaults when None.
 
     Raises:
@@ -61,6 +62,7 @@ class PipelineExecutor:
         inputs: Mapping[str, object] | BaseModel | None = None,
         overrides: TAgentConfig | None = None,
         origin: Origin | None = None,
+        definition: Definition | None = None,
         services: Services | None = None,
     ) -> None:
         self.pipeline = pipeline = Pipeline(pipeline)  # what is changed later is of another run
@@ -80,7 +82,7 @@ class PipelineExecutor:
         self._shared_context = dict(pipeline.shared_context)
         # With the settings of this call: a run that is taken up again goes on with the model it began with.
         asked = Pipeline(pipeline, config=own.merged(overrides or TAgentConfig()))
-        self._definition = Definition.of(asked, origin or Origin())
+        self._definition = definition or Definition.of(asked, origin or Origin())
         self._services = services
 
     async def execute(self) -> PipelineResult:

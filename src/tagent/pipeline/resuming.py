@@ -9,6 +9,7 @@ from tagent.pipeline.definition import Definition, bind
 from tagent.pipeline.events import RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
+from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.outputs import output_type
@@ -144,7 +145,7 @@ async def resume_run(
             services.clock.now(),
             definition="" if counts.hash == stored.hash else counts.payload.decode(),
         )
-        return await _go_on(journal, chosen, services, config, resumed, overrides=overrides, announce=announce)
+        return await _go_on(journal, chosen, counts, services, config, resumed, overrides=overrides, announce=announce)
     finally:  # whatever came of it: a claim that stays would keep everybody out until its lease ends
         await journal.release()
 
@@ -152,6 +153,7 @@ async def resume_run(
 async def _go_on(
     journal: RunJournal,
     pipeline: Pipeline,
+    counts: Definition,
     services: Services,
     config: TAgentConfig,
     resumed: RunResumed,
@@ -163,8 +165,7 @@ async def _go_on(
     begun = next((event for event in events if isinstance(event, RunStarted)), None)
     if begun is None:
         raise RunNeverBeganError(journal.run_id)
-    executor = PipelineExecutor(pipeline, config, inputs=begun.inputs, overrides=overrides, services=services)
-    state = fold(executor.scheduler.graph, events)
+    state = fold(ExecutionGraph.build(pipeline), events)
     if state.status is RunStatus.COMPLETED:
         types = {step.name: output_type(step) for step in pipeline.steps}
         return result_of(pipeline, state, output_of=RunReader(pipeline, state, types).output_of)
@@ -174,6 +175,9 @@ async def _go_on(
         apply(state, finished)
         await journal.commit([finished], summary_of(state))
         raise error
+    executor = PipelineExecutor(
+        pipeline, config, inputs=begun.inputs, overrides=overrides, definition=counts, services=services
+    )
     if announce is not None:
         announce(_reuse(pipeline, state))
     return await executor.go_on(state, journal, resumed, services)

@@ -78,6 +78,7 @@ class _Checker:
         for step in pipeline.steps:
             self._steps.setdefault(step.name, step)
         self._known = self._steps.keys() | set(inputs or ())
+        self._wrong_types = {id(step): list(_type_problems(step)) for step in pipeline.steps}
 
     def pipeline_problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the pipeline as a whole."""
@@ -110,7 +111,7 @@ class _Checker:
             yield Problem("unused_input", message, severity="warning")
 
     def _names_read(self, step: PipelineStep) -> Iterator[str]:
-        if any(_type_problems(step)):
+        if self._wrong_types[id(step)]:
             return
         if callable(step.run):
             yield from (parameter.name for parameter in bindings.signature_of(step.run).parameters)
@@ -119,7 +120,7 @@ class _Checker:
         yield from (written.split(".")[0].split("[")[0] for written in step.read_data)
 
     def _graph_problems(self) -> Iterator[Problem]:
-        if any(any(_type_problems(step)) for step in self._pipeline.steps):
+        if any(self._wrong_types.values()):
             return  # the steps' own checks say what is wrong
         try:
             graph = ExecutionGraph.build(self._pipeline)
@@ -146,7 +147,7 @@ class _Checker:
     def step_problems(self, step: PipelineStep) -> Iterator[Problem]:
         """Yield what is wrong with one step."""
         shown = str(step.name)[:MAX_NAME_LENGTH]
-        if wrong := list(_type_problems(step)):  # nothing else can be asked of such a step
+        if wrong := self._wrong_types[id(step)]:  # nothing else can be asked of such a step
             yield from (Problem("bad_type", message, shown) for message in wrong)
             return
         for code, message in self._errors_of(step):
