@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from tagent.exceptions import ConfigurationError, ToolError
+from tagent.exceptions import ConfigurationError, ToolError, text_of
 
 
 @dataclass(slots=True)
@@ -94,11 +94,7 @@ class Tool:
         try:
             checked = self.parameters.model_validate(dict(given))
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-                for problem in error.errors(include_input=False, include_url=False)
-            )
-            raise ToolArgumentsError(self.name, problems) from None
+            raise ToolArgumentsError(self.name, text_of(error)) from None
         return {
             _parameter_name(name, info): getattr(checked, name) for name, info in type(checked).model_fields.items()
         }
