@@ -1,7 +1,7 @@
 """A pipeline with its settings and inputs, ready to run: as a new run, or as one that was interrupted."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 
@@ -23,9 +23,6 @@ from tagent.ports.services import Services, open_services
 from tagent.task_agent.context import EnhancedContextManager
 
 logger = logging.getLogger("tagent")
-
-Begin = Callable[[], Awaitable[tuple[RunJournal, RunEvent]]]
-"""Gives the claimed journal and the event with which the run begins or goes on."""
 
 
 class PipelineExecutor:
@@ -106,30 +103,23 @@ class PipelineExecutor:
             ModelError: If a step needs a model and none can be had; nothing has run then.
             StoreError: As for `execute`.
         """
-
-        async def begin() -> tuple[RunJournal, RunEvent]:
-            return journal, resumed
-
-        return await self._drive(state, begin, services)
+        return await self._drive(state, journal, resumed, services)
 
     async def _execute(self, services: Services) -> PipelineResult:
-        async def begin() -> tuple[RunJournal, RunEvent]:
-            lease_seconds = self.base_config.lease_seconds
-            journal = await RunJournal.create(services, self._definition, lease_seconds=lease_seconds)
-            shared = {name: OutputType().dump(value, step=name) for name, value in self._shared_context.items()}
-            now = services.clock.now()
-            return journal, RunStarted(journal.run_id, self.pipeline.name, self._inputs, shared, now)
+        journal = RunJournal.begin(services, self._definition, lease_seconds=self.base_config.lease_seconds)
+        shared = {name: OutputType().dump(value, step=name) for name, value in self._shared_context.items()}
+        started = RunStarted(journal.run_id, self.pipeline.name, self._inputs, shared, services.clock.now())
+        return await self._drive(PipelineState(self.scheduler.graph), journal, started, services)
 
-        return await self._drive(PipelineState(self.scheduler.graph), begin, services)
-
-    async def _drive(self, state: PipelineState, begin: Begin, services: Services) -> PipelineResult:
+    async def _drive(
+        self, state: PipelineState, journal: RunJournal, first: RunEvent, services: Services
+    ) -> PipelineResult:
         reader = RunReader(self.pipeline, state, self._output_types)
         steps = StepExecutor(self.pipeline, reader, self.base_config, services)
         await steps.check_models()  # before anything is written: a run that cannot be asked does not begin
         self.scheduler.step_status = state.statuses
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)
-        journal, first = await begin()
         await RunLoop(self.pipeline, state, steps, journal, services, self.shared_state).run(first)
         result = result_of(self.pipeline, state, output_of=reader.output_of)
         self.results = dict(result.step_outputs)

@@ -2,16 +2,26 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from tagent.exceptions import StoreError
 from tagent.pipeline import lease as leases
 from tagent.pipeline.definition import Definition
-from tagent.pipeline.events import RunEvent, RunResumed
-from tagent.pipeline.serialization import event_of, record_of
+from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
+from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports.clock import Clock
 from tagent.ports.services import Services
-from tagent.ports.store import Batch, ConflictError, NewRun, RunRecord, RunSummary, Store, StoreUnavailableError
+from tagent.ports.store import (
+    Batch,
+    ConflictError,
+    NewRun,
+    Record,
+    RunSummary,
+    Store,
+    StoreUnavailableError,
+    UnknownRunError,
+)
 
 PATIENCE_SECONDS = 60.0
 """How long a run waits for a store that cannot be written now."""
@@ -30,23 +40,22 @@ class RunJournal:
         last_seq: The place of the newest committed record.
     """
 
-    def __init__(self, store: Store, clock: Clock, run: RunRecord, *, lease_seconds: float) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, run_id: str, *, epoch: int, last_seq: int, lease_seconds: float
+    ) -> None:
         self._store = store
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._lease: leases.Lease | None = None
+        self._new: NewRun | None = None
         self._is_released = False
-        self.run_id = run.run_id
-        self.epoch = run.epoch
-        self.last_seq = run.last_seq
+        self.run_id = run_id
+        self.epoch = epoch
+        self.last_seq = last_seq
 
     @classmethod
-    async def create(cls, services: Services, definition: Definition, *, lease_seconds: float) -> Self:
-        """Begin the journal of a new run and return it.
-
-        Raises:
-            StoreError: If the store cannot, or the run exists already.
-        """
+    def begin(cls, services: Services, definition: Definition, *, lease_seconds: float) -> Self:
+        """Return the journal of a new run. Its first commit creates the run: one that exists has begun."""
         new = NewRun(
             services.new_id(),
             str(definition.spec["name"]),
@@ -56,8 +65,9 @@ class RunJournal:
             lease_seconds,
             services.clock.now(),
         )
-        run = await services.store.create_run(new)
-        return cls(services.store, services.clock, run, lease_seconds=lease_seconds)
+        journal = cls(services.store, services.clock, new.run_id, epoch=1, last_seq=0, lease_seconds=lease_seconds)
+        journal._new = new
+        return journal
 
     @classmethod
     async def claim(cls, services: Services, run_id: str, *, lease_seconds: float) -> Self:
@@ -73,41 +83,67 @@ class RunJournal:
             lease_seconds=lease_seconds,
             is_gone=services.processes.is_gone,
         )
-        return cls(services.store, services.clock, run, lease_seconds=lease_seconds)
+        return cls(
+            services.store,
+            services.clock,
+            run_id,
+            epoch=run.epoch,
+            last_seq=run.last_seq,
+            lease_seconds=lease_seconds,
+        )
 
     def hold(self, *, on_lost: Callable[[ConflictError], None]) -> None:
         """Keep the claim alive until `release`; `on_lost` is called from another thread if it is lost."""
         self._lease = leases.Lease(self._store, self.run_id, self.epoch, self._lease_seconds, on_lost)
-        leases.keeper.keep(self._lease)
+        if self._new is None:
+            leases.keeper.keep(self._lease)
 
     async def release(self) -> None:
         """Give the claim up, so that whoever resumes need not wait for it to end; a second time does nothing."""
         if self._is_released:
             return
-        self._is_released = True
-        if self._lease is not None:
-            leases.keeper.drop(self._lease)
+        self._let_go()
         try:
             await self._store.release(self.run_id, epoch=self.epoch)
+        except UnknownRunError:  # it was never created
+            return
         except StoreError as error:  # the lease ends by itself
             logger.warning("The claim on run %s could not be given up: %s", self.run_id, error)
 
     async def commit(self, events: Sequence[RunEvent], summary: RunSummary | None = None) -> None:
         """Append `events` together, all or none; when this returns, they are what happened.
 
-        While the store cannot be written, it waits and tries again, up to `PATIENCE_SECONDS`.
+        The first commit of a new run creates it, or fails at once. Later ones, while the store cannot be
+        written, wait and try again, up to `PATIENCE_SECONDS`. One that says the run is finished gives
+        the claim up.
 
         Raises:
             ConflictError: If another process has taken the run over; nothing was written.
             StoreError: If nothing could be written; the journal is as before and can be resumed.
         """
         records = tuple([record_of(event, seq) for seq, event in enumerate(events, self.last_seq + 1)])
-        batch = Batch(self.run_id, self.epoch, records, summary)
-        try:
-            await self._store.commit(batch)
-        except StoreUnavailableError as error:
-            await self._commit_later(batch, error)
+        if self._new is not None:
+            await self._create(self._new, records, summary)
+        else:
+            batch = Batch(self.run_id, self.epoch, records, summary)
+            try:
+                await self._store.commit(batch)
+            except StoreUnavailableError as error:
+                await self._commit_later(batch, error)
         self.last_seq += len(records)
+        if summary is not None and summary.is_finished:
+            self._let_go()
+
+    async def _create(self, new: NewRun, records: tuple[Record, ...], summary: RunSummary | None) -> None:
+        await self._store.create_run(replace(new, records=records, summary=summary))
+        self._new = None
+        if self._lease is not None:
+            leases.keeper.keep(self._lease)
+
+    def _let_go(self) -> None:
+        self._is_released = True
+        if self._lease is not None:
+            leases.keeper.drop(self._lease)
 
     async def _commit_later(self, batch: Batch, error: StoreUnavailableError) -> None:
         waited, wait = 0.0, FIRST_WAIT_SECONDS
@@ -137,9 +173,12 @@ async def load_events(store: Store, run_id: str) -> tuple[RunEvent, ...]:
 
     Raises:
         UnknownRunError: If no run has this id.
-        JournalFormatError: If a record cannot be read.
+        JournalFormatError: If a record cannot be read, or the run's beginning is missing.
     """
-    return tuple(event_of(record) for record in await store.records(run_id))
+    events = tuple([event_of(record) for record in await store.records(run_id)])
+    if not events or not isinstance(events[0], RunStarted):
+        raise JournalFormatError(f"The journal of run {run_id} does not begin with the run's start.")
+    return events
 
 
 async def load_definition(store: Store, run_id: str) -> Definition:

@@ -43,23 +43,6 @@ class NoPipelineError(PipelineError):
         )
 
 
-class RunNeverBeganError(PipelineError):
-    """The process that created a run ended before it had written the run's beginning, and so its inputs.
-
-    Attributes:
-        run_id: The run.
-    """
-
-    code = "run.never_began"
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-        super().__init__(
-            f"Run {run_id} ended before it had begun: nothing of it ran, and its inputs are not known.",
-            hint="Start it again.",
-        )
-
-
 class CrashLoopError(PipelineError):
     """A run was resumed again and again without getting any further.
 
@@ -126,7 +109,6 @@ async def resume_run(
         RunHeldError: If a live process drives it.
         NoPipelineError: If it was built in code and no `pipeline` is given.
         DefinitionMismatchError: If the code does not fit.
-        RunNeverBeganError: If the process that created it ended before it had begun.
         CrashLoopError: If it was resumed too often without getting any further.
     """
     stored = await load_definition(services.store, run_id)
@@ -162,9 +144,7 @@ async def _go_on(
     announce: Callable[[Reuse], None] | None,
 ) -> PipelineResult:
     events = await load_events(services.store, journal.run_id)
-    begun = next((event for event in events if isinstance(event, RunStarted)), None)
-    if begun is None:
-        raise RunNeverBeganError(journal.run_id)
+    begun = next(event for event in events if isinstance(event, RunStarted))
     state = fold(ExecutionGraph.build(pipeline), events)
     if state.status is RunStatus.COMPLETED:
         types = {step.name: output_type(step) for step in pipeline.steps}

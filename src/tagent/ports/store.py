@@ -6,7 +6,7 @@ write names the epoch it was made under; one from an older epoch is refused.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tagent.exceptions import StoreError
@@ -38,7 +38,7 @@ class RunSummary:
         status: Where the run stands, in the words of `tagent.pipeline.RunStatus`.
         at: When that was so, in seconds since 1970-01-01 UTC.
         cost_usd: The sum of the known prices so far.
-        is_finished: Whether the run has come to an end.
+        is_finished: Whether the run has come to an end. Then nobody holds it any more.
     """
 
     status: str
@@ -76,6 +76,8 @@ class NewRun:
         owner: Who holds it: what `this_process` says of itself.
         lease_seconds: How long the claim lasts unless it is renewed.
         at: When it was created, in seconds since 1970-01-01 UTC.
+        records: The beginning of its journal, from seq 1: a run that exists has begun.
+        summary: What lists are to show of it; None is `running`.
     """
 
     run_id: str
@@ -85,6 +87,8 @@ class NewRun:
     owner: str
     lease_seconds: float
     at: float
+    records: tuple[Record, ...] = ()
+    summary: RunSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +124,31 @@ class RunRecord:
 
 def begun(run: NewRun) -> RunRecord:
     """Return what is known of a run that has just begun."""
-    return RunRecord(
+    record = RunRecord(
         run_id=run.run_id,
         pipeline=run.pipeline,
         definition_hash=run.definition_hash,
         status="running",
         epoch=1,
-        last_seq=0,
+        last_seq=len(run.records),
         owner=run.owner,
         created_at=run.at,
         updated_at=run.at,
         finished_at=None,
         cost_usd=0.0,
+    )
+    return record if run.summary is None else summarized(record, run.summary)
+
+
+def summarized(record: RunRecord, summary: RunSummary) -> RunRecord:
+    """Return `record` as `summary` changes it."""
+    return replace(
+        record,
+        status=summary.status,
+        updated_at=summary.at,
+        finished_at=summary.at if summary.is_finished else None,
+        cost_usd=summary.cost_usd,
+        owner="" if summary.is_finished else record.owner,
     )
 
 
@@ -201,10 +218,11 @@ class Store(Protocol):
     """Keeps journals. Every write is one atomic batch; safe to use from many tasks at once."""
 
     async def create_run(self, run: NewRun) -> RunRecord:
-        """Begin an empty journal and claim it with epoch 1.
+        """Begin a journal with the run's first records, all or nothing, and claim it with epoch 1.
 
         Raises:
             ConflictError: If the run exists already.
+            StoreUnavailableError: As for `commit`.
         """
         ...
 
@@ -240,6 +258,8 @@ class Store(Protocol):
 
     async def commit(self, batch: Batch) -> None:
         """Append the batch's records; when this returns they are as durable as the store promises.
+
+        A summary that says the run is finished gives the claim up as well.
 
         Raises:
             UnknownRunError: If the run does not exist.

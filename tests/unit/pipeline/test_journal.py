@@ -1,7 +1,5 @@
 """Events as records and back, and the store that keeps them."""
 
-from dataclasses import replace
-
 import pytest
 from pydantic_core import to_json
 
@@ -23,7 +21,7 @@ from tagent.pipeline.models import RunStatus
 from tagent.pipeline.persistence import RunJournal, load_events
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports import Batch, Record, TokenUsage
-from tagent.ports.store import ConflictError
+from tagent.ports.store import ConflictError, NewRun, RunRecord
 from tagent.task_agent.events import (
     AgentEvent,
     AgentStarted,
@@ -104,6 +102,10 @@ async def test_the_end_of_a_step_and_the_start_of_the_next_are_one_commit() -> N
     batches: list[list[str]] = []
 
     class Counting(MemoryStore):
+        async def create_run(self, run: NewRun) -> RunRecord:
+            batches.append([record.kind for record in run.records])
+            return await super().create_run(run)
+
         async def commit(self, batch: Batch) -> None:
             batches.append([record.kind for record in batch.records])
             await super().commit(batch)
@@ -113,19 +115,19 @@ async def test_the_end_of_a_step_and_the_start_of_the_next_are_one_commit() -> N
         ["RunStarted", "StepStarted"],
         ["StepCompleted", "StepStarted"],
         ["StepCompleted", "RunFinished"],
-    ]
+    ], "the first creates the run, the last gives it up"
 
 
 async def test_a_batch_that_does_not_continue_the_journal_writes_nothing() -> None:
     """Two writers must not both believe that they drive the run."""
     opened = services()
     definition = Definition.of(chain("a"), Origin())
-    journal = await RunJournal.create(opened, definition, lease_seconds=15)
+    journal = RunJournal.begin(opened, definition, lease_seconds=15)
     await journal.commit(EVENTS[:2])
-    run = await opened.store.run(journal.run_id)
-    stale = RunJournal(opened.store, opened.clock, replace(run, last_seq=1), lease_seconds=15)
-    older = RunJournal(opened.store, opened.clock, replace(run, epoch=0), lease_seconds=15)
-    for writer in (stale, older):
+    for epoch, last_seq in ((1, 1), (0, 2)):
+        writer = RunJournal(
+            opened.store, opened.clock, journal.run_id, epoch=epoch, last_seq=last_seq, lease_seconds=15
+        )
         with pytest.raises(ConflictError, match="nothing was written"):
             await writer.commit(EVENTS[2:4])
     assert list(await load_events(opened.store, journal.run_id)) == EVENTS[:2]

@@ -10,9 +10,10 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.events import RunStarted
 from tagent.pipeline.lease import Lease, LeaseKeeper
+from tagent.pipeline.models import Pipeline
 from tagent.pipeline.persistence import PATIENCE_SECONDS, RunJournal, load_events
 from tagent.ports import Batch
-from tagent.ports.store import ConflictError, StoreUnavailableError
+from tagent.ports.store import ConflictError, NewRun, RunRecord, StoreUnavailableError
 from tagent.testing import ManualClock
 
 STARTED = RunStarted("run-1", "p", {}, {}, 0.0)
@@ -35,9 +36,11 @@ class Unsteady(MemoryStore):
         await super().commit(batch)
 
 
-async def journal(store: MemoryStore, clock: ManualClock) -> RunJournal:
+async def begun(store: MemoryStore, clock: ManualClock) -> RunJournal:
     opened = services(store=store, clock=clock)
-    return await RunJournal.create(opened, Definition.of(chain("a"), Origin()), lease_seconds=15)
+    journal = RunJournal.begin(opened, Definition.of(chain("a"), Origin()), lease_seconds=15)
+    await journal.commit([STARTED])
+    return journal
 
 
 async def test_a_store_that_is_away_for_a_while_delays_the_run_and_loses_nothing() -> None:
@@ -54,25 +57,39 @@ async def test_a_store_that_stays_away_ends_the_run_which_can_be_resumed() -> No
     with pytest.raises(StoreUnavailableError, match="locked"):
         await run(chain("a"), store=store, clock=clock)
     assert PATIENCE_SECONDS <= clock.now() < 2 * PATIENCE_SECONDS
-    assert await store.records("run-1") == []
+    assert [record.kind for record in await store.records("run-1")] == ["RunStarted", "StepStarted"]
     assert (await store.run("run-1")).owner == ""
+
+
+async def test_a_store_that_is_away_at_the_beginning_is_told_at_once() -> None:
+    """Nothing has run that could be lost, and somebody may be watching."""
+
+    class Away(MemoryStore):
+        async def create_run(self, run: NewRun) -> RunRecord:
+            raise StoreUnavailableError("The disk is full.")
+
+    clock, store, calls = ManualClock(), Away(), list[str]()
+    pipeline = Pipeline("p")
+    pipeline.step("a", run=lambda: calls.append("a"))
+    with pytest.raises(StoreUnavailableError, match="full"):
+        await run(pipeline, store=store, clock=clock)
+    assert (clock.waits, calls, await store.runs()) == ([], [], [])
 
 
 async def test_a_lost_answer_is_harmless() -> None:
     """The next try finds its own records and goes on."""
     clock, store = ManualClock(), Unsteady(1, is_lost=True)
-    written = await journal(store, clock)
-    await written.commit([STARTED])
-    await written.commit([STARTED])
-    assert list(await load_events(store, "run-1")) == [STARTED, STARTED]
+    journal = await begun(store, clock)
+    await journal.commit([STARTED])
+    await journal.commit([STARTED])
+    assert list(await load_events(store, "run-1")) == [STARTED] * 3
 
 
 async def test_a_conflict_after_a_failure_is_not_mistaken_for_a_lost_answer() -> None:
     """Somebody else's records in the same place are somebody else's."""
     clock, store = ManualClock(), Unsteady(0)
-    ours, theirs = await journal(store, clock), None
-    run_record = await store.run("run-1")
-    theirs = RunJournal(store, clock, run_record, lease_seconds=15)
+    ours = await begun(store, clock)
+    theirs = RunJournal(store, clock, "run-1", epoch=1, last_seq=1, lease_seconds=15)
     await theirs.commit([RunStarted("run-1", "another", {}, {}, 0.0)])
     store.failures = 1
     with pytest.raises(ConflictError):

@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import StoreError, nearest
-from tagent.ports.store import Batch, ConflictError, NewRun, Record, RunHeldError, RunRecord, UnknownRunError, begun
+from tagent.ports.store import (
+    Batch,
+    ConflictError,
+    NewRun,
+    Record,
+    RunHeldError,
+    RunRecord,
+    UnknownRunError,
+    begun,
+    summarized,
+)
 
 
 @dataclass(slots=True)
@@ -29,13 +39,13 @@ class MemoryStore:
         self._is_closed = False
 
     async def create_run(self, run: NewRun) -> RunRecord:
-        """Begin an empty journal and claim it with epoch 1."""
+        """Begin a journal with the run's first records and claim it with epoch 1."""
         self._check_open()
         if run.run_id in self._journals:
             raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
         self._definitions[run.definition_hash] = run.definition
         record = begun(run)
-        self._journals[run.run_id] = _Journal(record, self._monotonic() + run.lease_seconds)
+        self._journals[run.run_id] = _Journal(record, self._monotonic() + run.lease_seconds, list(run.records))
         return record
 
     async def claim(
@@ -78,11 +88,8 @@ class MemoryStore:
         if batch.records and batch.records[0].seq != last + 1:
             raise ConflictError(batch.run_id, expected=f"record {batch.records[0].seq - 1}", found=f"record {last}")
         journal.records.extend(batch.records)
-        if (summary := batch.summary) is not None:
-            finished_at = summary.at if summary.is_finished else None
-            journal.run = replace(
-                run, status=summary.status, updated_at=summary.at, cost_usd=summary.cost_usd, finished_at=finished_at
-            )
+        if batch.summary is not None:
+            journal.run = summarized(run, batch.summary)
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""

@@ -54,6 +54,18 @@ class Claims(OpenedStore):
         assert (await store.run("r")).owner == ""
         assert (await claim(store, "r")).epoch == 2
 
+    async def test_a_finished_run_is_held_by_nobody(self, store: Store) -> None:
+        """Its last commit gives it up: a commit less, and none that can fail after the end."""
+        at_its_end = batch("s", 1, 1, summary=RunSummary("completed", 2.0, is_finished=True))
+        assert (await store.create_run(new_run("s", begins=at_its_end))).owner == ""
+        await store.create_run(new_run("r"))
+        await store.commit(batch("r", 1, 1, summary=RunSummary("running", 2.0)))
+        assert (await store.run("r")).owner == "me"
+        await store.commit(batch("r", 2, 2, summary=RunSummary("failed", 3.0, is_finished=True)))
+        for run_id in "r", "s":
+            assert (await store.run(run_id)).owner == ""
+            assert (await claim(store, run_id)).epoch == 2
+
     async def test_of_20_who_claim_at_once_one_gets_the_run(self, store: Store) -> None:
         """Two processes that resume the same run must not both drive it."""
         await store.create_run(new_run("r"))

@@ -17,7 +17,7 @@ class Durability(OpenedStore):
         """A crash loses nothing that was committed, nor who held what."""
         store = await self.open_store(tmp_path)
         await store.create_run(new_run("r", owner="the holder"))
-        await store.commit(batch("r", 1, 3, summary=RunSummary("completed", 5.0, 1.5, is_finished=True)))
+        await store.commit(batch("r", 1, 3, summary=RunSummary("waiting", 5.0, 1.5)))
         before = await store.run("r"), list(await store.records("r"))
         await store.close()
         store = await self.open_store(tmp_path)

@@ -22,6 +22,23 @@ class Journals(OpenedStore):
         assert await store.run("r") == created
         assert list(await store.records("r")) == []
 
+    async def test_a_new_run_begins_with_its_first_records(self, store: Store) -> None:
+        """A process killed at its beginning must not leave a run of which nobody knows the inputs."""
+        begins = batch("r", 1, 3, summary=RunSummary("waiting", 2.0, 0.5))
+        created = await store.create_run(new_run("r", begins=begins))
+        assert created == RunRecord("r", "p", "hash", "waiting", 1, 3, "me", 1.0, 2.0, None, 0.5)
+        assert await store.run("r") == created
+        assert tuple(await store.records("r")) == begins.records
+        await store.commit(batch("r", 4, 4))
+        assert await seqs(store, "r") == [1, 2, 3, 4]
+
+    async def test_a_run_that_exists_keeps_its_beginning(self, store: Store) -> None:
+        """Not a record of the refused one may be left."""
+        await store.create_run(new_run("r", begins=batch("r", 1, 1, kind="first")))
+        with pytest.raises(ConflictError):
+            await store.create_run(new_run("r", begins=batch("r", 1, 2, kind="second")))
+        assert [record.kind for record in await store.records("r")] == ["first"]
+
     async def test_a_run_cannot_begin_twice(self, store: Store) -> None:
         """The journal that is there must not be started over."""
         await store.create_run(new_run("r"))

@@ -73,16 +73,26 @@ class _StoreBesideDict(RuleBasedStateMachine):
     def create_the_first(self, owner: str, lease_seconds: float) -> None:
         self.create("a", owner, lease_seconds)
 
-    @rule(run_id=RUN_IDS, owner=OWNERS, lease_seconds=LEASES)
-    def create(self, run_id: str, owner: str, lease_seconds: float) -> None:
+    @rule(run_id=RUN_IDS, owner=OWNERS, lease_seconds=LEASES, happened=HAPPENED, summary=st.none() | SUMMARIES)
+    def create(
+        self,
+        run_id: str,
+        owner: str,
+        lease_seconds: float,
+        happened: Sequence[tuple[str, bytes]] = (),
+        summary: RunSummary | None = None,
+    ) -> None:
         at = float(next(self._times))
-        new = NewRun(run_id, f"pipeline of {run_id}", b"{}", "hash", owner, lease_seconds, at)
+        records = _records(happened, first=1)
+        new = NewRun(run_id, f"pipeline of {run_id}", b"{}", "hash", owner, lease_seconds, at, records, summary)
         if run_id in self._runs:
             self._refused(ConflictError, self._store.create_run(new))
             return
-        run = RunRecord(run_id, new.pipeline, "hash", "running", 1, 0, owner, at, at, None, 0.0)
+        run = _after(
+            RunRecord(run_id, new.pipeline, "hash", "running", 1, 0, owner, at, at, None, 0.0), records, summary
+        )
         assert self._wait_for(self._store.create_run(new)) == run
-        self._runs[run_id] = _ModelRun(run, is_lease_over=lease_seconds == 0)
+        self._runs[run_id] = _ModelRun(run, is_lease_over=lease_seconds == 0, records=list(records))
 
     @rule(
         run_id=RUN_IDS,
@@ -102,7 +112,7 @@ class _StoreBesideDict(RuleBasedStateMachine):
         model = self._runs.get(run_id)
         epoch = (model.run.epoch if model else 1) + epochs_off
         first = (model.run.last_seq if model else 0) + 1 + seqs_off
-        records = tuple(Record(seq, kind, seq / 8, payload) for seq, (kind, payload) in enumerate(happened, first))
+        records = _records(happened, first=first)
         committing = self._store.commit(Batch(run_id, epoch, records, summary))
         if model is None:
             self._refused(UnknownRunError, committing)
@@ -195,14 +205,16 @@ class _StoreBesideDict(RuleBasedStateMachine):
         assert isinstance(found, kind), f"expected {kind.__name__}, found {found!r}"
 
 
+def _records(happened: Sequence[tuple[str, bytes]], *, first: int) -> tuple[Record, ...]:
+    return tuple(Record(seq, kind, seq / 8, payload) for seq, (kind, payload) in enumerate(happened, first))
+
+
 def _after(run: RunRecord, records: Sequence[Record], summary: RunSummary | None) -> RunRecord:
     run = replace(run, last_seq=run.last_seq + len(records))
     if summary is None:
         return run
-    finished_at = summary.at if summary.is_finished else None
-    return replace(
-        run, status=summary.status, updated_at=summary.at, cost_usd=summary.cost_usd, finished_at=finished_at
-    )
+    run = replace(run, status=summary.status, updated_at=summary.at, cost_usd=summary.cost_usd)
+    return replace(run, finished_at=summary.at, owner="") if summary.is_finished else replace(run, finished_at=None)
 
 
 def check_against_a_dict(

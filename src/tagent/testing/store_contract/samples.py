@@ -27,9 +27,11 @@ def new_run(
     owner: str = "me",
     lease_seconds: float = LONG,
     at: float = 1.0,
+    begins: Batch | None = None,
 ) -> NewRun:
-    """Return a run to begin."""
-    return NewRun(run_id, pipeline, definition, definition_hash, owner, lease_seconds, at)
+    """Return a run to begin, with the records and the summary of the batch `begins`."""
+    records, summary = (begins.records, begins.summary) if begins else ((), None)
+    return NewRun(run_id, pipeline, definition, definition_hash, owner, lease_seconds, at, records, summary)
 
 
 def batch(

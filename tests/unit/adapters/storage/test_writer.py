@@ -91,7 +91,7 @@ class Pause:
 
     def __init__(self, writer: GroupWriter) -> None:
         self._entered, self._go_on = threading.Event(), threading.Event()
-        self._held = writer.submit(self._hold)
+        self._held = asyncio.get_running_loop().run_in_executor(None, writer.run, self._hold)
         self._entered.wait()
 
     def _hold(self, cursor: Cursor) -> None:
@@ -124,6 +124,21 @@ async def test_50_who_write_at_once_share_one_commit(disk: Disk, writer: GroupWr
     assert disk.statements.count("COMMIT") == 2, "one for who held the writer, one for the fifty"
     assert disk.statements.count("BEGIN IMMEDIATE") == 1
     assert disk.numbers() == list(range(50))
+
+
+async def test_what_one_turn_of_the_loop_submits_is_one_group(disk: Disk, writer: GroupWriter) -> None:
+    """A writer that is free must not run off with the first of fifty."""
+    futures = [writer.submit(inserting(number)) for number in range(50)]
+    assert await outcomes(futures) == list(range(50))
+    assert disk.statements.count("COMMIT") == 1
+
+
+async def test_closing_finishes_what_was_just_submitted(disk: Disk, writer: GroupWriter) -> None:
+    """Whoever closes a store in the same turn of the loop loses nothing."""
+    future = writer.submit(inserting(1))
+    writer.close()
+    assert await future == 1
+    assert disk.numbers() == [1]
 
 
 async def test_a_group_wakes_its_event_loop_once(disk: Disk, writer: GroupWriter) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     bindparam,
+    case,
     literal_column,
     or_,
     select,
@@ -71,6 +72,8 @@ class Statements:
         summary: Values = {
             name: bindparam(f"new_{name}") for name in ("status", "updated_at", "finished_at", "cost_usd")
         }
+        is_finished = bindparam("new_finished_at", type_=Double()).is_not(None)
+        summary["owner"] = case((is_finished, nobody), else_=run.c.owner)
         continues = this_claim & (run.c.last_seq == bindparam("expected_seq"))
 
         self.begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else "BEGIN"

@@ -39,7 +39,7 @@ class SqlStore:
         self._readers = readers
 
     async def create_run(self, run: NewRun) -> RunRecord:
-        """Begin an empty journal and claim it with epoch 1."""
+        """Begin a journal with the run's first records and claim it with epoch 1."""
         return await self._writer.submit(partial(self._writes.create_run, run=run))
 
     async def claim(

@@ -60,7 +60,8 @@ class GroupWriter:
         self._begin = begin
         self._translated = translated
         self._connection: DriverConnection | None = None
-        self._queue: SimpleQueue[_Submitted | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Submitted] | None] = SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Submitted]] = {}
         self._lock = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="tagent-store-writer", daemon=True)
@@ -74,7 +75,15 @@ class GroupWriter:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._put(_Submitted(work, future, loop))  # type: ignore[arg-type]  # a future of one result takes it as an object
+        submitted = _Submitted(work, future, loop)  # type: ignore[arg-type]  # a future of one result takes it as an object
+        with self._lock:
+            self._require_open()
+            gathered = self._gathered.get(loop)
+            if gathered is None:  # what else this turn of the loop submits goes along: fewer, fuller commits
+                self._gathered[loop] = [submitted]
+                loop.call_soon(self._hand_over, loop)
+            else:
+                gathered.append(submitted)
         return future
 
     def run(self, work: Work[Result]) -> Result:
@@ -84,7 +93,10 @@ class GroupWriter:
             StoreError: If the writer is closed, or nothing was written.
         """
         future: concurrent.futures.Future[Result] = concurrent.futures.Future()
-        self._put(_Submitted(work, future, None))  # type: ignore[arg-type]  # a future of one result takes it as an object
+        submitted = _Submitted(work, future, None)  # type: ignore[arg-type]  # a future of one result takes it as an object
+        with self._lock:
+            self._require_open()
+            self._queue.put([submitted])
         return future.result()
 
     def close(self) -> None:
@@ -92,14 +104,21 @@ class GroupWriter:
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True
+                for gathered in self._gathered.values():
+                    self._queue.put(gathered)
+                self._gathered.clear()
                 self._queue.put(None)
         self._thread.join()
 
-    def _put(self, submitted: _Submitted) -> None:
-        with self._lock:  # so that nothing can come behind the end
-            if self._is_closed:
-                raise StoreError("The store is closed.")
-            self._queue.put(submitted)
+    def _require_open(self) -> None:
+        """Called with the lock, so that nothing can come behind the end."""
+        if self._is_closed:
+            raise StoreError("The store is closed.")
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            if gathered := self._gathered.pop(loop, None):  # closing hands over what it finds
+                self._queue.put(gathered)
 
     def _serve(self) -> None:
         is_open = True
@@ -107,7 +126,7 @@ class GroupWriter:
             waiting = [self._queue.get()]
             waiting.extend(self._queue.get() for _ in range(self._queue.qsize()))
             is_open = waiting[-1] is not None
-            group = [submitted for submitted in waiting if submitted is not None]
+            group = [submitted for gathered in waiting if gathered is not None for submitted in gathered]
             if group:
                 self._write(group)
                 _answer(group)

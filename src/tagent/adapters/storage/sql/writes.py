@@ -4,13 +4,24 @@ What raises an error of ours has changed nothing: the statement that would have 
 condition, and only then the reason is looked up.
 """
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.statements import Statements
 from tagent.adapters.storage.sql.tables import RUN_RECORD
 from tagent.exceptions import nearest
-from tagent.ports.store import Batch, ConflictError, NewRun, RunHeldError, RunRecord, RunSummary, UnknownRunError, begun
+from tagent.ports.store import (
+    Batch,
+    ConflictError,
+    NewRun,
+    Record,
+    RunHeldError,
+    RunRecord,
+    RunSummary,
+    UnknownRunError,
+    begun,
+)
 
 
 class JournalWrites:
@@ -24,13 +35,14 @@ class JournalWrites:
         self._statements = statements
 
     def create_run(self, cursor: Cursor, *, run: NewRun) -> RunRecord:
-        """Insert the run, and its definition if it is new."""
+        """Insert the run with its first records, and its definition if it is new."""
         record = begun(run)
         values = {column.name: getattr(record, column.name) for column in RUN_RECORD}
         cursor.execute(self._statements.insert_run, values | {"lease_seconds": run.lease_seconds})
         if cursor.rowcount == 0:
             raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
         cursor.execute(self._statements.insert_definition, {"hash": run.definition_hash, "spec": run.definition})
+        self._append(cursor, run.run_id, record.epoch, run.records)
         return record
 
     def claim(self, cursor: Cursor, *, run_id: str, owner: str, lease_seconds: float, gone: str) -> RunRecord:
@@ -75,6 +87,9 @@ class JournalWrites:
         cursor.execute(self._statements.extend if summary is None else self._statements.extend_and_summarize, values)
         if cursor.rowcount == 0:
             self._refuse(cursor, run_id, epoch=epoch, before=before)
+        self._append(cursor, run_id, epoch, records)
+
+    def _append(self, cursor: Cursor, run_id: str, epoch: int, records: Sequence[Record]) -> None:
         cursor.executemany(
             self._statements.insert_event,
             [
