@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,8 +92,15 @@ class Pause:
 
     def __init__(self, writer: GroupWriter) -> None:
         self._entered, self._go_on = threading.Event(), threading.Event()
-        self._held = asyncio.get_running_loop().run_in_executor(None, writer.run, self._hold)
+        self._held: Future[None] = Future()
+        threading.Thread(target=self._run, args=(writer,), daemon=True).start()
         self._entered.wait()
+
+    def _run(self, writer: GroupWriter) -> None:
+        try:
+            self._held.set_result(writer.run(self._hold))
+        except StoreError as error:
+            self._held.set_exception(error)
 
     def _hold(self, cursor: Cursor) -> None:
         self._entered.set()
@@ -100,7 +108,7 @@ class Pause:
 
     async def end(self) -> None:
         self._go_on.set()
-        await self._held
+        await asyncio.wrap_future(self._held)
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
