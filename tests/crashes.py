@@ -1,11 +1,14 @@
 """Crashes in one process: a store at whose commit everything ends, and the process that comes after."""
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self
 
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.ports import Batch, Services
+from tagent.ports.store import NewRun, RunRecord, begun
 
 
 class Crash(BaseException):
@@ -28,11 +31,21 @@ class CrashingStore(MemoryStore):
         self._is_written = is_written
         return self
 
+    async def create_run(self, run: NewRun) -> RunRecord:
+        """Create the run, its journal's first commit, unless the crash comes first."""
+        async with self._commit() as is_written:
+            return await super().create_run(run) if is_written else begun(run)
+
     async def commit(self, batch: Batch) -> None:
         """Write the batch unless the crash comes first."""
+        async with self._commit() as is_written:
+            if is_written:
+                await super().commit(batch)
+
+    @asynccontextmanager
+    async def _commit(self) -> AsyncIterator[bool]:
         is_last = next(self._commits) == self._at
-        if not is_last or self._is_written:
-            await super().commit(batch)
+        yield not is_last or self._is_written
         if is_last:
             raise Crash
 

@@ -142,7 +142,7 @@ class PointedCursor:
         points.passed("writer.begin.after" if is_begin else "writer.statement.after")
         return found
 
-    def executemany(self, statement: str, parameters: Sequence[Mapping[str, object]], /) -> object:
+    def executemany(self, statement: str, parameters: Sequence[Sequence[object]], /) -> object:
         found = _noticed(lambda: self._cursor.executemany(statement, parameters))
         points.passed("writer.statement.after")
         return found

@@ -127,10 +127,17 @@ def _step_spec(step: PipelineStep, names: Collection[str], global_constraints: C
 
 def _settings(config: TAgentConfig | Mapping[str, object] | None) -> dict[str, object]:
     """Return the settings that are plain data; keys and objects are never stored."""
+    if config is None:
+        return {}
     settings = TAgentConfig.of(config)
     kept = settings.model_fields_set - {"api_key", "tools"}
     values = {name: getattr(settings, name) for name in sorted(kept)}
     return {name: value for name, value in values.items() if isinstance(value, str | int | float | None)}
+
+
+def _merged(config: TAgentConfig | Mapping[str, object] | None, stored: Mapping[str, object]) -> TAgentConfig | None:
+    """Return the code's settings under the stored ones; most of a long pipeline's steps have neither."""
+    return None if config is None and not stored else TAgentConfig.of(config).merged(TAgentConfig.of(stored))
 
 
 def _fingerprint(declared: object) -> str | None:
@@ -217,7 +224,7 @@ def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) 
         tools_filter=stored["tools_filter"],
         read_data=stored["read_data"],
         model=stored["model"] or code.model,
-        config=TAgentConfig.of(code.config).merged(TAgentConfig.of(stored["config"])),
+        config=_merged(code.config, stored["config"]),
         output_schema=code.output_schema,
         run=code.run,
         tools=code.tools,

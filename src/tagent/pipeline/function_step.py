@@ -1,10 +1,11 @@
 """A step that is a function: its parameters are filled by name, its return value is the output."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tagent.exceptions import text_of
 from tagent.pipeline.bindings import signature_of
@@ -23,18 +24,11 @@ class FunctionStep:
     """
 
     def __init__(self, name: str, function: Callable[..., object], reader: RunReader, threads: DaemonThreads) -> None:
-        signature = signature_of(function)
-        named = [p.name for p in signature.parameters if not p.is_context]
         self._name = name
         self._function = function
-        self._is_async = signature.is_async
+        self._signature = signature_of(function)
         self._reader = reader
         self._threads = threads
-        self._contexts = [p.name for p in signature.parameters if p.is_context]
-        self._outputs = [p for p in named if p != name and p in reader.output_types]
-        self._inputs = [p for p in named if p == name or p not in reader.output_types]
-        self._takes_the_rest = signature.takes_the_rest
-        self._adapters = {p.name: p.adapter for p in signature.parameters if p.adapter is not None}
         self.abandoned: list[ThreadedCall] = []
 
     async def run(self, attempt: Attempt) -> tuple[object, StepContext | None]:
@@ -43,31 +37,43 @@ class FunctionStep:
         When this is cancelled, an async function is cancelled too; a blocking one is left to its thread,
         and its context says `cancelled`.
         """
-        reader = self._reader
-        arguments = {name: reader.output_of(name) for name in self._outputs}
-        if self._inputs:
-            given = reader.inputs()
-            arguments.update({name: given[name] for name in self._inputs if name in given})
-        if self._takes_the_rest:
-            arguments.update({n: v for n, v in reader.outputs_before(self._name).items() if n not in arguments})
-        for name in self._adapters.keys() & arguments.keys():
-            arguments[name] = self._converted(name, arguments[name])
-        context = None
-        if self._contexts:
-            context = reader.context(self._name, attempt)
-            arguments.update(dict.fromkeys(self._contexts, context))
+        arguments, context = self._arguments(attempt)
         try:
-            if self._is_async:
+            if self._signature.is_async:
                 return await self._function(**arguments), context  # type: ignore[misc]  # just asked
             return await self._call_in_thread(arguments), context
         finally:
             if context is not None:
                 context.cancelled = True
 
-    def _converted(self, parameter: str, value: object) -> object:
+    def _arguments(self, attempt: Attempt) -> tuple[dict[str, object], StepContext | None]:
+        """Return what the function is called with, and the context if that is among it."""
+        reader = self._reader
+        arguments: dict[str, object] = {}
+        context: StepContext | None = None
+        inputs: Mapping[str, object] | None = None
+        for parameter in self._signature.parameters:
+            name = parameter.name
+            if parameter.is_context:
+                arguments[name] = context = context or reader.context(self._name, attempt)
+                continue
+            if name != self._name and name in reader.output_types:
+                value = reader.output_of(name)
+            else:
+                inputs = reader.inputs() if inputs is None else inputs
+                if name not in inputs:
+                    continue
+                value = inputs[name]
+            arguments[name] = value if parameter.adapter is None else self._converted(name, value, parameter.adapter)
+        if self._signature.takes_the_rest:
+            for name, value in reader.outputs_before(self._name).items():
+                arguments.setdefault(name, value)
+        return arguments, context
+
+    def _converted(self, parameter: str, value: object, adapter: TypeAdapter[Any]) -> object:
         """Return what a parameter is given as its annotation: "3" for an `int` is 3, a dict for a model the model."""
         try:
-            return self._adapters[parameter].validate_python(value, by_alias=True, by_name=True)
+            return adapter.validate_python(value, by_alias=True, by_name=True)
         except ValidationError as error:
             message = (
                 f"What the parameter {parameter!r} of the step {self._name!r} is given does not fit: {text_of(error)}."

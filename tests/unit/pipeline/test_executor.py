@@ -379,8 +379,9 @@ async def test_nothing_starts_when_its_start_cannot_be_written() -> None:
         nonlocal called
         called = True
 
+    pipeline = Pipeline("p").step("first", run=returning(1)).step("a", run=work, depends_on=["first"])
     with pytest.raises(StoreError, match="The disk is full"):
-        await run(Pipeline("p").step("a", run=work), store=Broken())
+        await run(pipeline, store=Broken())
     assert not called
 
 

@@ -16,7 +16,7 @@ class Cursor(Protocol):
         """Execute a statement."""
         ...
 
-    def executemany(self, statement: str, parameters: Sequence[Mapping[str, object]], /) -> object:
+    def executemany(self, statement: str, parameters: Sequence[Sequence[object]], /) -> object:
         """Execute a statement once for each set of parameters."""
         ...
 

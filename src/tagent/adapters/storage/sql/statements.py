@@ -1,7 +1,8 @@
 """Every statement of the writer, compiled once to the driver's own text.
 
 The writer gives them to the driver's cursor itself: by way of SQLAlchemy's connection each took 8 us
-more, which is more than SQLite needs for it. Parameters are named and come as a dict.
+more, which is more than SQLite needs for it. Parameters are named and come as a dict, except
+those of the one that is executed for every record: its rows come in the order of the columns.
 """
 
 from collections.abc import Iterable
@@ -59,6 +60,9 @@ class Statements:
     """
 
     def __init__(self, dialect: Dialect) -> None:
+        by_position = "qmark" if dialect.name == "sqlite" else "format"
+        positional = type(dialect)(paramstyle=by_position)  # type: ignore[call-arg]  # every real dialect takes it
+
         def text(statement: ClauseElement) -> str:
             return str(statement.compile(dialect=dialect))
 
@@ -83,7 +87,7 @@ class Statements:
         self.insert_run = text(
             insert(run).values(_values_of(RUN_RECORD) | {"lease_until": lease_until}).on_conflict_do_nothing()
         )
-        self.insert_event = text(insert(event).values(_values_of(event.columns)))
+        self.insert_event = str(insert(event).compile(dialect=positional))
         self.extend = text(update(run).where(continues).values(journal_end))
         self.extend_and_summarize = text(update(run).where(continues).values(journal_end | summary))
         self.keep = text(update(run).where(this_claim).values(epoch=bindparam("this_epoch")))

@@ -92,10 +92,7 @@ class JournalWrites:
     def _append(self, cursor: Cursor, run_id: str, epoch: int, records: Sequence[Record]) -> None:
         cursor.executemany(
             self._statements.insert_event,
-            [
-                {"run_id": run_id, "seq": it.seq, "epoch": epoch, "at": it.at, "kind": it.kind, "payload": it.payload}
-                for it in records
-            ],
+            [(run_id, it.seq, epoch, it.at, it.kind, it.payload) for it in records],
         )
 
     def _existing(self, cursor: Cursor, run_id: str) -> RunRecord:
