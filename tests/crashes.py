@@ -8,7 +8,7 @@ from typing import Self
 
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.ports import Batch, Services
-from tagent.ports.store import NewRun, RunRecord, begun
+from tagent.ports.records import NewRun, RunRecord, begun
 
 
 class Crash(BaseException):

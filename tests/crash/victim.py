@@ -31,7 +31,7 @@ from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.step_executor import AttemptOutcome, StepExecutor
 from tagent.ports import Batch, NewRun, Record, RunRecord, Services, Store
-from tagent.ports.store import StoreUnavailableError
+from tagent.ports.store_errors import StoreUnavailableError
 from tagent.runtime import open_services
 from tagent.task_agent.attempt import Attempt
 

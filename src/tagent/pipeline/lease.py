@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tagent.exceptions import StoreError
-from tagent.ports.store import ConflictError, Store
+from tagent.ports.store import Store
+from tagent.ports.store_errors import ConflictError
 
 logger = logging.getLogger(__name__)
 

@@ -11,17 +11,10 @@ from tagent.pipeline.definition import Definition
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports.clock import Clock
+from tagent.ports.records import Batch, NewRun, Record, RunSummary
 from tagent.ports.services import Services
-from tagent.ports.store import (
-    Batch,
-    ConflictError,
-    NewRun,
-    Record,
-    RunSummary,
-    Store,
-    StoreUnavailableError,
-    UnknownRunError,
-)
+from tagent.ports.store import Store
+from tagent.ports.store_errors import ConflictError, StoreUnavailableError, UnknownRunError
 
 PATIENCE_SECONDS = 60.0
 """How long a run waits for a store that cannot be written now."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.state import PipelineState, StepRecord
-from tagent.ports.store import RunSummary
+from tagent.ports.records import RunSummary
 
 
 def report_of(state: PipelineState, name: str) -> StepReport:

@@ -22,8 +22,9 @@ from tagent.pipeline.retries import backoff_seconds
 from tagent.pipeline.scheduler import FinishRun, SkipStep, StartStep, WaitUntil, next_commands
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
+from tagent.ports.records import RunSummary
 from tagent.ports.services import Services
-from tagent.ports.store import ConflictError, RunSummary
+from tagent.ports.store_errors import ConflictError
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent

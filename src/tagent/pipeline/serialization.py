@@ -17,7 +17,7 @@ from tagent.pipeline.events import (
     RunStarted,
     StepEvent,
 )
-from tagent.ports.store import Record
+from tagent.ports.records import Record
 from tagent.task_agent.events import AgentEvent
 
 _RUN_EVENTS: dict[str, type] = {

@@ -22,8 +22,9 @@ from tagent.ports.model_errors import (
     UnknownModelError,
 )
 from tagent.ports.process import ProcessTable
+from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary
 from tagent.ports.services import Services
-from tagent.ports.store import Batch, NewRun, Record, RunRecord, RunSummary, Store
+from tagent.ports.store import Store
 
 __all__ = [
     "Batch",

@@ -21,7 +21,8 @@ from tagent.pipeline.models import RunStatus
 from tagent.pipeline.persistence import RunJournal, load_events
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports import Batch, Record, TokenUsage
-from tagent.ports.store import ConflictError, NewRun, RunRecord
+from tagent.ports.records import NewRun, RunRecord
+from tagent.ports.store_errors import ConflictError
 from tagent.task_agent.events import (
     AgentEvent,
     AgentStarted,

@@ -13,7 +13,8 @@ from tagent.pipeline.lease import Lease, LeaseKeeper
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.persistence import PATIENCE_SECONDS, RunJournal, load_events
 from tagent.ports import Batch
-from tagent.ports.store import ConflictError, NewRun, RunRecord, StoreUnavailableError
+from tagent.ports.records import NewRun, RunRecord
+from tagent.ports.store_errors import ConflictError, StoreUnavailableError
 from tagent.testing import ManualClock
 
 STARTED = RunStarted("run-1", "p", {}, {}, 0.0)

@@ -19,7 +19,7 @@ from tagent.pipeline.persistence import load_definition, load_events
 from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, NoPipelineError, Reuse, resume_run
 from tagent.pipeline.state import apply
 from tagent.ports import ModelRequest, Services
-from tagent.ports.store import RunHeldError, UnknownRunError
+from tagent.ports.store_errors import RunHeldError, UnknownRunError
 from tagent.task_agent.tools import Tool, ToolContext
 from tagent.testing import ScriptedModel
 

@@ -5,17 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import StoreError, nearest
-from tagent.ports.store import (
-    Batch,
-    ConflictError,
-    NewRun,
-    Record,
-    RunHeldError,
-    RunRecord,
-    UnknownRunError,
-    begun,
-    summarized,
-)
+from tagent.ports.records import Batch, NewRun, Record, RunRecord, begun, summarized
+from tagent.ports.store_errors import ConflictError, RunHeldError, UnknownRunError
 
 
 @dataclass(slots=True)

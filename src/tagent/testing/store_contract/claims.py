@@ -5,7 +5,9 @@ from functools import partial
 
 import pytest
 
-from tagent.ports.store import Batch, ConflictError, RunHeldError, RunSummary, Store
+from tagent.ports.records import Batch, RunSummary
+from tagent.ports.store import Store
+from tagent.ports.store_errors import ConflictError, RunHeldError
 from tagent.testing.store_contract.opening import OpenedStore
 from tagent.testing.store_contract.samples import LONG, SHORT, at_once, batch, claim, new_run, seqs
 

@@ -5,7 +5,9 @@ from functools import partial
 
 import pytest
 
-from tagent.ports.store import Batch, Record, RunSummary, Store, UnknownRunError
+from tagent.ports.records import Batch, Record, RunSummary
+from tagent.ports.store import Store
+from tagent.ports.store_errors import UnknownRunError
 from tagent.testing.store_contract.opening import OpenedStore
 from tagent.testing.store_contract.samples import DEFINITION, at_once, batch, new_run, seqs
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tagent.ports.store import ConflictError, RunHeldError, RunSummary
+from tagent.ports.records import RunSummary
+from tagent.ports.store_errors import ConflictError, RunHeldError
 from tagent.testing.store_contract.opening import OpenedStore
 from tagent.testing.store_contract.samples import DEFINITION, at_once, batch, claim, new_run, seqs
 

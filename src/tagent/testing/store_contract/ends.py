@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tagent.exceptions import StoreError
-from tagent.ports.store import Store, UnknownRunError
+from tagent.ports.store import Store
+from tagent.ports.store_errors import UnknownRunError
 from tagent.testing.store_contract.opening import OpenedStore
 from tagent.testing.store_contract.samples import Call, batch, claim, new_run
 

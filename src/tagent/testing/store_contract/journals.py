@@ -7,7 +7,9 @@ from functools import partial
 import pytest
 
 from tagent.exceptions import StoreError
-from tagent.ports.store import ConflictError, RunRecord, RunSummary, Store
+from tagent.ports.records import RunRecord, RunSummary
+from tagent.ports.store import Store
+from tagent.ports.store_errors import ConflictError
 from tagent.testing.store_contract.opening import OpenedStore
 from tagent.testing.store_contract.samples import at_once, batch, claim, new_run, seqs
 

@@ -19,17 +19,9 @@ from hypothesis.stateful import (
 )
 
 from tagent.exceptions import StoreError
-from tagent.ports.store import (
-    Batch,
-    ConflictError,
-    NewRun,
-    Record,
-    RunHeldError,
-    RunRecord,
-    RunSummary,
-    Store,
-    UnknownRunError,
-)
+from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary
+from tagent.ports.store import Store
+from tagent.ports.store_errors import ConflictError, RunHeldError, UnknownRunError
 
 Result = TypeVar("Result")
 

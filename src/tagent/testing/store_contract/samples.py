@@ -5,7 +5,8 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 
 from tagent.exceptions import StoreError
-from tagent.ports.store import Batch, NewRun, Record, RunRecord, RunSummary, Store
+from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary
+from tagent.ports.store import Store
 
 LONG = 3600.0
 """A lease in seconds that does not end while a test runs."""

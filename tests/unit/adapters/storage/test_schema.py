@@ -19,7 +19,7 @@ from tagent.adapters.storage.sql import schema
 from tagent.adapters.storage.sql.schema import REVISIONS
 from tagent.adapters.storage.sql.sqlite import open_sqlite
 from tagent.adapters.storage.sql.tables import metadata
-from tagent.ports.store import StoreVersionError
+from tagent.ports.store_errors import StoreVersionError
 
 OPEN_AND_BEGIN_A_RUN = """
 import asyncio, sys

@@ -12,7 +12,8 @@ from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.sqlite import open_sqlite
 from tagent.adapters.storage.sql.store import SqlStore
 from tagent.exceptions import StoreError
-from tagent.ports.store import Batch, NewRun, Record, StoreUnavailableError
+from tagent.ports.records import Batch, NewRun, Record
+from tagent.ports.store_errors import StoreUnavailableError
 
 SECRET = b'{"prompt": "do not show this"}'
 

@@ -11,7 +11,8 @@ import pytest
 
 from tagent.adapters.storage.sql import sqlite
 from tagent.adapters.storage.sql.sqlite import Synchronous, open_sqlite, use_wal
-from tagent.ports.store import Batch, NewRun, Record, StoreUnavailableError
+from tagent.ports.records import Batch, NewRun, Record
+from tagent.ports.store_errors import StoreUnavailableError
 
 NEW_RUN = NewRun("r", "p", b"{}", "hash", "me", 60.0, 1.0)
 

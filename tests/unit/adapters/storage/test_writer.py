@@ -16,7 +16,7 @@ from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.writer import GroupWriter
 from tagent.exceptions import StoreError
-from tagent.ports.store import ConflictError, StoreUnavailableError
+from tagent.ports.store_errors import ConflictError, StoreUnavailableError
 
 
 @dataclass

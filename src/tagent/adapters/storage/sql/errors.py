@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tagent.exceptions import StoreError
-from tagent.ports.store import StoreUnavailableError
+from tagent.ports.store_errors import StoreUnavailableError
 
 _UNAVAILABLE = MappingProxyType(
     {

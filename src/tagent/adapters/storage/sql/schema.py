@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from tagent.ports.store import StoreVersionError
+from tagent.ports.store_errors import StoreVersionError
 
 REVISIONS = ("0001",)
 """The migrations in order. Known by heart, so that opening a store need not import Alembic; a test compares."""

@@ -20,7 +20,7 @@ from tagent.adapters.storage.sql.statements import Statements
 from tagent.adapters.storage.sql.store import SqlStore
 from tagent.adapters.storage.sql.writer import GroupWriter
 from tagent.adapters.storage.sql.writes import JournalWrites
-from tagent.ports.store import StoreUnavailableError
+from tagent.ports.store_errors import StoreUnavailableError
 
 Synchronous = Literal["full", "normal"]
 

@@ -12,7 +12,8 @@ from tagent.adapters.storage.sql.tables import RUN_RECORD, definition, event, ru
 from tagent.adapters.storage.sql.writer import GroupWriter
 from tagent.adapters.storage.sql.writes import JournalWrites
 from tagent.exceptions import StoreError, nearest
-from tagent.ports.store import Batch, NewRun, Record, RunHeldError, RunRecord, UnknownRunError
+from tagent.ports.records import Batch, NewRun, Record, RunRecord
+from tagent.ports.store_errors import RunHeldError, UnknownRunError
 
 _SELECT_RUN = select(*RUN_RECORD).where(run.c.run_id == bindparam("this_run"))
 _SELECT_RUNS = select(*RUN_RECORD).order_by(run.c.created_at.desc(), run.c.run_id.desc()).limit(bindparam("most"))

@@ -11,17 +11,8 @@ from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.statements import Statements
 from tagent.adapters.storage.sql.tables import RUN_RECORD
 from tagent.exceptions import nearest
-from tagent.ports.store import (
-    Batch,
-    ConflictError,
-    NewRun,
-    Record,
-    RunHeldError,
-    RunRecord,
-    RunSummary,
-    UnknownRunError,
-    begun,
-)
+from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary, begun
+from tagent.ports.store_errors import ConflictError, RunHeldError, UnknownRunError
 
 
 class JournalWrites:

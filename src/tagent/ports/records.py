@@ -1,0 +1,144 @@
+"""What a store keeps, as plain values."""
+
+from dataclasses import dataclass, replace
+
+from tagent.values import value
+
+
+@value
+class Record:
+    """One entry of a journal.
+
+    Attributes:
+        seq: Its place in the run's journal, from 1, without gaps.
+        kind: What happened, the event's name.
+        at: When, in seconds since 1970-01-01 UTC.
+        payload: The event as UTF-8 JSON.
+    """
+
+    seq: int
+    kind: str
+    at: float
+    payload: bytes
+
+
+@value
+class RunSummary:
+    """What lists show of a run; written with the records that changed it.
+
+    Attributes:
+        status: Where the run stands, in the words of `tagent.pipeline.RunStatus`.
+        at: When that was so, in seconds since 1970-01-01 UTC.
+        cost_usd: The sum of the known prices so far.
+        is_finished: Whether the run has come to an end. Then nobody holds it any more.
+    """
+
+    status: str
+    at: float
+    cost_usd: float = 0.0
+    is_finished: bool = False
+
+
+@value
+class Batch:
+    """What is written together, all or nothing.
+
+    Attributes:
+        run_id: The run whose journal grows.
+        epoch: The writer's claim.
+        records: New entries; the first follows the journal's last, each the one before it.
+        summary: What lists are to show from now on; None leaves it.
+    """
+
+    run_id: str
+    epoch: int
+    records: tuple[Record, ...]
+    summary: RunSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to begin.
+
+    Attributes:
+        run_id: Its id, new to the store.
+        pipeline: The name of its pipeline.
+        definition: The pipeline as UTF-8 JSON.
+        definition_hash: A hash of `definition`; equal ones are stored once.
+        owner: Who holds it: what `this_process` says of itself.
+        lease_seconds: How long the claim lasts unless it is renewed.
+        at: When it was created, in seconds since 1970-01-01 UTC.
+        records: The beginning of its journal, from seq 1: a run that exists has begun.
+        summary: What lists are to show of it; None is `running`.
+    """
+
+    run_id: str
+    pipeline: str
+    definition: bytes
+    definition_hash: str
+    owner: str
+    lease_seconds: float
+    at: float
+    records: tuple[Record, ...] = ()
+    summary: RunSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a store knows of a run besides its journal.
+
+    Attributes:
+        run_id: The run.
+        pipeline: The name of its pipeline.
+        definition_hash: Names its definition.
+        status: Where it stands, as its last `RunSummary` says; `running` before the first.
+        epoch: How often it was claimed, from 1.
+        last_seq: The newest record's place; 0 for an empty journal.
+        owner: Who holds it; empty when nobody does.
+        created_at: When it was created.
+        updated_at: When its summary last changed.
+        finished_at: When it came to its end; None while it has not.
+        cost_usd: The sum of the known prices so far.
+    """
+
+    run_id: str
+    pipeline: str
+    definition_hash: str
+    status: str
+    epoch: int
+    last_seq: int
+    owner: str
+    created_at: float
+    updated_at: float
+    finished_at: float | None
+    cost_usd: float
+
+
+def begun(run: NewRun) -> RunRecord:
+    """Return what is known of a run that has just begun."""
+    record = RunRecord(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        definition_hash=run.definition_hash,
+        status="running",
+        epoch=1,
+        last_seq=len(run.records),
+        owner=run.owner,
+        created_at=run.at,
+        updated_at=run.at,
+        finished_at=None,
+        cost_usd=0.0,
+    )
+    return record if run.summary is None else summarized(record, run.summary)
+
+
+def summarized(record: RunRecord, summary: RunSummary) -> RunRecord:
+    """Return `record` as `summary` changes it."""
+    return replace(
+        record,
+        status=summary.status,
+        updated_at=summary.at,
+        finished_at=summary.at if summary.is_finished else None,
+        cost_usd=summary.cost_usd,
+        owner="" if summary.is_finished else record.owner,
+    )

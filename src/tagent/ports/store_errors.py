@@ -1,0 +1,65 @@
+"""What a store answers when it cannot do what is asked."""
+
+from tagent.exceptions import StoreError
+
+
+class ConflictError(StoreError):
+    """A write does not continue the journal: another writer was there, or has taken the run over.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    code = "store.conflict"
+
+    def __init__(self, run_id: str, *, expected: str, found: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"The journal of run {run_id} is at {found}, not at {expected}: nothing was written.")
+
+
+class RunHeldError(StoreError):
+    """Another process holds the run.
+
+    Attributes:
+        run_id: The run.
+        owner: Who holds it.
+        seconds_left: When its lease ends unless it renews it.
+    """
+
+    code = "store.run_held"
+
+    def __init__(self, run_id: str, *, owner: str, seconds_left: float) -> None:
+        self.run_id = run_id
+        self.owner = owner
+        self.seconds_left = seconds_left
+        super().__init__(
+            f"Run {run_id} is held by another process ({owner}).",
+            hint=f"Its lease ends in {max(0.0, seconds_left):.0f} s unless it lives and renews it.",
+        )
+
+
+class UnknownRunError(StoreError):
+    """No run has this id.
+
+    Attributes:
+        run_id: The id asked for.
+    """
+
+    code = "store.unknown_run"
+
+    def __init__(self, run_id: str, *, suggestion: str = "") -> None:
+        self.run_id = run_id
+        super().__init__(f"No run has the id {run_id!r}.{suggestion}")
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached or cannot write now: locked, full, read-only, gone."""
+
+    code = "store.unavailable"
+    is_retryable = True
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer tagent than this one."""
+
+    code = "store.version"
