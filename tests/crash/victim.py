@@ -31,6 +31,7 @@ from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.step_executor import AttemptOutcome, StepExecutor
 from tagent.ports import Batch, NewRun, Record, RunRecord, Services, Store
+from tagent.ports.records import NEWEST, RunQuery
 from tagent.ports.store_errors import StoreUnavailableError
 from tagent.runtime import open_services
 from tagent.task_agent.attempt import Attempt
@@ -111,11 +112,20 @@ class PointedStore:
     async def run(self, run_id: str) -> RunRecord:
         return await self._store.run(run_id)
 
-    async def runs(self, *, limit: int = 100) -> Sequence[RunRecord]:
-        return await self._store.runs(limit=limit)
+    async def runs(self, query: RunQuery = NEWEST) -> Sequence[RunRecord]:
+        return await self._store.runs(query)
 
     async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
         return await self._store.records(run_id, after_seq=after_seq)
+
+    async def blob(self, blob_hash: str) -> bytes:
+        return await self._store.blob(blob_hash)
+
+    async def delete(self, run_id: str) -> None:
+        await self._store.delete(run_id)
+
+    async def wait_for_change(self, seen: int, *, seconds: float) -> int:
+        return await self._store.wait_for_change(seen, seconds=seconds)
 
     async def definition(self, definition_hash: str) -> bytes:
         return await self._store.definition(definition_hash)

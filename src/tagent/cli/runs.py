@@ -22,6 +22,7 @@ from tagent.pipeline.events import AgentProgressed, RunEvent
 from tagent.pipeline.persistence import load_definition, load_events
 from tagent.pipeline.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.ports import RunRecord, Services
+from tagent.ports.records import RunQuery
 from tagent.runtime import open_services
 
 Result = TypeVar("Result")
@@ -47,7 +48,7 @@ def list_runs(limit: int, store: str | None, as_json: bool) -> None:
     """List runs, the newest first."""
 
     async def look(services: Services) -> list[dict[str, object]]:
-        return [_listed(run, services) for run in await services.store.runs(limit=limit)]
+        return [_listed(run, services) for run in await services.store.runs(RunQuery(limit=limit))]
 
     found = _look(store, look)
     if as_json:

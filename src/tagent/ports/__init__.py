@@ -22,12 +22,13 @@ from tagent.ports.model_errors import (
     UnknownModelError,
 )
 from tagent.ports.process import ProcessTable
-from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary
+from tagent.ports.records import Batch, Blob, NewRun, Record, RunQuery, RunRecord, RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store import Store
 
 __all__ = [
     "Batch",
+    "Blob",
     "Clock",
     "EventSink",
     "LanguageModel",
@@ -47,6 +48,7 @@ __all__ = [
     "Record",
     "NewRun",
     "ProcessTable",
+    "RunQuery",
     "RunRecord",
     "RunSummary",
     "Services",

@@ -1,6 +1,7 @@
 """What a store keeps, as plain values."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from tagent.values import value
 
@@ -31,12 +32,29 @@ class RunSummary:
         at: When that was so, in seconds since 1970-01-01 UTC.
         cost_usd: The sum of the known prices so far.
         is_finished: Whether the run has come to an end. Then nobody holds it any more.
+        text: What `RunQuery.words` are looked for in; None leaves it.
     """
 
     status: str
     at: float
     cost_usd: float = 0.0
     is_finished: bool = False
+    text: str | None = None
+
+
+@value
+class Blob:
+    """Something large that records name by its hash.
+
+    It is kept as long as a run that wrote it, or was forked from one that did, is.
+
+    Attributes:
+        hash: A hash of its content; equal contents are stored once.
+        content: The bytes; None for a blob that the store holds already.
+    """
+
+    hash: str
+    content: bytes | None
 
 
 @value
@@ -48,12 +66,14 @@ class Batch:
         epoch: The writer's claim.
         records: New entries; the first follows the journal's last, each the one before it.
         summary: What lists are to show from now on; None leaves it.
+        blobs: What the new entries name.
     """
 
     run_id: str
     epoch: int
     records: tuple[Record, ...]
     summary: RunSummary | None = None
+    blobs: tuple[Blob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,10 @@ class NewRun:
         at: When it was created, in seconds since 1970-01-01 UTC.
         records: The beginning of its journal, from seq 1: a run that exists has begun.
         summary: What lists are to show of it; None is `running`.
+        blobs: What the records name.
+        labels: Names and values to find it by.
+        parent: The run that it was forked from; empty for none.
+        forked_seq: The place of the parent's last record that it shares.
     """
 
     run_id: str
@@ -81,6 +105,10 @@ class NewRun:
     at: float
     records: tuple[Record, ...] = ()
     summary: RunSummary | None = None
+    blobs: tuple[Blob, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parent: str = ""
+    forked_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +127,9 @@ class RunRecord:
         updated_at: When its summary last changed.
         finished_at: When it came to its end; None while it has not.
         cost_usd: The sum of the known prices so far.
+        labels: Names and values to find it by.
+        parent: The run that it was forked from; empty for none.
+        forked_seq: The place of the parent's last record that it shares.
     """
 
     run_id: str
@@ -112,6 +143,48 @@ class RunRecord:
     updated_at: float
     finished_at: float | None
     cost_usd: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parent: str = ""
+    forked_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs to list. What is left as it is does not restrict.
+
+    Attributes:
+        statuses: It stands at one of these.
+        pipelines: Its pipeline has one of these names.
+        since: It was created at this time or later, in seconds since 1970-01-01 UTC.
+        until: It was created before this time.
+        labels: It has each of these.
+        words: The text of its summary contains each of these, letter by letter. Whoever wants upper and
+            lower case to be the same writes and asks for only one of them.
+        limit: How many at most, the newest.
+    """
+
+    statuses: tuple[str, ...] = ()
+    pipelines: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    limit: int = 100
+
+    def fits(self, run: RunRecord, text: str) -> bool:
+        """Return whether `run`, whose summaries left `text`, is one of them. Says nothing of the limit."""
+        return (
+            (not self.statuses or run.status in self.statuses)
+            and (not self.pipelines or run.pipeline in self.pipelines)
+            and (self.since is None or run.created_at >= self.since)
+            and (self.until is None or run.created_at < self.until)
+            and self.labels.items() <= run.labels.items()
+            and all(word in text for word in self.words)
+        )
+
+
+NEWEST = RunQuery()
+"""The newest runs, whatever they are."""
 
 
 def begun(run: NewRun) -> RunRecord:
@@ -128,6 +201,9 @@ def begun(run: NewRun) -> RunRecord:
         updated_at=run.at,
         finished_at=None,
         cost_usd=0.0,
+        labels=run.labels,
+        parent=run.parent,
+        forked_seq=run.forked_seq,
     )
     return record if run.summary is None else summarized(record, run.summary)
 

@@ -8,7 +8,7 @@ write names the epoch it was made under; one from an older epoch is refused.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from tagent.ports.records import Batch, NewRun, Record, RunRecord
+from tagent.ports.records import NEWEST, Batch, NewRun, Record, RunQuery, RunRecord
 
 
 class Store(Protocol):
@@ -61,6 +61,7 @@ class Store(Protocol):
         Raises:
             UnknownRunError: If the run does not exist.
             ConflictError: If the epoch is not the run's, or the first `seq` does not follow the last.
+            MissingBlobError: If a blob without content is not there.
             StoreUnavailableError: If nothing could be written now, or nobody knows whether it was: the
                 answer may have been lost. The next try with the same batch finds out.
         """
@@ -74,8 +75,8 @@ class Store(Protocol):
         """
         ...
 
-    async def runs(self, *, limit: int = 100) -> Sequence[RunRecord]:
-        """Return up to `limit` runs, the newest first."""
+    async def runs(self, query: RunQuery = NEWEST) -> Sequence[RunRecord]:
+        """Return the runs that fit, the newest first; without a query the newest 100."""
         ...
 
     async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
@@ -91,6 +92,36 @@ class Store(Protocol):
 
         Raises:
             StoreError: If there is none.
+        """
+        ...
+
+    async def blob(self, blob_hash: str) -> bytes:
+        """Return the content of the blob with this hash.
+
+        Raises:
+            MissingBlobError: If there is none.
+        """
+        ...
+
+    async def delete(self, run_id: str) -> None:
+        """Delete a finished run, and every definition and blob that no other run needs; all or nothing.
+
+        Raises:
+            UnknownRunError: If the run does not exist.
+            RunUnfinishedError: If it has not come to its end.
+            RunHeldError: If somebody holds it, to take it up again.
+        """
+        ...
+
+    async def wait_for_change(self, seen: int, *, seconds: float) -> int:
+        """Return as soon as anything may have been committed since this returned `seen`, by any process.
+
+        A hint, and no more: it may come without a change, and a commit may be told of late; what was
+        committed, reading tells.
+
+        Args:
+            seen: What the last call returned; 0 for the first, which returns at once.
+            seconds: The longest wait.
         """
         ...
 

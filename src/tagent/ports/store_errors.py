@@ -52,6 +52,36 @@ class UnknownRunError(StoreError):
         super().__init__(f"No run has the id {run_id!r}.{suggestion}")
 
 
+class MissingBlobError(StoreError):
+    """A blob is not in the store, so nothing can refer to it.
+
+    Attributes:
+        blob_hash: Its hash.
+    """
+
+    code = "store.missing_blob"
+
+    def __init__(self, blob_hash: str) -> None:
+        self.blob_hash = blob_hash
+        super().__init__(f"No blob has the hash {blob_hash!r}.")
+
+
+class RunUnfinishedError(StoreError):
+    """The run has not come to its end, so it cannot be deleted.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    code = "store.run_unfinished"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"Run {run_id} has not come to its end: nothing was deleted.", hint="Resume it, or cancel it first."
+        )
+
+
 class StoreUnavailableError(StoreError):
     """The store cannot be reached or cannot write now: locked, full, read-only, gone."""
 

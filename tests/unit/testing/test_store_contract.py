@@ -9,6 +9,7 @@ from hypothesis import Phase
 import tagent.testing
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.ports import Batch, Record, RunRecord, Store
+from tagent.ports.records import NEWEST, RunQuery
 from tagent.testing import StoreContract
 from tagent.testing.store_contract.machine import check_against_a_dict
 
@@ -31,8 +32,8 @@ class ForgetsTheLast(MemoryStore):
 class ListsTheOldestFirst(MemoryStore):
     """Lists are upside down."""
 
-    async def runs(self, *, limit: int = 100) -> Sequence[RunRecord]:
-        return (await super().runs(limit=limit))[::-1]
+    async def runs(self, query: RunQuery = NEWEST) -> Sequence[RunRecord]:
+        return (await super().runs(query))[::-1]
 
 
 class HandsOutHeldRuns(MemoryStore):

@@ -1,12 +1,13 @@
 """A store in this process's memory: as fast as it gets, gone when the process ends."""
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import StoreError, nearest
-from tagent.ports.records import Batch, NewRun, Record, RunRecord, begun, summarized
-from tagent.ports.store_errors import ConflictError, RunHeldError, UnknownRunError
+from tagent.ports.records import NEWEST, Batch, Blob, NewRun, Record, RunQuery, RunRecord, RunSummary, begun, summarized
+from tagent.ports.store_errors import ConflictError, MissingBlobError, RunHeldError, RunUnfinishedError, UnknownRunError
 
 
 @dataclass(slots=True)
@@ -14,6 +15,8 @@ class _Journal:
     run: RunRecord
     lease_ends: float
     records: list[Record] = field(default_factory=list)
+    blobs: set[str] = field(default_factory=set)
+    text: str = ""
 
 
 class MemoryStore:
@@ -26,7 +29,10 @@ class MemoryStore:
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._journals: dict[str, _Journal] = {}
         self._definitions: dict[str, bytes] = {}
+        self._blobs: dict[str, bytes] = {}
         self._monotonic = monotonic
+        self._version = 1
+        self._watchers: set[asyncio.Future[None]] = set()
         self._is_closed = False
 
     async def create_run(self, run: NewRun) -> RunRecord:
@@ -34,9 +40,12 @@ class MemoryStore:
         self._check_open()
         if run.run_id in self._journals:
             raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
-        self._definitions[run.definition_hash] = run.definition
+        self._require_content(run.blobs)
         record = begun(run)
-        self._journals[run.run_id] = _Journal(record, self._monotonic() + run.lease_seconds, list(run.records))
+        journal = _Journal(record, self._monotonic() + run.lease_seconds)
+        self._journals[run.run_id] = journal
+        self._definitions[run.definition_hash] = run.definition
+        self._write(journal, run.records, run.blobs, run.summary)
         return record
 
     async def claim(
@@ -78,20 +87,22 @@ class MemoryStore:
         last = len(journal.records)
         if batch.records and batch.records[0].seq != last + 1:
             raise ConflictError(batch.run_id, expected=f"record {batch.records[0].seq - 1}", found=f"record {last}")
-        journal.records.extend(batch.records)
+        if batch.blobs:
+            self._require_content(batch.blobs)
         if batch.summary is not None:
             journal.run = summarized(run, batch.summary)
+        self._write(journal, batch.records, batch.blobs, batch.summary)
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""
         self._check_open()
         return self._record(self._journal(run_id))
 
-    async def runs(self, *, limit: int = 100) -> Sequence[RunRecord]:
-        """Return up to `limit` runs, the newest first."""
+    async def runs(self, query: RunQuery = NEWEST) -> Sequence[RunRecord]:
+        """Return the runs that fit, the newest first."""
         self._check_open()
-        newest = sorted(self._journals.values(), key=lambda journal: journal.run.created_at, reverse=True)
-        return [self._record(journal) for journal in newest[:limit]]
+        fitting = [self._record(it) for it in self._journals.values() if query.fits(it.run, it.text)]
+        return sorted(fitting, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
 
     async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
         """Return the journal's records behind `after_seq`, in order."""
@@ -105,9 +116,67 @@ class MemoryStore:
             raise StoreError(f"No definition has the hash {definition_hash!r}.")
         return self._definitions[definition_hash]
 
+    async def blob(self, blob_hash: str) -> bytes:
+        """Return the content of the blob with this hash."""
+        self._check_open()
+        if blob_hash not in self._blobs:
+            raise MissingBlobError(blob_hash)
+        return self._blobs[blob_hash]
+
+    async def delete(self, run_id: str) -> None:
+        """Delete a finished run, and every definition and blob that no other run needs."""
+        self._check_open()
+        journal = self._journal(run_id)
+        if journal.run.finished_at is None:
+            raise RunUnfinishedError(run_id)
+        seconds_left = journal.lease_ends - self._monotonic()
+        if journal.run.owner and seconds_left > 0:
+            raise RunHeldError(run_id, owner=journal.run.owner, seconds_left=seconds_left)
+        del self._journals[run_id]
+        for blob_hash in journal.blobs.difference(*(other.blobs for other in self._journals.values())):
+            del self._blobs[blob_hash]
+        if all(other.run.definition_hash != journal.run.definition_hash for other in self._journals.values()):
+            del self._definitions[journal.run.definition_hash]
+        self._tell()
+
+    async def wait_for_change(self, seen: int, *, seconds: float) -> int:
+        """Return as soon as anything was committed since this returned `seen`."""
+        self._check_open()
+        if self._version == seen:
+            watcher = asyncio.get_running_loop().create_future()
+            self._watchers.add(watcher)
+            try:
+                await asyncio.wait([watcher], timeout=seconds)
+            finally:
+                self._watchers.discard(watcher)
+        return self._version
+
     async def close(self) -> None:
         """Refuse every further call."""
         self._is_closed = True
+
+    def _write(
+        self, journal: _Journal, records: Sequence[Record], blobs: Iterable[Blob], summary: RunSummary | None
+    ) -> None:
+        journal.records.extend(records)
+        for blob in blobs:
+            journal.blobs.add(blob.hash)
+            if blob.content is not None:
+                self._blobs[blob.hash] = blob.content
+        if summary is not None and summary.text is not None:
+            journal.text = summary.text
+        self._tell()
+
+    def _tell(self) -> None:
+        self._version += 1
+        for watcher in self._watchers:
+            if not watcher.done():
+                watcher.get_loop().call_soon_threadsafe(_wake, watcher)
+
+    def _require_content(self, blobs: Iterable[Blob]) -> None:
+        for blob in blobs:
+            if blob.content is None and blob.hash not in self._blobs:
+                raise MissingBlobError(blob.hash)
 
     @staticmethod
     def _record(journal: _Journal) -> RunRecord:
@@ -121,3 +190,8 @@ class MemoryStore:
     def _check_open(self) -> None:
         if self._is_closed:
             raise StoreError("The store is closed.")
+
+
+def _wake(watcher: asyncio.Future[None]) -> None:
+    if not watcher.done():
+        watcher.set_result(None)

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from tagent.ports.records import Batch, Record, RunSummary
+from tagent.ports.records import Batch, Record, RunQuery, RunSummary
 from tagent.ports.store import Store
 from tagent.ports.store_errors import UnknownRunError
 from tagent.testing.store_contract.opening import OpenedStore
@@ -74,7 +74,7 @@ class Contents(OpenedStore):
             await store.create_run(new_run(run_id, at=at))
         await store.commit(batch("old", 1, 1, summary=RunSummary("failed", 9.0, 0.125)))
         assert [run.run_id for run in await store.runs()] == ["new", "middle", "old"]
-        assert [run.run_id for run in await store.runs(limit=2)] == ["new", "middle"]
+        assert [run.run_id for run in await store.runs(RunQuery(limit=2))] == ["new", "middle"]
         assert list(await store.runs()) == [await store.run(name) for name in ("new", "middle", "old")]
 
     async def test_100_runs_are_listed_unless_more_are_asked_for(self, store: Store) -> None:
@@ -82,4 +82,4 @@ class Contents(OpenedStore):
         assert list(await store.runs()) == []
         await at_once([partial(store.create_run, new_run(f"r{at}", at=at)) for at in range(101)])
         assert len(await store.runs()) == 100
-        assert len(await store.runs(limit=1000)) == 101
+        assert len(await store.runs(RunQuery(limit=1000))) == 101

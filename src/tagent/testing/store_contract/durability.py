@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tagent.ports.records import RunSummary
+from tagent.ports.records import Blob, RunSummary
 from tagent.ports.store_errors import ConflictError, RunHeldError
 from tagent.testing.store_contract.opening import OpenedStore
-from tagent.testing.store_contract.samples import DEFINITION, at_once, batch, claim, new_run, seqs
+from tagent.testing.store_contract.samples import DEFINITION, at_once, batch, claim, end, new_run, seqs
 
 
 class Durability(OpenedStore):
@@ -60,8 +60,14 @@ class Durability(OpenedStore):
             assert sorted(outcomes) == ["RunHeldError"] * 9 + ["done"]
             with pytest.raises(ConflictError):
                 await ours.commit(batch("r", 2, 2))
-            await theirs.commit(batch("r", 2, 2, epoch=2))
+            seen = await ours.wait_for_change(0, seconds=60)
+            await theirs.commit(batch("r", 2, 2, epoch=2, blobs=(Blob("tea", b"green"),)))
+            assert await ours.wait_for_change(seen, seconds=60) != seen
             assert await seqs(ours, "r") == [1, 2]
+            assert await ours.blob("tea") == b"green"
+            await theirs.commit(end("r", 3, epoch=2))
+            await ours.delete("r")
+            assert list(await theirs.runs()) == []
         finally:
             await ours.close()
             await theirs.close()

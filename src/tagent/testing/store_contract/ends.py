@@ -24,6 +24,7 @@ class Ends(OpenedStore):
             "claim": lambda: claim(store, "run-1"),
             "commit": lambda: store.commit(batch("run-1", 1, 1)),
             "release": lambda: store.release("run-1", epoch=1),
+            "delete": lambda: store.delete("run-1"),
             "renew": lambda: asyncio.to_thread(store.renew, "run-1", epoch=1, lease_seconds=1),
         }
         for call in calls.values():
@@ -45,6 +46,9 @@ class Ends(OpenedStore):
             "run": lambda: store.run("r"),
             "runs": store.runs,
             "records": lambda: store.records("r"),
+            "blob": lambda: store.blob("tea"),
+            "delete": lambda: store.delete("r"),
+            "wait_for_change": lambda: store.wait_for_change(0, seconds=0),
             "definition": lambda: store.definition("hash"),
         }
         for call in calls.values():

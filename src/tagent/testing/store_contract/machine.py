@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 )
 
 from tagent.exceptions import StoreError
-from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary
+from tagent.ports.records import Batch, NewRun, Record, RunQuery, RunRecord, RunSummary
 from tagent.ports.store import Store
-from tagent.ports.store_errors import ConflictError, RunHeldError, UnknownRunError
+from tagent.ports.store_errors import ConflictError, RunHeldError, RunUnfinishedError, UnknownRunError
 
 Result = TypeVar("Result")
 
@@ -152,6 +152,19 @@ class _StoreBesideDict(RuleBasedStateMachine):
         if not epochs_off:
             model.run = replace(model.run, owner="")
 
+    @rule(run_id=RUN_IDS)
+    def delete(self, run_id: str) -> None:
+        model = self._runs.get(run_id)
+        if model is None:
+            self._refused(UnknownRunError, self._store.delete(run_id))
+        elif model.run.finished_at is None:
+            self._refused(RunUnfinishedError, self._store.delete(run_id))
+        elif model.run.owner and not model.is_lease_over:
+            self._refused(RunHeldError, self._store.delete(run_id))
+        else:
+            self._wait_for(self._store.delete(run_id))
+            del self._runs[run_id]
+
     @rule(run_id=RUN_IDS, after_seq=st.integers(0, 6))
     def read(self, run_id: str, after_seq: int) -> None:
         model = self._runs.get(run_id)
@@ -166,7 +179,7 @@ class _StoreBesideDict(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4))
     def list_runs(self, limit: int) -> None:
         newest_first = [model.run for model in reversed(self._runs.values())]
-        assert list(self._wait_for(self._store.runs(limit=limit))) == newest_first[:limit]
+        assert list(self._wait_for(self._store.runs(RunQuery(limit=limit)))) == newest_first[:limit]
 
     @invariant()
     def knows_the_same_runs(self) -> None:

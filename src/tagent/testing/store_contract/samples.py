@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tagent.exceptions import StoreError
-from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary
+from tagent.ports.records import Batch, Blob, NewRun, Record, RunRecord, RunSummary
 from tagent.ports.store import Store
 
 LONG = 3600.0
@@ -29,21 +29,46 @@ def new_run(
     lease_seconds: float = LONG,
     at: float = 1.0,
     begins: Batch | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> NewRun:
-    """Return a run to begin, with the records and the summary of the batch `begins`."""
-    records, summary = (begins.records, begins.summary) if begins else ((), None)
-    return NewRun(run_id, pipeline, definition, definition_hash, owner, lease_seconds, at, records, summary)
+    """Return a run to begin, with what the batch `begins` holds."""
+    begins = begins or Batch(run_id, 1, ())
+    return NewRun(
+        run_id,
+        pipeline,
+        definition,
+        definition_hash,
+        owner,
+        lease_seconds,
+        at,
+        begins.records,
+        begins.summary,
+        begins.blobs,
+        labels or {},
+    )
 
 
 def batch(
-    run_id: str, first: int, last: int, *, epoch: int = 1, kind: str = "Happened", summary: RunSummary | None = None
+    run_id: str,
+    first: int,
+    last: int,
+    *,
+    epoch: int = 1,
+    kind: str = "Happened",
+    summary: RunSummary | None = None,
+    blobs: tuple[Blob, ...] = (),
 ) -> Batch:
     """Return a batch of the records `first` to `last`, each unlike the others."""
     records = tuple(
         Record(seq, kind, seq + 0.125, json.dumps({"number": seq, "text": "naïve ☂"}).encode())
         for seq in range(first, last + 1)
     )
-    return Batch(run_id, epoch, records, summary)
+    return Batch(run_id, epoch, records, summary, blobs)
+
+
+def end(run_id: str, seq: int, *, epoch: int = 1) -> Batch:
+    """Return the batch of the last record `seq`, with which the run is finished."""
+    return batch(run_id, seq, seq, epoch=epoch, summary=RunSummary("completed", 9.0, is_finished=True))
 
 
 async def claim(store: Store, run_id: str, *, owner: str = "you", gone: str = "") -> RunRecord:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from tagent.ports.store_errors import StoreVersionError
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The migrations in order. Known by heart, so that opening a store need not import Alembic; a test compares."""
 
 _migrating = threading.Lock()

@@ -13,6 +13,7 @@ from typing import Literal
 from sqlalchemy import Engine, QueuePool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from tagent.adapters.storage.sql.changes import DataVersion
 from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.readers import Readers
 from tagent.adapters.storage.sql.schema import bring_up_to_date, revision_of
@@ -59,7 +60,8 @@ def open_sqlite(path: Path, *, synchronous: Synchronous = "full") -> SqlStore:
         raise ours(error) from error
     readers = Readers(_engine(partial(_connect_reader, path)), translated=ours)
     writer = GroupWriter(partial(connect, path, synchronous=synchronous), begin=statements.begin, translated=ours)
-    return SqlStore(JournalWrites(statements), writer=writer, readers=readers)
+    changes = DataVersion(partial(_connect_reader, path), translated=ours)
+    return SqlStore(JournalWrites(statements), writer=writer, readers=readers, changes=changes)
 
 
 def read_revision(path: Path) -> str:

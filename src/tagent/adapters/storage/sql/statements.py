@@ -10,12 +10,17 @@ from importlib import import_module
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ClauseElement,
     Column,
     ColumnElement,
     Double,
+    Text,
     bindparam,
     case,
+    delete,
+    exists,
+    func,
     literal_column,
     or_,
     select,
@@ -26,7 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from tagent.adapters.storage.sql.tables import RUN_RECORD, definition, event, run
+from tagent.adapters.storage.sql.tables import RUN_RECORD, blob, definition, event, run, run_blob
 
 NEWEST_IDS = (
     select(run.c.run_id).order_by(run.c.created_at.desc()).limit(literal_column("1000")).offset(literal_column("0"))
@@ -46,6 +51,23 @@ def _sqlite_now(element: DatabaseNow, compiler: SQLCompiler, **_: object) -> str
     """Return it in milliseconds; `unixepoch('subsec')` needs SQLite 3.42, which many systems do not have yet."""
     del element, compiler
     return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class Position(FunctionElement[int]):
+    """Where a text is found in another, from 1, letter by letter; 0 if nowhere."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(Position, "sqlite")
+def _sqlite_position(element: Position, compiler: SQLCompiler, **keywords: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **keywords)})"
+
+
+@compiles(Position, "postgresql")
+def _postgresql_position(element: Position, compiler: SQLCompiler, **keywords: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **keywords)})"
 
 
 Values = dict[str, ColumnElement[object]]
@@ -78,6 +100,10 @@ class Statements:
         }
         is_finished = bindparam("new_finished_at", type_=Double()).is_not(None)
         summary["owner"] = case((is_finished, nobody), else_=run.c.owner)
+        summary["text"] = func.coalesce(bindparam("new_text", type_=Text()), run.c.text)
+        of_run = run_blob.c.run_id == bindparam("this_run")
+        other = run_blob.alias("other")
+        is_needed = exists().where(other.c.hash == blob.c.hash, other.c.run_id != bindparam("this_run"))
         continues = this_claim & (run.c.last_seq == bindparam("expected_seq"))
 
         self.begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else "BEGIN"
@@ -85,8 +111,14 @@ class Statements:
             insert(definition).values(_values_of(definition.columns)).on_conflict_do_nothing()
         )
         self.insert_run = text(
-            insert(run).values(_values_of(RUN_RECORD) | {"lease_until": lease_until}).on_conflict_do_nothing()
+            insert(run)
+            .values(_values_of(RUN_RECORD) | {"text": bindparam("text"), "lease_until": lease_until})
+            .on_conflict_do_nothing()
         )
+        self.insert_blob = text(insert(blob).values(_values_of(blob.columns)).on_conflict_do_nothing())
+        self.insert_run_blob = text(insert(run_blob).values(_values_of(run_blob.columns)).on_conflict_do_nothing())
+        # An update, because that keeps a deletion by another process waiting; reading would not.
+        self.keep_blob = text(update(blob).where(blob.c.hash == bindparam("hash")).values(hash=blob.c.hash))
         self.insert_event = str(insert(event).compile(dialect=positional))
         self.extend = text(update(run).where(continues).values(journal_end))
         self.extend_and_summarize = text(update(run).where(continues).values(journal_end | summary))
@@ -99,6 +131,20 @@ class Statements:
         )
         self.renew = text(update(run).where(this_claim).values(lease_until=lease_until))
         self.release = text(update(run).where(this_claim).values(owner=nobody))
+        self.keep_others_out = (
+            "" if dialect.name == "sqlite" else "LOCK TABLE definition, blob IN SHARE ROW EXCLUSIVE MODE"
+        )
+        is_finished_and_free = this_run & run.c.finished_at.is_not(None) & is_free
+        self.delete_run = text(delete(run).where(is_finished_and_free))
+        self.delete_events = text(delete(event).where(event.c.run_id == bindparam("this_run")))
+        self.delete_blobs = text(delete(blob).where(blob.c.hash.in_(select(run_blob.c.hash).where(of_run)), ~is_needed))
+        self.delete_run_blobs = text(delete(run_blob).where(of_run))
+        self.delete_definition = text(
+            delete(definition).where(
+                definition.c.hash == bindparam("this_hash"),
+                ~exists().where(run.c.definition_hash == bindparam("this_hash")),
+            )
+        )
         self.select_run = text(select(*RUN_RECORD).where(this_run))
         self.select_seconds_left = text(select(run.c.lease_until - DatabaseNow()).where(this_run))
         self.select_newest_ids = text(NEWEST_IDS)

@@ -4,15 +4,16 @@ What raises an error of ours has changed nothing: the statement that would have 
 condition, and only then the reason is looked up.
 """
 
+import json
 from collections.abc import Sequence
 from typing import NoReturn
 
 from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.statements import Statements
-from tagent.adapters.storage.sql.tables import RUN_RECORD
+from tagent.adapters.storage.sql.tables import RUN_RECORD, run_record
 from tagent.exceptions import nearest
-from tagent.ports.records import Batch, NewRun, Record, RunRecord, RunSummary, begun
-from tagent.ports.store_errors import ConflictError, RunHeldError, UnknownRunError
+from tagent.ports.records import Batch, Blob, NewRun, Record, RunRecord, RunSummary, begun
+from tagent.ports.store_errors import ConflictError, MissingBlobError, RunHeldError, RunUnfinishedError, UnknownRunError
 
 
 class JournalWrites:
@@ -27,13 +28,17 @@ class JournalWrites:
 
     def create_run(self, cursor: Cursor, *, run: NewRun) -> RunRecord:
         """Insert the run with its first records, and its definition if it is new."""
+        self._require(cursor, run.blobs)
         record = begun(run)
         values = {column.name: getattr(record, column.name) for column in RUN_RECORD}
+        values["labels"] = json.dumps(run.labels)
+        values["text"] = (run.summary and run.summary.text) or ""
         cursor.execute(self._statements.insert_run, values | {"lease_seconds": run.lease_seconds})
         if cursor.rowcount == 0:
             raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
         cursor.execute(self._statements.insert_definition, {"hash": run.definition_hash, "spec": run.definition})
         self._append(cursor, run.run_id, record.epoch, run.records)
+        self._keep(cursor, run.run_id, run.blobs)
         return record
 
     def claim(self, cursor: Cursor, *, run_id: str, owner: str, lease_seconds: float, gone: str) -> RunRecord:
@@ -44,9 +49,7 @@ class JournalWrites:
         found = self._existing(cursor, run_id)
         if was_free:
             return found
-        cursor.execute(self._statements.select_seconds_left, {"this_run": run_id})
-        ((seconds_left,),) = cursor.fetchall()
-        raise RunHeldError(run_id, owner=found.owner, seconds_left=seconds_left)
+        raise self._held(cursor, found)
 
     def renew(self, cursor: Cursor, *, run_id: str, epoch: int, lease_seconds: float) -> None:
         """Move the lease's end."""
@@ -67,6 +70,7 @@ class JournalWrites:
         values: dict[str, object] = {"this_run": run_id, "this_epoch": epoch}
         if summary is not None:
             values |= _values_of(summary)
+        self._require(cursor, batch.blobs)
         if not records:
             cursor.execute(self._statements.keep if summary is None else self._statements.summarize, values)
             if cursor.rowcount == 0:
@@ -79,6 +83,23 @@ class JournalWrites:
         if cursor.rowcount == 0:
             self._refuse(cursor, run_id, epoch=epoch, before=before)
         self._append(cursor, run_id, epoch, records)
+        self._keep(cursor, run_id, batch.blobs)
+
+    def delete(self, cursor: Cursor, *, run_id: str) -> None:
+        """Delete a finished run that nobody holds, and what no other run needs."""
+        if self._statements.keep_others_out:
+            cursor.execute(self._statements.keep_others_out)
+        found = self._existing(cursor, run_id)
+        this_run = {"this_run": run_id}
+        cursor.execute(self._statements.delete_run, this_run | {"gone_owner": ""})
+        if cursor.rowcount == 0:
+            if found.finished_at is None:
+                raise RunUnfinishedError(run_id)
+            raise self._held(cursor, found)
+        cursor.execute(self._statements.delete_events, this_run)
+        cursor.execute(self._statements.delete_blobs, this_run)
+        cursor.execute(self._statements.delete_run_blobs, this_run)
+        cursor.execute(self._statements.delete_definition, {"this_hash": found.definition_hash})
 
     def _append(self, cursor: Cursor, run_id: str, epoch: int, records: Sequence[Record]) -> None:
         cursor.executemany(
@@ -86,13 +107,32 @@ class JournalWrites:
             [(run_id, it.seq, epoch, it.at, it.kind, it.payload) for it in records],
         )
 
+    def _require(self, cursor: Cursor, blobs: Sequence[Blob]) -> None:
+        """Refuse blobs without content that are not there; comes first, because what is refused writes nothing."""
+        for it in blobs:
+            if it.content is None:
+                cursor.execute(self._statements.keep_blob, {"hash": it.hash})
+                if cursor.rowcount == 0:
+                    raise MissingBlobError(it.hash)
+
+    def _keep(self, cursor: Cursor, run_id: str, blobs: Sequence[Blob]) -> None:
+        for it in blobs:
+            if it.content is not None:
+                cursor.execute(self._statements.insert_blob, {"hash": it.hash, "content": it.content})
+            cursor.execute(self._statements.insert_run_blob, {"run_id": run_id, "hash": it.hash})
+
+    def _held(self, cursor: Cursor, found: RunRecord) -> RunHeldError:
+        cursor.execute(self._statements.select_seconds_left, {"this_run": found.run_id})
+        ((seconds_left,),) = cursor.fetchall()
+        return RunHeldError(found.run_id, owner=found.owner, seconds_left=seconds_left)
+
     def _existing(self, cursor: Cursor, run_id: str) -> RunRecord:
         cursor.execute(self._statements.select_run, {"this_run": run_id})
         rows = cursor.fetchall()
         if not rows:
             cursor.execute(self._statements.select_newest_ids)
             raise UnknownRunError(run_id, suggestion=nearest(run_id, [row[0] for row in cursor.fetchall()]))
-        return RunRecord(*rows[0])
+        return run_record(rows[0])
 
     def _refuse(self, cursor: Cursor, run_id: str, *, epoch: int, before: int = 0) -> NoReturn:
         """Say why the run's row was not the one expected."""
@@ -108,4 +148,5 @@ def _values_of(summary: RunSummary) -> dict[str, object]:
         "new_updated_at": summary.at,
         "new_finished_at": summary.at if summary.is_finished else None,
         "new_cost_usd": summary.cost_usd,
+        "new_text": summary.text,
     }

@@ -1,0 +1,71 @@
+"""Tells that something was committed, by this process or another: a hint, which saves asking all the time."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import Protocol
+
+from tagent.exceptions import StoreError
+
+POLL_SECONDS = 0.01
+"""How often SQLite is asked: it takes microseconds, and a process in a hundred hundredths of a second sees it."""
+
+
+class Changes(Protocol):
+    """Tells of commits."""
+
+    async def wait(self, seen: int, *, seconds: float) -> int:
+        """Return as soon as something may have been committed since this returned `seen`, or after `seconds`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        ...
+
+
+class DataVersion:
+    """Asks SQLite for its `data_version`, a number that changes with every commit of another connection.
+
+    Args:
+        connect: Opens the connection to ask on, on which nothing is written; called when it is first needed.
+        translated: Makes our error of one of the driver's.
+    """
+
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], *, translated: Callable[[Exception], StoreError]
+    ) -> None:
+        self._connect = connect
+        self._translated = translated
+        self._connection: sqlite3.Connection | None = None
+        self._is_closed = False
+
+    async def wait(self, seen: int, *, seconds: float) -> int:
+        """Return as soon as something was committed since this returned `seen`, or after `seconds`.
+
+        Raises:
+            StoreError: If the store is closed or cannot be read.
+        """
+        clock = asyncio.get_running_loop()
+        ends = clock.time() + seconds
+        while True:
+            version, left = self._version(), ends - clock.time()
+            if version != seen or left <= 0:
+                return version
+            await asyncio.sleep(min(left, POLL_SECONDS))
+
+    def close(self) -> None:
+        """Close the connection; whoever waits gets an error."""
+        self._is_closed = True
+        if self._connection is not None:
+            self._connection.close()
+
+    def _version(self) -> int:
+        if self._is_closed:
+            raise StoreError("The store is closed.")
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        return int(version)
