@@ -1,0 +1,94 @@
+"""`tagent runs show` and `tagent runs logs`."""
+
+from collections.abc import Iterable
+
+import click
+from pydantic_core import to_json
+from rich.console import Console
+from rich.text import Text
+
+from tagent.cli.driving import as_text
+from tagent.cli.runs.options import json_option, listed, look_at, store_option, time_text, verbose_option
+from tagent.cli.view import Picture
+from tagent.pipeline import Pipeline
+from tagent.pipeline.definition import Definition, outline
+from tagent.pipeline.events import AgentProgressed, RunEvent
+from tagent.pipeline.persistence import load_definition, load_events
+from tagent.ports import Services
+
+
+@click.command("show")
+@click.argument("run_id")
+@click.option("--step", help="Print the output of this step.")
+@store_option
+@json_option
+@verbose_option
+def show_command(run_id: str, step: str | None, store: str | None, as_json: bool) -> None:
+    """Show the steps of a run, what they cost and why they failed."""
+
+    async def look(services: Services) -> tuple[Definition, tuple[RunEvent, ...], dict[str, object]]:
+        run = await services.store.run(run_id)
+        return (
+            await load_definition(services.store, run_id),
+            await load_events(services.store, run_id),
+            listed(run, services),
+        )
+
+    definition, events, found = look_at(store, look)
+    picture = _picture(outline(definition), events)
+    if step is not None:
+        if step not in picture.state.steps:
+            raise click.BadParameter(f"The run has no step {step!r}.", param_hint="--step")
+        click.echo(as_text(picture.state.steps[step].output))
+    elif as_json:
+        steps = {
+            name: {
+                "status": picture.state.statuses[name],
+                "attempts": record.attempts,
+                "output": record.output,
+                "code": record.code,
+                "reason": record.reason,
+                "cost_usd": record.spending.cost_usd,
+                "started_at": record.started_at and time_text(record.started_at),
+                "finished_at": record.finished_at and time_text(record.finished_at),
+            }
+            for name, record in picture.state.steps.items()
+        }
+        click.echo(to_json({**found, "inputs": picture.state.inputs, "steps": steps}, indent=2).decode())
+    else:
+        console = Console()
+        console.print(Text(f"{found['run_id']}  {found['pipeline']}  {found['status']}  {found['created_at']}"))
+        console.print(picture.rows())
+
+
+@click.command("logs")
+@click.argument("run_id")
+@store_option
+@verbose_option
+def logs_command(run_id: str, store: str | None) -> None:
+    """Print what happened in a run, one line an event."""
+
+    async def look(services: Services) -> tuple[RunEvent, ...]:
+        return await load_events(services.store, run_id)
+
+    for event in look_at(store, look):
+        click.echo(f"{time_text(event.at)}  {_described(event)}")
+
+
+def _described(event: RunEvent) -> str:
+    parts = [type(event).__name__]
+    step = getattr(event, "step", "")
+    if step:
+        parts.append(f"{step} (attempt {event.attempt})" if hasattr(event, "attempt") else step)
+    if isinstance(event, AgentProgressed):
+        parts.append(type(event.event).__name__)
+        parts.append(getattr(event.event, "tool_name", ""))
+    parts += [str(getattr(event, name, "")) for name in ("status", "actor", "reason")]
+    return "  ".join(part for part in parts if part)
+
+
+def _picture(pipeline: Pipeline, events: Iterable[RunEvent]) -> Picture:
+    picture = Picture(pipeline)
+    for event in events:
+        picture.emit(event)
+    return picture
