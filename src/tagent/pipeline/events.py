@@ -22,6 +22,7 @@ class RunStarted:
         shared: The first values of the run's shared memory, as JSON values.
         at: When.
         format_version: How to read this journal.
+        labels: Names and values to find the run by.
     """
 
     run_id: str
@@ -30,6 +31,7 @@ class RunStarted:
     shared: Mapping[str, object]
     at: float
     format_version: int = FORMAT_VERSION
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @value
@@ -52,6 +54,27 @@ class RunResumed:
     definition_hash: str
     at: float
     definition: str = ""
+
+
+@value
+class RunForked:
+    """The events before this one are copied from another run, with edits; from here the run goes its own way.
+
+    What had failed, was skipped or was cut off is open again.
+
+    Attributes:
+        parent: The run they are copied from.
+        forked_seq: The place of the last of its events that was looked at.
+        actor: Who forked it.
+        edits: What was changed, as JSON values.
+        at: When.
+    """
+
+    parent: str
+    forked_seq: int
+    actor: str
+    edits: Mapping[str, object]
+    at: float
 
 
 @value
@@ -119,4 +142,4 @@ class RunFinished:
 
 
 StepEvent = StepStarted | AgentProgressed | StepCompleted | StepFailed | StepSkipped
-RunEvent = RunStarted | RunResumed | StepEvent | RunFinished
+RunEvent = RunStarted | RunResumed | RunForked | StepEvent | RunFinished

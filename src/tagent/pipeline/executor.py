@@ -9,6 +9,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.inputs import check_inputs
+from tagent.pipeline.labels import check_labels
 from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
@@ -42,6 +43,7 @@ class PipelineExecutor:
         inputs: What the run is given, by name, or an instance of the pipeline's input model.
         overrides: Settings over those of the pipeline.
         origin: Where the pipeline came from, stored with the run.
+        labels: Names and values to find the run by.
         definition: What is stored of the pipeline, when that is known already.
         services: Clock, store, models and so on; the registered defaults when None.
 
@@ -59,6 +61,7 @@ class PipelineExecutor:
         inputs: Mapping[str, object] | BaseModel | None = None,
         overrides: TAgentConfig | None = None,
         origin: Origin | None = None,
+        labels: Mapping[str, str] | None = None,
         definition: Definition | None = None,
         services: Services | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class PipelineExecutor:
         asked = Pipeline(pipeline, config=own.merged(overrides or TAgentConfig()))
         self._definition = definition or Definition.of(asked, origin or Origin())
         self._services = services
+        self._labels = check_labels(labels or {})
 
     async def execute(self) -> PipelineResult:
         """Run the pipeline to its end and return what it came to; a failed step is in the result, not raised.
@@ -106,9 +110,12 @@ class PipelineExecutor:
         return await self._drive(state, journal, resumed, services)
 
     async def _execute(self, services: Services) -> PipelineResult:
-        journal = RunJournal.begin(services, self._definition, lease_seconds=self.base_config.lease_seconds)
+        journal = RunJournal.begin(
+            services, self._definition, lease_seconds=self.base_config.lease_seconds, labels=self._labels
+        )
         shared = {name: OutputType().dump(value, step=name) for name, value in self._shared_context.items()}
-        started = RunStarted(journal.run_id, self.pipeline.name, self._inputs, shared, services.clock.now())
+        now = services.clock.now()
+        started = RunStarted(journal.run_id, self.pipeline.name, self._inputs, shared, now, labels=self._labels)
         return await self._drive(PipelineState(self.scheduler.graph), journal, started, services)
 
     async def _drive(

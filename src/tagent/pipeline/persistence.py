@@ -1,17 +1,19 @@
 """A run's journal: begin, claim, commit, read. Events count only once they are committed."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
 from tagent.exceptions import StoreError
 from tagent.pipeline import lease as leases
+from tagent.pipeline.blobs import blob_of, joined, split
 from tagent.pipeline.definition import Definition
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports.clock import Clock
-from tagent.ports.records import Batch, NewRun, Record, RunSummary
+from tagent.ports.records import Batch, Blob, NewRun, Record, RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError, UnknownRunError
@@ -47,7 +49,14 @@ class RunJournal:
         self.last_seq = last_seq
 
     @classmethod
-    def begin(cls, services: Services, definition: Definition, *, lease_seconds: float) -> Self:
+    def begin(
+        cls,
+        services: Services,
+        definition: Definition,
+        *,
+        lease_seconds: float,
+        labels: Mapping[str, str] | None = None,
+    ) -> Self:
         """Return the journal of a new run. Its first commit creates the run: one that exists has begun."""
         new = NewRun(
             services.new_id(),
@@ -57,6 +66,7 @@ class RunJournal:
             services.processes.this_process(),
             lease_seconds,
             services.clock.now(),
+            labels=labels or {},
         )
         journal = cls(services.store, services.clock, new.run_id, epoch=1, last_seq=0, lease_seconds=lease_seconds)
         journal._new = new
@@ -114,11 +124,11 @@ class RunJournal:
             ConflictError: If another process has taken the run over; nothing was written.
             StoreError: If nothing could be written; the journal is as before and can be resumed.
         """
-        records = tuple([record_of(event, seq) for seq, event in enumerate(events, self.last_seq + 1)])
+        records, blobs = journalled(events, after_seq=self.last_seq)
+        batch = Batch(self.run_id, self.epoch, records, summary, blobs)
         if self._new is not None:
-            await self._create(self._new, records, summary)
+            await self._create(self._new, batch)
         else:
-            batch = Batch(self.run_id, self.epoch, records, summary)
             try:
                 await self._store.commit(batch)
             except StoreUnavailableError as error:
@@ -127,8 +137,8 @@ class RunJournal:
         if summary is not None and summary.is_finished:
             self._let_go()
 
-    async def _create(self, new: NewRun, records: tuple[Record, ...], summary: RunSummary | None) -> None:
-        await self._store.create_run(replace(new, records=records, summary=summary))
+    async def _create(self, new: NewRun, batch: Batch) -> None:
+        await self._store.create_run(replace(new, records=batch.records, summary=batch.summary, blobs=batch.blobs))
         self._new = None
         if self._lease is not None:
             leases.keeper.keep(self._lease)
@@ -161,17 +171,46 @@ class RunJournal:
         return tuple(found[: len(batch.records)]) == batch.records
 
 
-async def load_events(store: Store, run_id: str) -> tuple[RunEvent, ...]:
+def journalled(events: Iterable[RunEvent], *, after_seq: int) -> tuple[tuple[Record, ...], tuple[Blob, ...]]:
+    """Return the records of `events` behind the place `after_seq`, and the blobs that they name."""
+    records: list[Record] = []
+    blobs: list[Blob] = []
+    for seq, event in enumerate(events, after_seq + 1):
+        record, beside = split(record_of(event, seq))
+        records.append(record)
+        blobs += beside
+    return tuple(records), tuple(blobs)
+
+
+async def load_events(store: Store, run_id: str, *, is_whole: bool = True) -> tuple[RunEvent, ...]:
     """Return the events of a run, in order.
+
+    Args:
+        store: Where the run is.
+        run_id: The run.
+        is_whole: Whether to load the large outputs too; without, they are None.
 
     Raises:
         UnknownRunError: If no run has this id.
         JournalFormatError: If a record cannot be read, or the run's beginning is missing.
     """
-    events = tuple([event_of(record) for record in await store.records(run_id)])
+    records = await store.records(run_id)
+    if is_whole:
+        records = await _with_blobs(store, records)
+    events = tuple([event_of(record) for record in records])
     if not events or not isinstance(events[0], RunStarted):
         raise JournalFormatError(f"The journal of run {run_id} does not begin with the run's start.")
     return events
+
+
+async def _with_blobs(store: Store, records: Sequence[Record]) -> Sequence[Record]:
+    """Return the records with their large outputs in them, each blob loaded once."""
+    named = {record.seq: blob_hash for record in records if (blob_hash := blob_of(record))}
+    if not named:
+        return records
+    hashes = tuple(dict.fromkeys(named.values()))
+    contents = dict(zip(hashes, await asyncio.gather(*map(store.blob, hashes)), strict=True))
+    return [joined(record, contents[named[record.seq]]) if record.seq in named else record for record in records]
 
 
 async def load_definition(store: Store, run_id: str) -> Definition:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
+from tagent.pipeline.search import searchable
 from tagent.pipeline.state import PipelineState, StepRecord
 from tagent.ports.records import RunSummary
 
@@ -51,8 +52,17 @@ def result_of(pipeline: Pipeline, state: PipelineState, *, output_of: Callable[[
 
 
 def summary_of(state: PipelineState) -> RunSummary:
-    """Return what lists show of the run."""
-    return RunSummary(state.status.value, state.last_at, state.cost_usd, is_finished=state.is_finished)
+    """Return what lists show of the run, and what it is found by."""
+    remembered = (
+        state.pipeline,
+        state.run_id,
+        *state.labels.values(),
+        state.inputs or "",
+        *(record.reason for record in state.steps.values()),
+        *(record.output for record in state.steps.values() if record.output is not None),
+    )
+    text = searchable(remembered)
+    return RunSummary(state.status.value, state.last_at, state.cost_usd, is_finished=state.is_finished, text=text)
 
 
 def _metadata(state: PipelineState, name: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
     RunFinished,
+    RunForked,
     RunResumed,
     RunStarted,
     StepEvent,
@@ -21,7 +22,7 @@ from tagent.ports.records import Record
 from tagent.task_agent.events import AgentEvent
 
 _RUN_EVENTS: dict[str, type] = {
-    kind.__name__: kind for kind in (RunStarted, RunResumed, *get_args(StepEvent), RunFinished)
+    kind.__name__: kind for kind in (RunStarted, RunResumed, RunForked, *get_args(StepEvent), RunFinished)
 }
 _AGENT_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(AgentEvent)}
 

@@ -4,7 +4,7 @@
 the run: each step counts the dependencies it still waits for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import assert_never
@@ -14,6 +14,7 @@ from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
     RunFinished,
+    RunForked,
     RunResumed,
     RunStarted,
     StepCompleted,
@@ -83,6 +84,8 @@ class PipelineState:
     Attributes:
         graph: The steps and their dependencies.
         run_id: The run; empty before `RunStarted`.
+        pipeline: The pipeline's name.
+        labels: Names and values to find the run by.
         status: Where the run stands.
         started_at: When it began, in seconds since 1970-01-01 UTC.
         last_at: The time of the newest event.
@@ -106,6 +109,8 @@ class PipelineState:
 
     graph: ExecutionGraph = field(repr=False, compare=False)
     run_id: str = ""
+    pipeline: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     status: RunStatus = RunStatus.RUNNING
     started_at: float = 0.0
     last_at: float = 0.0
@@ -166,6 +171,8 @@ def apply(state: PipelineState, event: RunEvent) -> None:
     match event:
         case RunStarted():
             state.run_id = event.run_id
+            state.pipeline = event.pipeline
+            state.labels = event.labels
             state.started_at = event.at
             state.inputs = dict(event.inputs)
             state.shared = dict(event.shared)
@@ -173,8 +180,12 @@ def apply(state: PipelineState, event: RunEvent) -> None:
             # The clock of another process may be behind: nobody waits longer than was left to wait.
             left = {name: max(0.0, at - state.last_at) for name, at in state.retries.items()}
             state.retries = {name: min(at, event.at + left[name]) for name, at in state.retries.items()}
-            _reopen(state)
+            _reopen(state, everything=state.is_finished)
             state.idle_resumes += 1
+        case RunForked():
+            state.retries.clear()
+            _reopen(state, everything=True)
+            state.idle_resumes = 0
         case RunFinished():
             state.status = event.status
             state.idle_resumes = 0
@@ -230,9 +241,8 @@ def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
             assert_never(event)
 
 
-def _reopen(state: PipelineState) -> None:
-    """Open again what was cut off, and in a finished run what did not complete; then work out what waits for what."""
-    was_finished = state.is_finished
+def _reopen(state: PipelineState, *, everything: bool) -> None:
+    """Open again what was cut off, or `everything` that did not complete; then work out what waits for what."""
     state.status = RunStatus.RUNNING
     state.running.clear()
     state.serial_running = ""
@@ -243,7 +253,7 @@ def _reopen(state: PipelineState) -> None:
         if status is StepStatus.RUNNING:
             record.is_interrupted = True
             state.statuses[name] = StepStatus.PENDING
-        elif was_finished and status is not StepStatus.COMPLETED:
+        elif everything and status is not StepStatus.COMPLETED:
             record.attempts_before = record.attempts
             record.finished_at = None
             record.code = record.reason = ""

@@ -1,0 +1,41 @@
+"""What runs are searched by: plain text in which case, width and form of letters make no difference, in any script."""
+
+import unicodedata
+from collections.abc import Iterable
+
+from pydantic_core import to_json
+
+LONGEST_TEXT = 8_000
+"""Characters kept of a run: enough to find it, few enough to read ten thousand in no time."""
+
+LONGEST_VALUE = 2_000
+"""Characters kept of one of its values, so that a long one does not push out the others."""
+
+
+def searchable(values: Iterable[object]) -> str:
+    r"""Return the text in which the words of a search are looked for.
+
+    Args:
+        values: What somebody may remember of a run: texts, or JSON values.
+
+    Example:
+        >>> searchable(["Écouter", {"topic": "TEA"}])
+        'écouter\n{"topic":"tea"}'
+    """
+    texts = (value if isinstance(value, str) else to_json(value).decode() for value in values)
+    return "\n".join(_folded(text[:LONGEST_VALUE]) for text in texts if text)[:LONGEST_TEXT]
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a search as `searchable` writes them; a run is found if its text holds every one.
+
+    Example:
+        >>> words_of("Green  TEA")
+        ('green', 'tea')
+    """
+    return tuple(_folded(text).split())
+
+
+def _folded(text: str) -> str:
+    """Return `text` without what looks different and means the same (Unicode's NFKC and case folding)."""
+    return unicodedata.normalize("NFKC", text).casefold().replace("\0", "")
