@@ -55,7 +55,7 @@ class RunJournal:
         definition: Definition,
         *,
         lease_seconds: float,
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str],
     ) -> Self:
         """Return the journal of a new run. Its first commit creates the run: one that exists has begun."""
         new = NewRun(
@@ -66,7 +66,7 @@ class RunJournal:
             services.processes.this_process(),
             lease_seconds,
             services.clock.now(),
-            labels=labels or {},
+            labels=labels,
         )
         journal = cls(services.store, services.clock, new.run_id, epoch=1, last_seq=0, lease_seconds=lease_seconds)
         journal._new = new
@@ -208,9 +208,9 @@ async def _with_blobs(store: Store, records: Sequence[Record]) -> Sequence[Recor
     named = {record.seq: blob_hash for record in records if (blob_hash := blob_of(record))}
     if not named:
         return records
-    hashes = tuple(dict.fromkeys(named.values()))
-    contents = dict(zip(hashes, await asyncio.gather(*map(store.blob, hashes)), strict=True))
-    return [joined(record, contents[named[record.seq]]) if record.seq in named else record for record in records]
+    async with asyncio.TaskGroup() as group:
+        loads = {blob_hash: group.create_task(store.blob(blob_hash)) for blob_hash in set(named.values())}
+    return [joined(record, loads[named[record.seq]].result()) if record.seq in named else record for record in records]
 
 
 async def load_definition(store: Store, run_id: str) -> Definition:

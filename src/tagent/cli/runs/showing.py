@@ -30,7 +30,7 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
         run = await services.store.run(run_id)
         return (
             await load_definition(services.store, run_id),
-            await load_events(services.store, run_id),
+            await load_events(services.store, run_id, is_whole=as_json or step is not None),
             listed(run, services),
         )
 
@@ -69,7 +69,7 @@ def logs_command(run_id: str, store: str | None) -> None:
     """Print what happened in a run, one line an event."""
 
     async def look(services: Services) -> tuple[RunEvent, ...]:
-        return await load_events(services.store, run_id)
+        return await load_events(services.store, run_id, is_whole=False)
 
     for event in look_at(store, look):
         click.echo(f"{time_text(event.at)}  {_described(event)}")
