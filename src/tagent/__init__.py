@@ -8,7 +8,18 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tagent.agent import aresume, arun_agent, arun_pipeline, resume, run_agent, run_pipeline
+    from tagent.agent import (
+        afork,
+        aresume,
+        arun_agent,
+        arun_pipeline,
+        astate_at,
+        fork,
+        resume,
+        run_agent,
+        run_pipeline,
+        state_at,
+    )
     from tagent.config import TAgentConfig
     from tagent.exceptions import MissingExtraError, TAgentError
     from tagent.task_agent.models import GoalNotAchievedError, TaskBasedAgentResult
@@ -25,6 +36,10 @@ __all__ = [
     "arun_pipeline",
     "resume",
     "aresume",
+    "fork",
+    "afork",
+    "state_at",
+    "astate_at",
     "TAgentConfig",
     "TaskBasedAgentResult",
     "Tool",
@@ -43,6 +58,10 @@ _HOMES = {
     "arun_pipeline": "tagent.agent",
     "resume": "tagent.agent",
     "aresume": "tagent.agent",
+    "fork": "tagent.agent",
+    "afork": "tagent.agent",
+    "state_at": "tagent.agent",
+    "astate_at": "tagent.agent",
     "TAgentConfig": "tagent.config",
     "TaskBasedAgentResult": "tagent.task_agent.models",
     "Tool": "tagent.task_agent.tools",

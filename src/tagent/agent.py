@@ -16,7 +16,9 @@ from tagent.task_agent.models import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
 
 if TYPE_CHECKING:
+    from tagent.pipeline.forking import Fork
     from tagent.pipeline.models import Pipeline, PipelineResult
+    from tagent.pipeline.state import PipelineState
 
 Result = TypeVar("Result")
 Output = TypeVar("Output")
@@ -108,6 +110,7 @@ async def arun_pipeline(
     config: Config = None,
     *,
     inputs: Mapping[str, object] | BaseModel | None = None,
+    labels: Mapping[str, str] | None = None,
     **options: Unpack[CallOptions],
 ) -> "PipelineResult":
     """Run `pipeline` to its end and return what it came to; a failed step is in the result, not raised.
@@ -116,6 +119,7 @@ async def arun_pipeline(
         pipeline: The definition.
         config: Settings over those of file and environment, below the pipeline's own.
         inputs: What the run is given, by name, or an instance of the pipeline's input model.
+        labels: Short names and values to find the run by, as in `{"team": "blue"}`.
         options: Settings of this call, over all but the steps' own.
 
     Raises:
@@ -129,7 +133,7 @@ async def arun_pipeline(
 
     if not isinstance(pipeline, Pipeline):
         raise ConfigurationError(f"A goal is a string and a pipeline a Pipeline, not {type(pipeline).__name__}.")
-    executor = PipelineExecutor(pipeline, config, inputs=inputs, overrides=TAgentConfig.of(options))
+    executor = PipelineExecutor(pipeline, config, inputs=inputs, labels=labels, overrides=TAgentConfig.of(options))
     return await executor.execute()
 
 
@@ -219,10 +223,76 @@ def run_pipeline(
     config: Config = None,
     *,
     inputs: Mapping[str, object] | BaseModel | None = None,
+    labels: Mapping[str, str] | None = None,
     **options: Unpack[CallOptions],
 ) -> "PipelineResult":
     """Do what `arun_pipeline` does and wait for it; also where an event loop is already running."""
-    return _run_to_end(arun_pipeline(pipeline, config, inputs=inputs, **options))
+    return _run_to_end(arun_pipeline(pipeline, config, inputs=inputs, labels=labels, **options))
+
+
+async def afork(
+    run_id: str,
+    config: Config = None,
+    *,
+    from_step: str | None = None,
+    at_event: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    pipeline: "Pipeline | None" = None,
+) -> "Fork":
+    """Make a new run of what happened in an old one, which stays as it is; `resume` the new one to do the rest.
+
+    Args:
+        run_id: The run to fork.
+        config: Settings over those of file and environment; `store` says where the run is.
+        from_step: This step and all that depend on it run again; all else that completed is reused.
+        at_event: The run as it was after so many of its events, from 1.
+        overrides: What is different: `{"inputs": {...}, "model": "...", "steps": {name: {"goal": "...",
+            "model": "...", "output": ...}}}`.
+        pipeline: The code, to check new inputs and outputs; None loads it from where the run came from.
+
+    Raises:
+        UnknownRunError: If no run has this id; the nearest one is named.
+        ForkError: If the step or the event is unknown, or an edit does not fit.
+    """
+    from tagent.pipeline.forking import fork_run
+
+    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+        return await fork_run(
+            run_id, services, from_step=from_step, at_event=at_event, overrides=overrides, pipeline=pipeline
+        )
+
+
+def fork(
+    run_id: str,
+    config: Config = None,
+    *,
+    from_step: str | None = None,
+    at_event: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    pipeline: "Pipeline | None" = None,
+) -> "Fork":
+    """Do what `afork` does and wait for it; also where an event loop is already running."""
+    return _run_to_end(
+        afork(run_id, config, from_step=from_step, at_event=at_event, overrides=overrides, pipeline=pipeline)
+    )
+
+
+async def astate_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":
+    """Return the state that a run had after its first `event` events, from 1; None means now.
+
+    Raises:
+        UnknownRunError: If no run has this id; the nearest one is named.
+        ForkError: If the run has no such event.
+    """
+    from tagent.pipeline import forking
+
+    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+        return await forking.state_at(services.store, run_id, event)
+
+
+def state_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":
+    """Do what `astate_at` does and wait for it; also where an event loop is already running."""
+    return _run_to_end(astate_at(run_id, event, config))
 
 
 def _run_to_end(work: Coroutine[object, object, Result]) -> Result:

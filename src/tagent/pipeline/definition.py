@@ -74,6 +74,11 @@ class Definition:
         return cls.read(payload)
 
     @classmethod
+    def written(cls, spec: Mapping[str, Any]) -> "Definition":
+        """Return the definition that `spec` is, JSON values in the form of a stored one."""
+        return cls.read(to_json(spec))
+
+    @classmethod
     def read(cls, payload: bytes) -> "Definition":
         """Return the definition that `payload` holds."""
         return cls(from_json(payload), payload, hashlib.sha256(payload).hexdigest())

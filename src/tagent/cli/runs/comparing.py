@@ -1,0 +1,63 @@
+"""`tagent runs diff`."""
+
+from difflib import unified_diff
+
+import click
+from pydantic_core import to_json
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tagent.cli.driving import as_text
+from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option
+from tagent.pipeline.comparing import RunDifference, StepDifference, compare_runs
+from tagent.ports import Services
+
+
+@click.command("diff")
+@click.argument("one")
+@click.argument("other")
+@click.option("--step", help="Show how the outputs of this step differ.")
+@store_option
+@json_option
+@verbose_option
+def diff_command(one: str, other: str, step: str | None, store: str | None, as_json: bool) -> None:
+    """Compare two runs step by step: where each stands, whether outputs are equal, cost and time."""
+
+    async def look(services: Services) -> RunDifference:
+        return await compare_runs(services.store, one, other)
+
+    found = look_at(store, look)
+    if step is not None:
+        steps = {it.step: it for it in found.steps}
+        if step not in steps:
+            raise click.BadParameter(f"Neither run has a step {step!r}.", param_hint="--step")
+        click.echo("\n".join(output_difference(steps[step], found.runs)))
+    elif as_json:
+        click.echo(to_json(found, indent=2).decode())
+    else:
+        Console().print(_table(found))
+
+
+def output_difference(step: StepDifference, runs: tuple[str, str]) -> list[str]:
+    """Return the lines of a unified diff of what the step gave."""
+    texts = [as_text(output).splitlines() for output in step.outputs]
+    return list(unified_diff(*texts, fromfile=runs[0], tofile=runs[1], lineterm=""))
+
+
+def _table(found: RunDifference) -> Table:
+    table = Table("step", *found.runs, "output", "cost", "seconds", box=None, pad_edge=False)
+    table.add_row("(the run)", *found.statuses, "", _change(*found.costs_usd, sign="$"), "")
+    for it in found.steps:
+        table.add_row(
+            Text(it.step),
+            *(Text(status or "-") for status in it.statuses),
+            "equal" if it.is_output_equal else "differs",
+            _change(*it.costs_usd, sign="$"),
+            _change(*it.seconds),
+        )
+    return table
+
+
+def _change(one: float, other: float, *, sign: str = "") -> str:
+    return f"{sign}{one:.4f} > {sign}{other:.4f}" if one != other else f"{sign}{one:.4f}"

@@ -1,0 +1,192 @@
+"""Forks and time travel: a run's past under a new id, with edits, from which it goes another way."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tagent.exceptions import nearest
+from tagent.pipeline.blobs import blob_of
+from tagent.pipeline.definition import Definition, outline
+from tagent.pipeline.edits import Edits, ForkError
+from tagent.pipeline.events import RunEvent, RunFinished, RunForked, RunResumed, RunStarted, StepCompleted, StepStarted
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.inputs import check_inputs
+from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.models import Pipeline, StepStatus
+from tagent.pipeline.outputs import output_type
+from tagent.pipeline.persistence import journalled, load_definition, load_events
+from tagent.pipeline.reports import summary_of
+from tagent.pipeline.resuming import NoPipelineError
+from tagent.pipeline.serialization import record_of
+from tagent.pipeline.state import PipelineState, fold
+from tagent.ports.records import Blob, NewRun, Record
+from tagent.ports.services import Services
+from tagent.ports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A new run, ready to be resumed.
+
+    Attributes:
+        run_id: Its id.
+        parent: The run that it was forked from.
+        pipeline: Its pipeline's name.
+        reused: The steps that are completed in it, in definition order.
+        again: The others, which resuming it runs.
+    """
+
+    run_id: str
+    parent: str
+    pipeline: str
+    reused: tuple[str, ...]
+    again: tuple[str, ...]
+
+
+async def fork_run(
+    run_id: str,
+    services: Services,
+    *,
+    from_step: str | None = None,
+    at_event: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    pipeline: Pipeline | None = None,
+) -> Fork:
+    """Make a new run of what happened in an old one, which stays as it is.
+
+    What ran before the fork point is not run again, and costs nothing. Resuming the new run does the rest.
+
+    Args:
+        run_id: The run to fork.
+        services: Where it is kept, and all else.
+        from_step: This step and all that depend on it run again; everything else that completed is reused.
+        at_event: The run as it was after so many events, from 1; the number is that of `tagent runs logs`.
+        overrides: What is different; see `Edits.of`. A step with a new goal or model runs again, and so do the
+            steps that depend on one with a new output.
+        pipeline: The code to check new inputs and outputs with; None loads it from where the run came from.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        ForkError: If the step or event is unknown, or an edit does not fit.
+        InputError: If new inputs do not fit the pipeline.
+        NoPipelineError: If inputs or outputs are edited, the pipeline was built in code, and none is given.
+    """
+    definition = await load_definition(services.store, run_id)
+    edits = Edits.of(overrides or {}, definition)
+    graph = ExecutionGraph.build(outline(definition))
+    events = await load_events(services.store, run_id, is_whole=False)
+    records = await services.store.records(run_id)
+    last = _checked_end(at_event, len(events), run_id=run_id)
+    if from_step is not None and from_step not in graph.positions:
+        raise ForkError(f"The run has no step {from_step!r}.{nearest(from_step, graph.positions)}")
+    if from_step is None and at_event is None and not overrides:
+        raise ForkError(
+            "A fork needs a place to begin, or something that is different.", hint="Name a step or an event."
+        )
+
+    code = _code(definition, pipeline, run_id) if edits.inputs or edits.outputs else None
+    again = _descendants(graph, {*edits.again, *((from_step,) if from_step else ())}, {*edits.outputs})
+    now = services.clock.now()
+    new_id = services.new_id()
+    kept = [
+        _copied(event, record, again=again | edits.outputs.keys())
+        for event, record in zip(events[:last], records, strict=False)
+    ]
+    past = [pair for pair in kept if pair is not None]
+    if past and isinstance(past[-1][0], RunFinished):
+        past.pop()
+    begun = events[0]
+    assert isinstance(begun, RunStarted)  # noqa: S101 - `load_events` has checked it
+    inputs = begun.inputs if code is None else check_inputs(code, {**begun.inputs, **edits.inputs})
+    past[0] = (replace(begun, run_id=new_id, inputs=inputs), None)
+    added: list[RunEvent] = []
+    for name, output in edits.outputs.items():
+        plain = _checked_output(code, name, output)
+        added += [StepStarted(name, 1, f"{new_id}/{name}", now), StepCompleted(name, 1, plain, now)]
+    actor = services.processes.this_process()
+    added.append(RunForked(run_id, last, actor, dict(overrides or {}), now))
+
+    state = fold(graph, [*(event for event, _ in past), *added])
+    edited = edits.applied_to(definition)
+    copied = [_renumbered(event, record, seq) for seq, (event, record) in enumerate(past, 1)]
+    more, blobs = journalled(added, after_seq=len(copied))
+    shared = {blob_hash for record in copied if (blob_hash := blob_of(record))} - {blob.hash for blob in blobs}
+    await services.store.create_run(
+        NewRun(
+            new_id,
+            str(edited.spec["name"]),
+            edited.payload,
+            edited.hash,
+            owner="",  # nobody drives it yet
+            lease_seconds=0.0,
+            at=now,
+            records=(*copied, *more),
+            summary=summary_of(state),
+            blobs=(*blobs, *(Blob(blob_hash, None) for blob_hash in sorted(shared))),
+            labels=begun.labels,
+            parent=run_id,
+            forked_seq=last,
+        )
+    )
+    completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
+    rest = tuple(name for name in state.statuses if name not in completed)
+    return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest)
+
+
+async def state_at(store: Store, run_id: str, event: int | None = None) -> PipelineState:
+    """Return the state that the run had after its first `event` events; None means now.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        ForkError: If the run has no such event.
+    """
+    events = await load_events(store, run_id)
+    last = _checked_end(event, len(events), run_id=run_id)
+    return fold(ExecutionGraph.build(outline(await load_definition(store, run_id))), events[:last])
+
+
+def _checked_end(event: int | None, count: int, *, run_id: str) -> int:
+    if event is None:
+        return count
+    if not 1 <= event <= count:
+        raise ForkError(f"Run {run_id} has the events 1 to {count}, not {event}.")
+    return event
+
+
+def _code(definition: Definition, pipeline: Pipeline | None, run_id: str) -> Pipeline:
+    if pipeline is not None:
+        return pipeline
+    if not definition.origin.file:
+        raise NoPipelineError(run_id, pipeline=definition.spec["name"])
+    return load_pipeline(definition.origin.file, definition.origin.object_name)
+
+
+def _checked_output(code: Pipeline | None, step: str, output: object) -> object:
+    """Return the output as JSON values, if it is one that the step could have given."""
+    kind = next(output_type(it) for it in (code.steps if code else ()) if it.name == step)
+    return kind.dump(output, step=step)
+
+
+def _descendants(graph: ExecutionGraph, seeds: Iterable[str], given: set[str]) -> set[str]:
+    """Return the seeds and all that depends on them or on what is given, without what is given."""
+    found: set[str] = set()
+    waiting = [*seeds, *given]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [edge.target for edge in graph.outgoing[name]]
+    return found - given
+
+
+def _copied(event: RunEvent, record: Record, *, again: set[str]) -> tuple[RunEvent, Record | None] | None:
+    """Return what the fork takes over of an event: it as it is, or changed, or nothing of it."""
+    if getattr(event, "step", None) in again:
+        return None
+    if isinstance(event, RunResumed) and event.definition:
+        return replace(event, definition=""), None  # the fork has one definition, from its beginning
+    return event, record
+
+
+def _renumbered(event: RunEvent, record: Record | None, seq: int) -> Record:
+    """Return the record at its new place; its bytes stay, so that what is large stays in its blob."""
+    return record_of(event, seq) if record is None else Record(seq, record.kind, record.at, record.payload)
