@@ -78,7 +78,7 @@ def _step(name: str, a: PipelineState, b: PipelineState) -> StepDifference:
     one, other = reports
     return StepDifference(
         name,
-        (one and one.status.value, other and other.status.value),
+        (one.status.value if one else None, other.status.value if other else None),
         outputs[0] == outputs[1],
         (outputs[0], outputs[1]),
         (one.cost_usd if one else 0.0, other.cost_usd if other else 0.0),

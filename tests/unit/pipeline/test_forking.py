@@ -11,6 +11,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus
 from tagent.pipeline.comparing import compare_runs
 from tagent.pipeline.edits import ForkError
+from tagent.pipeline.events import StepCompleted
 from tagent.pipeline.exceptions import InputError, StepOutputError
 from tagent.pipeline.forking import Fork, fork_run, state_at
 from tagent.pipeline.models import StepStatus
@@ -134,16 +135,13 @@ async def test_a_fork_at_any_event_comes_to_the_same(at: int) -> None:
     """Time travel: the run as it was, gone on from there."""
     lab = Lab()
     parent = await lab.run()
-    done = [
-        e.step
-        for e in (await load_events(lab.services.store, parent.run_id))[:at]
-        if type(e).__name__ == "StepCompleted"
-    ]  # type: ignore[union-attr]  # has one
+    events = (await load_events(lab.services.store, parent.run_id))[:at]
+    done = {event.step for event in events if isinstance(event, StepCompleted)}
     fork = await lab.fork(parent, at_event=at)
-    assert set(fork.reused) == set(done)
+    assert set(fork.reused) == done
     result = await lab.resume(fork)
     assert (result.step_outputs, result.status) == (parent.step_outputs, RunStatus.COMPLETED)
-    assert not set(done) & set(lab.calls)
+    assert not done & set(lab.calls)
 
 
 async def test_what_failed_in_the_parent_is_tried_again() -> None:

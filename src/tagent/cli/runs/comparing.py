@@ -41,8 +41,8 @@ def diff_command(one: str, other: str, step: str | None, store: str | None, as_j
 
 def output_difference(step: StepDifference, runs: tuple[str, str]) -> list[str]:
     """Return the lines of a unified diff of what the step gave."""
-    texts = [as_text(output).splitlines() for output in step.outputs]
-    return list(unified_diff(*texts, fromfile=runs[0], tofile=runs[1], lineterm=""))
+    one, other = (as_text(output).splitlines() for output in step.outputs)
+    return list(unified_diff(one, other, *runs, lineterm=""))
 
 
 def _table(found: RunDifference) -> Table:
