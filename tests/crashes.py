@@ -60,6 +60,10 @@ class EverybodyIsGone:
         """Return a name."""
         return "another"
 
+    def user(self) -> str:
+        """Return a name."""
+        return "somebody@after"
+
     def is_gone(self, name: str) -> bool:
         """Return True: the holder has crashed."""
         return True

@@ -90,7 +90,7 @@ def test_runs_are_listed_newest_first_and_shown_with_their_steps(folder: Path) -
     assert [run["status"] for run in runs] == ["completed", "completed"]
     assert str(runs[0]["created_at"]) > str(runs[1]["created_at"])
     assert runs[0].keys() == {
-        "run_id", "pipeline", "status", "created_at", "updated_at", "finished_at", "cost_usd",
+        "run_id", "pipeline", "status", "created_at", "updated_at", "finished_at", "cost_usd", "labels", "parent",
     }  # fmt: skip
     run_id = str(runs[0]["run_id"])
     assert run_id in tagent("runs", "list", cwd=folder).stdout

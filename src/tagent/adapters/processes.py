@@ -1,5 +1,6 @@
 """Processes of this machine: named so that a number used again is not mistaken for the process before it."""
 
+import getpass
 import os
 import socket
 from functools import lru_cache
@@ -17,6 +18,10 @@ class MachineProcesses:
         """Return this process's name."""
         return _name_of(os.getpid())
 
+    def user(self) -> str:
+        """Return the user that this process runs as, and the machine."""
+        return _user()
+
     def is_gone(self, name: str) -> bool:
         """Return True if `name` is of this host and no such process runs here any more."""
         match name.split(" "):
@@ -29,6 +34,15 @@ class MachineProcesses:
                 return _started(int(pid)) != started
             case _:
                 return False
+
+
+@lru_cache(maxsize=1)
+def _user() -> str:
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a number without a name
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 @lru_cache(maxsize=1)

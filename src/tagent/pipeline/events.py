@@ -23,6 +23,7 @@ class RunStarted:
         at: When.
         format_version: How to read this journal.
         labels: Names and values to find the run by.
+        actor: Who started it.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class RunStarted:
     at: float
     format_version: int = FORMAT_VERSION
     labels: Mapping[str, str] = field(default_factory=dict)
+    actor: str = ""
 
 
 @value

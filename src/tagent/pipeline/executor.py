@@ -115,7 +115,15 @@ class PipelineExecutor:
         )
         shared = {name: OutputType().dump(value, step=name) for name, value in self._shared_context.items()}
         now = services.clock.now()
-        started = RunStarted(journal.run_id, self.pipeline.name, self._inputs, shared, now, labels=self._labels)
+        started = RunStarted(
+            journal.run_id,
+            self.pipeline.name,
+            self._inputs,
+            shared,
+            now,
+            labels=self._labels,
+            actor=services.processes.user(),
+        )
         return await self._drive(PipelineState(self.scheduler.graph), journal, started, services)
 
     async def _drive(

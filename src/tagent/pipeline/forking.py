@@ -102,7 +102,7 @@ async def fork_run(
     for name, output in edits.outputs.items():
         plain = _checked_output(code, name, output)
         added += [StepStarted(name, 1, f"{new_id}/{name}", now), StepCompleted(name, 1, plain, now)]
-    actor = services.processes.this_process()
+    actor = services.processes.user()
     added.append(RunForked(run_id, last, actor, dict(overrides or {}), now))
 
     state = fold(graph, [*(event for event, _ in past), *added])

@@ -122,7 +122,7 @@ async def resume_run(
     try:
         resumed = RunResumed(
             journal.epoch,
-            services.processes.this_process(),
+            services.processes.user(),
             counts.hash,
             services.clock.now(),
             definition="" if counts.hash == stored.hash else counts.payload.decode(),

@@ -1,4 +1,4 @@
-"""Who holds a run, and whether that process still exists."""
+"""Who holds a run, on whose behalf, and whether that process still exists."""
 
 from typing import Protocol
 
@@ -8,6 +8,10 @@ class ProcessTable(Protocol):
 
     def this_process(self) -> str:
         """Return a text that names this process on this machine, and no other one before or after it."""
+        ...
+
+    def user(self) -> str:
+        """Return who is behind this process, as `user@host`: the actor in a run's history."""
         ...
 
     def is_gone(self, name: str) -> bool:

@@ -7,7 +7,7 @@ import click
 COMMANDS = {
     "list": ("listing", "List runs, the newest first."),
     "show": ("showing", "Show the steps of a run, what they cost and why they failed."),
-    "logs": ("showing", "Print what happened in a run, one line an event."),
+    "logs": ("following", "Print what happened in a run, one line an event."),
     "resume": ("resuming", "Go on with an interrupted or failed run; what is completed is not done again."),
     "fork": ("forking", "Make a new run of an old one's beginning."),
     "diff": ("comparing", "Compare two runs step by step."),

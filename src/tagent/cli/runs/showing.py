@@ -1,4 +1,4 @@
-"""`tagent runs show` and `tagent runs logs`."""
+"""`tagent runs show`."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from tagent.cli.runs.options import json_option, listed, look_at, store_option, 
 from tagent.cli.view import Picture
 from tagent.pipeline import Pipeline
 from tagent.pipeline.definition import Definition, outline
-from tagent.pipeline.events import AgentProgressed, RunEvent
+from tagent.pipeline.events import RunEvent
 from tagent.pipeline.persistence import load_definition, load_events
 from tagent.ports import Services
 
@@ -59,32 +59,6 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
         console = Console()
         console.print(Text(f"{found['run_id']}  {found['pipeline']}  {found['status']}  {found['created_at']}"))
         console.print(picture.rows())
-
-
-@click.command("logs")
-@click.argument("run_id")
-@store_option
-@verbose_option
-def logs_command(run_id: str, store: str | None) -> None:
-    """Print what happened in a run, one line an event."""
-
-    async def look(services: Services) -> tuple[RunEvent, ...]:
-        return await load_events(services.store, run_id, is_whole=False)
-
-    for event in look_at(store, look):
-        click.echo(f"{time_text(event.at)}  {_described(event)}")
-
-
-def _described(event: RunEvent) -> str:
-    parts = [type(event).__name__]
-    step = getattr(event, "step", "")
-    if step:
-        parts.append(f"{step} (attempt {event.attempt})" if hasattr(event, "attempt") else step)
-    if isinstance(event, AgentProgressed):
-        parts.append(type(event.event).__name__)
-        parts.append(getattr(event.event, "tool_name", ""))
-    parts += [str(getattr(event, name, "")) for name in ("status", "actor", "reason")]
-    return "  ".join(part for part in parts if part)
 
 
 def _picture(pipeline: Pipeline, events: Iterable[RunEvent]) -> Picture:
