@@ -30,5 +30,5 @@ def check_labels(labels: Mapping[str, object]) -> dict[str, str]:
             )
         if not isinstance(value, str) or len(value) > LONGEST_VALUE:
             raise ConfigurationError(f"The label {name!r} needs a text of up to {LONGEST_VALUE} characters.")
-        checked[name] = value
+        checked[str(name)] = value
     return checked

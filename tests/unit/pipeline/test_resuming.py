@@ -344,7 +344,7 @@ async def test_the_trail_says_who_resumed() -> None:
     await resume(opened, pipeline)
     events = await load_events(opened.store, "run-1")
     resumed = next(event for event in events if isinstance(event, RunResumed))
-    assert (resumed.epoch, resumed.actor) == (2, "another")
+    assert (resumed.epoch, resumed.actor) == (2, "somebody@after")
     assert [e.attempt for e in events if isinstance(e, StepStarted) and e.step == "b"] == [1, 1]
 
 
