@@ -40,8 +40,9 @@ fix: $(READY) ## Repair what can be repaired
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure, beside the peers that are installed
+bench: $(READY) ## Measure, beside the peers that are installed, then every store
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.stores
 
 bench-peers: $(READY) ## Install the peers to measure beside, one environment each
 	$(BIN)/python benchmarks/install_peers.py
