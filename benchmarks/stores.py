@@ -120,6 +120,7 @@ def redis_place(folder: Path) -> Iterator[Place]:
 
     from redis_server import RedisServer
 
+    del folder  # the server has one of its own
     server = RedisServer()
     client = redis.Redis.from_url(server.url())
 
