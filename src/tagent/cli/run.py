@@ -10,6 +10,7 @@ import click
 
 from tagent.cli.driving import drive
 from tagent.cli.inputs import read_inputs
+from tagent.cli.labels import label, labels_of
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
@@ -35,6 +36,7 @@ tagent run report.py:weekly --inputs week.yaml --json
 @click.argument("target", metavar="GOAL|FILE[:OBJECT]")
 @click.option("--input", "pairs", multiple=True, metavar="NAME=TEXT", help="An input; NAME:=JSON for other than text.")
 @click.option("--inputs", "file", type=click.Path(path_type=Path), help="Inputs from a YAML or JSON file.")
+@click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="A label to find the run by.")
 @click.option("--model", help="The model: provider:name, or embedded.")
 @click.option("--store", metavar="URL", help="Where the run is kept, else sqlite:///.tagent/runs.db.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings from a TOML file.")
@@ -44,6 +46,7 @@ def run(
     target: str,
     pairs: tuple[str, ...],
     file: Path | None,
+    labels: tuple[tuple[str, str], ...],
     model: str | None,
     store: str | None,
     config_file: Path | None,
@@ -64,7 +67,13 @@ def run(
 
     async def work(services: Services) -> PipelineResult:
         executor = PipelineExecutor(
-            pipeline, config, inputs=inputs, overrides=overrides, origin=origin, services=services
+            pipeline,
+            config,
+            inputs=inputs,
+            overrides=overrides,
+            origin=origin,
+            labels=labels_of(labels),
+            services=services,
         )
         return await executor.execute()
 
