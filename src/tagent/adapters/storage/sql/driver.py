@@ -12,8 +12,8 @@ class Cursor(Protocol):
         """How many rows the last statement changed."""
         ...
 
-    def execute(self, statement: str, parameters: Mapping[str, object] = ..., /) -> object:
-        """Execute a statement."""
+    def execute(self, statement: str, parameters: Mapping[str, object] | Sequence[object] = ..., /) -> object:
+        """Execute a statement; whether its parameters have names, its text tells."""
         ...
 
     def executemany(self, statement: str, parameters: Sequence[Sequence[object]], /) -> object:

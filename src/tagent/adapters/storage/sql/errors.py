@@ -1,28 +1,14 @@
-"""What the database reports, as errors of ours: what happened, to which store, and what to do."""
+"""What the database reports, as errors of ours: what happened, to which store, and what to do.
 
-import sqlite3
-from types import MappingProxyType
+Here is what is the same for all databases; the rest is in `sqlite_errors` and `postgresql_errors`.
+"""
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from tagent.adapters.storage.sql.sqlite_errors import of_sqlite
 from tagent.exceptions import StoreError
 from tagent.ports.store_errors import StoreUnavailableError
-
-_UNAVAILABLE = MappingProxyType(
-    {
-        sqlite3.SQLITE_BUSY: ("is locked by another process", "Wait for that process, or end it."),
-        sqlite3.SQLITE_LOCKED: ("is locked by another connection", "Try again."),
-        sqlite3.SQLITE_FULL: ("has no room left", "Free some space on its disk."),
-        sqlite3.SQLITE_READONLY: ("cannot be written", "Check the permissions of the file and of its directory."),
-        sqlite3.SQLITE_PERM: ("cannot be used", "Check the permissions of the file and of its directory."),
-        sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check that the file exists and that you may use its directory."),
-        sqlite3.SQLITE_IOERR: ("cannot be read or written", "Check its disk."),
-    }
-)
-"""SQLite's primary result code -> what happened, what to do."""
-
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def translated(error: Exception, *, store: str) -> StoreError:
@@ -30,7 +16,8 @@ def translated(error: Exception, *, store: str) -> StoreError:
 
     Args:
         error: What SQLAlchemy, the driver or the operating system raised.
-        store: What the store is called: its path. The message never holds a statement or its values.
+        store: What the store is called: its path, or its address without a password. The message never
+            holds a statement or its values.
     """
     if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
         error = error.orig
@@ -45,22 +32,8 @@ def translated(error: Exception, *, store: str) -> StoreError:
         )
     if isinstance(error, UnicodeEncodeError):
         return StoreError("A text holds half of a surrogate pair: it is not Unicode, and no store can keep it.")
-    return _of_sqlite(error, store=store)
+    if type(error).__module__.startswith("psycopg"):  # which is imported only where it is used
+        from tagent.adapters.storage.sql.postgresql_errors import of_postgresql
 
-
-def _of_sqlite(error: Exception, *, store: str) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bits say more than we need
-    if code in _UNAVAILABLE:
-        what, hint = _UNAVAILABLE[code]
-        return StoreUnavailableError(f"The store {store} {what}.", hint=hint)
-    if code in _DAMAGED:
-        return StoreError(
-            f"The store {store} is damaged, or is not a database.",
-            hint="Put a backup in its place, save what can be read with `sqlite3 FILE .recover`, or choose another.",
-        )
-    if code == sqlite3.SQLITE_TOOBIG:
-        return StoreError(f"The store {store} cannot hold a record as large as this.", hint="SQLite takes up to 1 GB.")
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return StoreError(
-        f"The store {store} refused: {name}.", hint="If another program changed its tables, choose another store."
-    )
+        return of_postgresql(error, store=store)
+    return of_sqlite(error, store=store)

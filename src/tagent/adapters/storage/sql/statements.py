@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
+    cast,
     delete,
     exists,
     func,
@@ -51,6 +52,13 @@ def _sqlite_now(element: DatabaseNow, compiler: SQLCompiler, **_: object) -> str
     """Return it in milliseconds; `unixepoch('subsec')` needs SQLite 3.42, which many systems do not have yet."""
     del element, compiler
     return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(DatabaseNow, "postgresql")
+def _postgresql_now(element: DatabaseNow, compiler: SQLCompiler, **_: object) -> str:
+    """Return the time of the statement: `now()` would be that of the transaction, which may have waited."""
+    del element, compiler
+    return "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
 class Position(FunctionElement[int]):
@@ -98,7 +106,8 @@ class Statements:
         summary: Values = {
             name: bindparam(f"new_{name}") for name in ("status", "updated_at", "finished_at", "cost_usd")
         }
-        is_finished = bindparam("new_finished_at", type_=Double()).is_not(None)
+        # Cast, because PostgreSQL asks for the type of a value of which it only hears whether it is one.
+        is_finished = cast(bindparam("new_finished_at", type_=Double()), Double()).is_not(None)
         summary["owner"] = case((is_finished, nobody), else_=run.c.owner)
         summary["text"] = func.coalesce(bindparam("new_text", type_=Text()), run.c.text)
         of_run = run_blob.c.run_id == bindparam("this_run")
@@ -106,13 +115,18 @@ class Statements:
         is_needed = exists().where(other.c.hash == blob.c.hash, other.c.run_id != bindparam("this_run"))
         continues = this_claim & (run.c.last_seq == bindparam("expected_seq"))
 
-        self.begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else "BEGIN"
+        is_sqlite = dialect.name == "sqlite"
+        # PostgreSQL may have been set up with another level, at which a write that waited for another one fails.
+        self.begin = "BEGIN IMMEDIATE" if is_sqlite else "BEGIN ISOLATION LEVEL READ COMMITTED"
         self.insert_definition = text(
             insert(definition).values(_values_of(definition.columns)).on_conflict_do_nothing()
         )
         self.insert_run = text(
             insert(run)
-            .values(_values_of(RUN_RECORD) | {"text": bindparam("text"), "lease_until": lease_until})
+            .values(
+                _values_of(RUN_RECORD)
+                | {"labels": _labels(dialect), "text": bindparam("text"), "lease_until": lease_until}
+            )
             .on_conflict_do_nothing()
         )
         self.insert_blob = text(insert(blob).values(_values_of(blob.columns)).on_conflict_do_nothing())
@@ -131,9 +145,11 @@ class Statements:
         )
         self.renew = text(update(run).where(this_claim).values(lease_until=lease_until))
         self.release = text(update(run).where(this_claim).values(owner=nobody))
-        self.keep_others_out = (
-            "" if dialect.name == "sqlite" else "LOCK TABLE definition, blob IN SHARE ROW EXCLUSIVE MODE"
-        )
+        # In SQLite nobody else writes. In PostgreSQL whoever writes a definition or a blob passes by this one lock
+        # first, before any other that he may come to wait for; a deletion closes it, so that nobody comes to need
+        # what it finds unneeded.
+        self.keep_deletions_out = "" if is_sqlite else "LOCK TABLE blob IN ROW EXCLUSIVE MODE"
+        self.keep_others_out = "" if is_sqlite else "LOCK TABLE blob IN SHARE ROW EXCLUSIVE MODE"
         is_finished_and_free = this_run & run.c.finished_at.is_not(None) & is_free
         self.delete_run = text(delete(run).where(is_finished_and_free))
         self.delete_events = text(delete(event).where(event.c.run_id == bindparam("this_run")))
@@ -148,6 +164,14 @@ class Statements:
         self.select_run = text(select(*RUN_RECORD).where(this_run))
         self.select_seconds_left = text(select(run.c.lease_until - DatabaseNow()).where(this_run))
         self.select_newest_ids = text(NEWEST_IDS)
+
+
+def _labels(dialect: Dialect) -> ColumnElement[object]:
+    """Return the parameter of a run's labels, as JSON text."""
+    if dialect.name == "sqlite":
+        return bindparam("labels")
+    jsonb = import_module("sqlalchemy.dialects.postgresql").JSONB  # refuses what could be kept and never searched
+    return cast(bindparam("labels", type_=Text()), jsonb)
 
 
 def _values_of(columns: Iterable[Column[Any]]) -> Values:

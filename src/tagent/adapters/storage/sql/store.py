@@ -28,7 +28,7 @@ _SELECT_DEFINITION = select(definition.c.spec).where(definition.c.hash == bindpa
 
 
 class SqlStore:
-    """Journals in a SQL database; opened by `open_sqlite`.
+    """Journals in a SQL database; opened by `open_sqlite` or `open_postgresql`.
 
     Args:
         writes: What is written, in the database's own words.
@@ -116,7 +116,7 @@ class SqlStore:
         """Finish the writes that wait, then let go of every connection."""
         await asyncio.to_thread(self._writer.close)
         await asyncio.to_thread(self._readers.close)
-        self._changes.close()
+        await asyncio.to_thread(self._changes.close)
 
 
 def _conditions(query: RunQuery) -> Iterator[ColumnElement[bool]]:

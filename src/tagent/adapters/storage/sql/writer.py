@@ -47,6 +47,8 @@ class GroupWriter:
         connect: Opens the connection on which nobody else writes; called in the thread.
         begin: Begins a transaction that may write.
         translated: Makes our error of one of the driver's.
+        after_commit: A statement that tells other processes of a commit; "" for none. Nobody waits for it.
+        is_lost: Whether the database is not at the other end of the connection any more, as far as is known.
     """
 
     def __init__(
@@ -55,10 +57,14 @@ class GroupWriter:
         *,
         begin: str,
         translated: Callable[[Exception], StoreError],
+        after_commit: str = "",
+        is_lost: Callable[[DriverConnection], bool] = lambda _: False,
     ) -> None:
         self._connect = connect
         self._begin = begin
         self._translated = translated
+        self._after_commit = after_commit
+        self._is_lost = is_lost
         self._connection: DriverConnection | None = None
         self._queue: SimpleQueue[list[_Submitted] | None] = SimpleQueue()
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Submitted]] = {}
@@ -130,14 +136,14 @@ class GroupWriter:
             if group:
                 self._write(group)
                 _answer(group)
+                self._tell()
             del waiting, group  # an idle thread must not keep the last payloads alive
         self._disconnect()
 
     def _write(self, group: list[_Submitted]) -> None:
         """Carry out all works in one transaction; if the database objects, each in one of its own."""
         try:
-            cursor = self._connected().cursor()
-            cursor.execute(self._begin)
+            cursor = self._begun()
         except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
             self._roll_back()
             self._fail(group, error)  # no work is to blame, and each alone would only wait as long again
@@ -157,6 +163,30 @@ class GroupWriter:
                 return
             for submitted in group:
                 self._write([submitted])
+
+    def _begun(self) -> Cursor:
+        """Return a cursor in a new transaction, on a new connection if the last one was lost since it was used."""
+        before = self._connection
+        try:
+            cursor = self._connected().cursor()
+            cursor.execute(self._begin)
+        except Exception:
+            if before is None or not self._is_lost(before):
+                raise
+            self._disconnect()  # nothing was begun on it, so nothing can have been written
+            cursor = self._connected().cursor()
+            cursor.execute(self._begin)
+        return cursor
+
+    def _tell(self) -> None:
+        if not self._after_commit or self._connection is None:
+            return
+        try:
+            cursor = self._connection.cursor()
+            cursor.execute(self._after_commit)
+            cursor.close()
+        except Exception as error:  # noqa: BLE001 - it was a hint; what is the matter, the next write finds
+            logger.debug("Nobody was told of a commit: %s", self._translated(error))
 
     def _fail(self, group: Iterable[_Submitted], error: Exception) -> None:
         for submitted in group:

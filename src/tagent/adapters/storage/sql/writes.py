@@ -5,7 +5,7 @@ condition, and only then the reason is looked up.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from tagent.adapters.storage.sql.driver import Cursor
@@ -28,6 +28,7 @@ class JournalWrites:
 
     def create_run(self, cursor: Cursor, *, run: NewRun) -> RunRecord:
         """Insert the run with its first records, and its definition if it is new."""
+        self._keep_deletions_out(cursor)
         self._require(cursor, run.blobs)
         record = begun(run)
         values = {column.name: getattr(record, column.name) for column in RUN_RECORD}
@@ -70,7 +71,9 @@ class JournalWrites:
         values: dict[str, object] = {"this_run": run_id, "this_epoch": epoch}
         if summary is not None:
             values |= _values_of(summary)
-        self._require(cursor, batch.blobs)
+        if batch.blobs:
+            self._keep_deletions_out(cursor)
+            self._require(cursor, batch.blobs)
         if not records:
             cursor.execute(self._statements.keep if summary is None else self._statements.summarize, values)
             if cursor.rowcount == 0:
@@ -101,22 +104,28 @@ class JournalWrites:
         cursor.execute(self._statements.delete_run_blobs, this_run)
         cursor.execute(self._statements.delete_definition, {"this_hash": found.definition_hash})
 
+    def _keep_deletions_out(self, cursor: Cursor) -> None:
+        """Let no other process delete what this transaction comes to need; comes before every other lock."""
+        if self._statements.keep_deletions_out:
+            cursor.execute(self._statements.keep_deletions_out)
+
     def _append(self, cursor: Cursor, run_id: str, epoch: int, records: Sequence[Record]) -> None:
-        cursor.executemany(
-            self._statements.insert_event,
-            [(run_id, it.seq, epoch, it.at, it.kind, it.payload) for it in records],
-        )
+        rows = [(run_id, it.seq, epoch, it.at, it.kind, it.payload) for it in records]
+        if len(rows) == 1:  # as most batches have it; psycopg prepares much for many
+            cursor.execute(self._statements.insert_event, rows[0])
+        else:
+            cursor.executemany(self._statements.insert_event, rows)
 
     def _require(self, cursor: Cursor, blobs: Sequence[Blob]) -> None:
         """Refuse blobs without content that are not there; comes first, because what is refused writes nothing."""
-        for it in blobs:
+        for it in _in_order(blobs):
             if it.content is None:
                 cursor.execute(self._statements.keep_blob, {"hash": it.hash})
                 if cursor.rowcount == 0:
                     raise MissingBlobError(it.hash)
 
     def _keep(self, cursor: Cursor, run_id: str, blobs: Sequence[Blob]) -> None:
-        for it in blobs:
+        for it in _in_order(blobs):
             if it.content is not None:
                 cursor.execute(self._statements.insert_blob, {"hash": it.hash, "content": it.content})
             cursor.execute(self._statements.insert_run_blob, {"run_id": run_id, "hash": it.hash})
@@ -140,6 +149,11 @@ class JournalWrites:
         if found.epoch != epoch:
             raise ConflictError(run_id, expected=f"epoch {epoch}", found=f"epoch {found.epoch}")
         raise ConflictError(run_id, expected=f"record {before}", found=f"record {found.last_seq}")
+
+
+def _in_order(blobs: Iterable[Blob]) -> list[Blob]:
+    """Return them in one order for everybody: two who write the same ones then do not wait for each other."""
+    return sorted(blobs, key=lambda it: it.hash)
 
 
 def _values_of(summary: RunSummary) -> dict[str, object]:
