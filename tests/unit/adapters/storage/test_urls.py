@@ -31,7 +31,6 @@ async def test_three_slashes_are_relative_and_four_are_absolute(
     ("url", "message"),
     [
         ("sqlit:///runs.db", "No store is called 'sqlit'. Did you mean 'sqlite'?"),
-        ("redis://localhost", "No store is called 'redis'."),
         ("memory://name", "No store is called 'memory' with a name behind it."),
         ("", "The store is not a URL."),
         (".tagent/runs.db", "The store is not a URL."),

@@ -60,7 +60,6 @@ _WORDS: tuple[tuple[str, _Row], ...] = (
     ("BUSY Redis is busy", _BUSY),
     ("can't access", _ACL),
     ("can't run this command", _ACL),
-    ("user has no permissions", _ACL),
     ("WRONGTYPE ", _FOREIGN),
 )
 """The same for what is told from inside a script, of which redis-py knows only that it is an error."""

@@ -218,13 +218,14 @@ async def test_whoever_waits_for_a_change_is_woken_after_an_outage(server: Redis
 
 async def test_closing_wakes_whoever_waits_for_a_change(store: RedisStore) -> None:
     """A process that ends must not wait for what cannot come."""
-    seen = 0
-    for _ in range(100):
-        if (found := await store.wait_for_change(seen, seconds=0.02)) == seen:
-            break
-        seen = found
-    waiting = asyncio.ensure_future(store.wait_for_change(seen, seconds=3600))
-    await asyncio.sleep(0)
+
+    async def wait() -> None:
+        seen = 0
+        while True:
+            seen = await store.wait_for_change(seen, seconds=3600)
+
+    waiting = asyncio.ensure_future(wait())
+    await asyncio.sleep(0.05)
     await store.close()
     with pytest.raises(StoreError, match="closed"):
         await asyncio.wait_for(waiting, 60)

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from redis_server import RedisServer, redis_server
+from tagent.adapters.storage.redis import readers as readers_module
 from tagent.adapters.storage.redis import store as store_module
 from tagent.adapters.storage.redis import writer as writer_module
 from tagent.adapters.storage.redis.link import Link, Reply
@@ -163,6 +164,24 @@ async def test_the_stream_of_changes_stays_short(server: RedisServer, store: Red
     length = server.command("XLEN", f"{PREFIX}:changes")
     assert isinstance(length, int)
     assert 0 < length < 300
+
+
+async def test_a_connection_on_which_was_read_is_used_again(store: RedisStore) -> None:
+    """To open one costs more than to read a run."""
+    await store.runs()
+    (link,) = store._readers._idle
+    await store.runs()
+    assert store._readers._idle == [link]
+
+
+async def test_only_a_few_connections_are_kept(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server has a limit for all who use it."""
+    monkeypatch.setattr(readers_module, "IDLE_LINKS", 1)
+    await store.runs()
+    assert len(store._readers._idle) == 1
+    monkeypatch.setattr(readers_module, "IDLE_LINKS", 0)
+    await store.runs()
+    assert store._readers._idle == []
 
 
 async def test_a_closed_store_refuses_to_tell_its_settings(store: RedisStore) -> None:
