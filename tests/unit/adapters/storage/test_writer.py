@@ -359,13 +359,13 @@ async def test_closing_finishes_what_waits_and_ends_the_thread(disk: Disk, write
     futures = [writer.submit(inserting(number)) for number in range(5)]
     closing_down = threading.Thread(target=writer.close)
     closing_down.start()
-    wait_until(lambda: writer._is_closed)
+    wait_until(lambda: writer._submissions.is_closed)
     with pytest.raises(StoreError, match="closed"):
         writer.submit(inserting(9))
     with pytest.raises(StoreError, match="closed"):
         writer.run(inserting(9))
     await pause.end()
     closing_down.join()
-    assert not writer._thread.is_alive()
+    assert not writer._submissions._thread.is_alive()
     assert await outcomes(futures) == [0, 1, 2, 3, 4]
     assert disk.numbers() == [0, 1, 2, 3, 4]
