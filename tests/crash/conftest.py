@@ -1,12 +1,16 @@
-"""The nursery of victims, the run to compare with, and the figures of the sweep."""
+"""The nursery of victims, the runs to compare with, and the figures of the sweep."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 
-from crash.drive import Case, Figures, Nursery, Undisturbed, undisturbed_run
+from crash.case import Case, Figures, Undisturbed, undisturbed_run
+from crash.nursery import Nursery
+from crash.scene import Place
+from crash.stores import SQLITE, DurableStore
 
-FIGURES = pytest.StashKey[Figures]()
+FIGURES = pytest.StashKey[dict[str, Figures]]()
 
 
 @pytest.fixture(scope="session")
@@ -16,21 +20,51 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    undisturbed_run(nursery, tmp_path_factory.mktemp("warm"))
-    return undisturbed_run(nursery, tmp_path_factory.mktemp("undisturbed"))
+def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DurableStore], Place]:
+    def made(store: DurableStore) -> Place:
+        folder = tmp_path_factory.mktemp("case")
+        return Place(store, folder, store.url(folder))
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def figures(pytestconfig: pytest.Config) -> Figures:
-    return pytestconfig.stash.setdefault(FIGURES, Figures())
+def undisturbed_on(
+    nursery: Nursery, new_place: Callable[[DurableStore], Place]
+) -> Callable[[DurableStore], Undisturbed]:
+    @cache
+    def run(store: DurableStore) -> Undisturbed:
+        undisturbed_run(nursery, new_place(store))  # warm
+        return undisturbed_run(nursery, new_place(store))
+
+    return run
+
+
+@pytest.fixture
+def store() -> DurableStore:
+    """The store of a test that does not name another."""
+    return SQLITE
+
+
+@pytest.fixture
+def undisturbed(undisturbed_on: Callable[[DurableStore], Undisturbed], store: DurableStore) -> Undisturbed:
+    return undisturbed_on(store)
+
+
+@pytest.fixture
+def figures(pytestconfig: pytest.Config, store: DurableStore) -> Figures:
+    return pytestconfig.stash.setdefault(FIGURES, {}).setdefault(store.name, Figures())
 
 
 @pytest.fixture
 def new_case(
-    nursery: Nursery, undisturbed: Undisturbed, figures: Figures, tmp_path_factory: pytest.TempPathFactory
+    nursery: Nursery,
+    undisturbed: Undisturbed,
+    figures: Figures,
+    store: DurableStore,
+    new_place: Callable[[DurableStore], Place],
 ) -> Callable[[], Case]:
-    return lambda: Case(tmp_path_factory.mktemp("case"), nursery, undisturbed, figures)
+    return lambda: Case(new_place(store), nursery, undisturbed, figures)
 
 
 @pytest.fixture
@@ -39,7 +73,7 @@ def case(new_case: Callable[[], Case]) -> Case:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if (figures := config.stash.get(FIGURES, None)) is not None:
-        terminalreporter.section("crashes")
+    for name, figures in config.stash.get(FIGURES, {}).items():
+        terminalreporter.section(f"crashes: {name}")
         for line in figures.lines():
             terminalreporter.write_line(line)

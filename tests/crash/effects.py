@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, assert_never
 
 FOLDER_VARIABLE = "CRASH_FOLDER"
 HOLD_VARIABLE = "CRASH_HOLD"
@@ -40,26 +41,31 @@ def is_held(step: str) -> bool:
     return os.environ.get(HOLD_VARIABLE) == step and not (folder() / "open").exists()
 
 
+Manner = Literal["at once", "lingering", "pausing"]
+"""What happens at an armed point.
+
+`at once` ends the process. `lingering` lets the other threads go on first, as far as they come while this
+one stands there: so an answer that was given too early has its consequences. `pausing` ends nothing: the
+file `paused` says that this thread stands there, until the file `go-on` is there.
+"""
+
+LOOKS = 18_000
+"""How often a paused thread looks for `go-on`, every 5 ms: a parent that died lets nobody go on."""
+
+
 class Points:
     """Counts how often each point is passed, and ends the process at the one that is armed."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._armed = ("", 0)
-        self._lingers = False
+        self._manner: Manner = "at once"
         self._lock = threading.Lock()
 
-    def arm(self, name: str, passing: int, *, lingers: bool) -> None:
-        """End this process when it passes the point `name` for the `passing`-th time, from 1.
-
-        Args:
-            name: The point.
-            passing: Which time.
-            lingers: Let the other threads go on first, as far as they come while this one stands there. So
-                an answer that was given too early has its consequences.
-        """
+    def arm(self, name: str, passing: int, *, manner: Manner) -> None:
+        """Do what `manner` says when this process passes the point `name` for the `passing`-th time, from 1."""
         self._armed = (name, passing)
-        self._lingers = lingers
+        self._manner = manner
 
     def passed(self, name: str) -> None:
         """Count, and end everything if this is the time: no handler, no clean-up, nothing is flushed."""
@@ -67,9 +73,23 @@ class Points:
             self.counts[name] += 1
             is_last = self._armed == (name, self.counts[name])
         if is_last:
-            if self._lingers:
+            self._act()
+
+    def _act(self) -> None:
+        match self._manner:
+            case "at once":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "lingering":
                 time.sleep(0.03)
-            os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "pausing":
+                (folder() / "paused").touch()
+                for _ in range(LOOKS):
+                    if (folder() / "go-on").exists():
+                        break
+                    time.sleep(0.005)
+            case _:
+                assert_never(self._manner)
 
     @contextmanager
     def around(self, name: str) -> Iterator[None]:

@@ -3,11 +3,9 @@
 import json
 import shlex
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,10 @@ import pytest
 
 from builders import services
 from commands import TAGENT, environment
-from crash.drive import KILLED, Case, Scene, Victim, at_point, case_environment, has_happened, look_at, until
+from crash.case import Case, case_environment, has_happened
+from crash.nursery import KILLED, Victim, at_point
+from crash.scene import Scene, completed_steps, look_at
+from crash.stores import SQLITE, BusyError, DurableStore, on_every_store, until
 from crash.victim import PIPELINE_FILE
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor
@@ -27,7 +28,7 @@ from tagent.ports.model_errors import ModelNotChosenError
 from tagent.testing import ScriptedModel
 
 SAMPLE_RACES = 10
-FULL_RACES = 200
+FULL_RACES, FULL_RACES_ELSEWHERE = 200, 50
 
 
 def race(case: Case) -> None:
@@ -64,12 +65,16 @@ def test_of_two_processes_that_resume_one_run_exactly_one_drives_it(new_case: Ca
 
 
 @pytest.mark.crash
-def test_of_two_processes_that_race_two_hundred_times_exactly_one_drives_the_run(new_case: Callable[[], Case]) -> None:
+@on_every_store
+def test_of_two_processes_that_race_again_and_again_exactly_one_drives_the_run(
+    new_case: Callable[[], Case], store: DurableStore
+) -> None:
     """What goes wrong once in a hundred times goes wrong."""
-    for _ in range(FULL_RACES):
+    for _ in range(FULL_RACES if store is SQLITE else FULL_RACES_ELSEWHERE):
         race(new_case())
 
 
+@on_every_store
 @pytest.mark.parametrize("is_woken_with_an_outcome", [True, False])
 def test_a_holder_that_was_overtaken_in_its_sleep_writes_nothing_more(
     case: Case,
@@ -78,8 +83,8 @@ def test_a_holder_that_was_overtaken_in_its_sleep_writes_nothing_more(
     """A laptop that wakes up must not write into a run that another process has finished meanwhile."""
     sleeper = case.nursery.start(replace(case.orders, hold="gathered", lease_seconds=1))
     until(has_happened(case.folder, "gathered"), "the step runs")
-    until(lambda: "research" in completed_steps(case.folder), "nothing else runs")
-    put_to_sleep(sleeper)
+    until(lambda: "research" in completed_steps(case.place), "nothing else runs")
+    put_to_sleep(case, sleeper)
     case.found()
     second = overtake(case)
     case.judge(second.last_words)
@@ -88,30 +93,20 @@ def test_a_holder_that_was_overtaken_in_its_sleep_writes_nothing_more(
     sleeper.send(signal.SIGCONT)
     assert case.nursery.wait(sleeper) == 1
     assert sleeper.last_words["error"] == "store.conflict"
-    assert look_at(case.folder) == case.scenes[-1], "it wrote nothing, and no other step of it ran"
+    assert look_at(case.place) == case.scenes[-1], "it wrote nothing, and no other step of it ran"
     assert is_woken_with_an_outcome or (case.folder / "was-stopped").exists()
 
 
-def completed_steps(folder: Path) -> set[str]:
-    """Return the steps that are committed as completed, while the process that does them lives."""
-    with closing(sqlite3.connect(folder / "runs.db")) as connection:
-        rows = connection.execute("SELECT payload FROM event WHERE kind = 'StepCompleted'").fetchall()
-    return {json.loads(payload)["step"] for (payload,) in rows}
-
-
-def put_to_sleep(victim: Victim) -> None:
-    """Stop the victim between two writes: in one it would keep everybody from the database, which is SQLite's way."""
-    with closing(sqlite3.connect(victim.folder / "runs.db", timeout=0, isolation_level=None)) as connection:
-        for _ in range(1_000):
-            victim.send(signal.SIGSTOP)
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                victim.send(signal.SIGCONT)
-                time.sleep(0.005)
-            else:
-                connection.execute("ROLLBACK")
+def put_to_sleep(case: Case, victim: Victim) -> None:
+    """Stop the victim between two writes: in one it would keep everybody else from writing."""
+    for _ in range(1_000):
+        victim.send(signal.SIGSTOP)
+        try:
+            with case.place.store.locked(case.folder, case.place.url):
                 return
+        except BusyError:
+            victim.send(signal.SIGCONT)
+            time.sleep(0.005)
     raise AssertionError("it was never found idle")
 
 
@@ -159,7 +154,7 @@ def outcome_of_json(text: str) -> dict[str, Any]:
 
 def stopped_in(case: Case, step: str, how: signal.Signals, **settings: str) -> tuple[Scene, str]:
     """Start the pipeline on the command line, stop it inside a step; return what is found and what was said."""
-    store = f"sqlite:///{case.folder}/runs.db"
+    store = case.place.url
     process = start_command(case, "run", f"{PIPELINE_FILE}:pipeline", "--store", store, hold=step, **settings)
     until(has_happened(case.folder, step), f"{step} runs")
     process.send_signal(how)
@@ -168,11 +163,12 @@ def stopped_in(case: Case, step: str, how: signal.Signals, **settings: str) -> t
     return case.found(), talk
 
 
+@on_every_store
 def test_a_killed_run_goes_on_without_waiting_for_its_lease(case: Case) -> None:
     """Whoever comes back after a crash wants to go on now, not in a minute."""
     scene, _ = stopped_in(case, "gathered", signal.SIGKILL, TAGENT_LEASE_SECONDS="60")
-    store = f"sqlite:///{case.folder}/runs.db"
-    code, output, talk = end_of(start_command(case, "runs", "resume", scene.run_id, "--store", store, "--json"))
+    resume = start_command(case, "runs", "resume", scene.run_id, "--store", case.place.url, "--json")
+    code, output, talk = end_of(resume)
     assert code == 0, talk
     case.judge(outcome_of_json(output))
 

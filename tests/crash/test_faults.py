@@ -1,19 +1,22 @@
 """Faults of the store in the middle of a run: nothing is acknowledged that is not written, and nothing is lost."""
 
-import signal
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 
-from crash.drive import KILLED, Case, has_happened, until
+from crash.case import Case, has_happened
+from crash.stores import STORES, BusyError, Redis, Served, on_every_store, on_stores, until
 
 SHORT = 0.3
 """Patience in seconds that comes to its end within a test."""
 
 
+on_a_disk = on_stores(*(it for it in STORES if not isinstance(it, Served)))
+with_a_lock = on_stores(*(it for it in STORES if not isinstance(it, Redis)))
+
+
+@on_a_disk
 def test_a_run_on_a_full_disk_waits_and_goes_on_when_there_is_room(case: Case) -> None:
     """Somebody deletes a file, and an hour of work is not lost."""
     victim = case.nursery.start(replace(case.orders, full_after=6))
@@ -23,6 +26,7 @@ def test_a_run_on_a_full_disk_waits_and_goes_on_when_there_is_room(case: Case) -
     case.judge(victim.last_words)
 
 
+@on_a_disk
 def test_a_run_on_a_disk_that_stays_full_ends_and_can_be_resumed(case: Case) -> None:
     """It says what is wrong, claims nothing that is not on disk, and goes on where it was."""
     code, victim = case.nursery.run(replace(case.orders, full_after=6, patience_seconds=SHORT))
@@ -35,26 +39,31 @@ def test_a_run_on_a_disk_that_stays_full_ends_and_can_be_resumed(case: Case) -> 
     case.finish()
 
 
+@on_a_disk
 def test_a_run_that_is_killed_while_it_waits_for_room_goes_on(case: Case) -> None:
     """Whoever finds a stuck process kills it."""
     victim = case.nursery.start(replace(case.orders, full_after=6))
     until((case.folder / "refused").exists, "the database refuses")
-    victim.send(signal.SIGKILL)
-    assert case.nursery.wait(victim) == KILLED
-    case.figures.kills += 1
-    case.found()
+    case.kill(victim)
     case.finish()
 
 
-@contextmanager
-def locked(case: Case) -> Iterator[None]:
-    """Keep every other process from writing."""
-    with closing(sqlite3.connect(case.folder / "runs.db", timeout=10, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
+def locked(case: Case) -> ExitStack:
+    """Keep every other process from writing, as soon as none is, until the end of the `with`."""
+    held = ExitStack()
+
+    def is_held() -> bool:
+        try:
+            held.enter_context(case.place.store.locked(case.folder, case.place.url))
+        except BusyError:
+            return False
+        return True
+
+    until(is_held, "nobody writes")
+    return held
 
 
+@with_a_lock
 def test_a_run_whose_database_is_locked_waits_and_goes_on(case: Case) -> None:
     """A backup that takes a minute costs a minute."""
     victim = case.nursery.start(replace(case.orders, hold="gathered", busy_seconds=0.05))
@@ -66,6 +75,7 @@ def test_a_run_whose_database_is_locked_waits_and_goes_on(case: Case) -> None:
     case.judge(victim.last_words)
 
 
+@with_a_lock
 def test_a_run_whose_database_stays_locked_ends_and_can_be_resumed(case: Case) -> None:
     """A forgotten lock ends the process, not the run."""
     orders = replace(case.orders, hold="gathered", busy_seconds=0.05, patience_seconds=SHORT)
@@ -75,11 +85,12 @@ def test_a_run_whose_database_stays_locked_ends_and_can_be_resumed(case: Case) -
         (case.folder / "open").touch()
         assert case.nursery.wait(victim) == 1
     assert victim.last_words["error"] == "store.unavailable"
-    assert "is locked by another process" in victim.last_words["message"]
+    assert "another process" in victim.last_words["message"]
     assert ("checked", 1) not in case.found().effects
     case.finish()
 
 
+@on_every_store
 @pytest.mark.parametrize("commit", [1, 6, 15])
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(case: Case, commit: int) -> None:
     """A connection may break between the commit and its answer: then nobody knows, until somebody looks."""

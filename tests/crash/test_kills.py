@@ -5,57 +5,34 @@ from collections.abc import Callable
 
 import pytest
 
-from crash.drive import Case, Figures, Kill, Undisturbed, at_point, instants
-
-SAMPLE = (
-    "schema.migrate.after@1",
-    "store.create_run.before@1",
-    "store.create_run.after@1",
-    "store.commit.before@1",
-    "store.commit.after@9",
-    "store.renew.after@2",
-    "writer.commit.after@1",
-    "writer.begin.after@5",
-    "writer.statement.after@20",
-    "writer.commit.before@13, lingering",
-    "writer.commit.after@17",
-    "attempt.before@4",
-    "attempt.after@8",
-    "effect.before@11",
-    "effect.after@14",
-)
-"""A kill of each kind, spread over the run; with `RANDOM` and the one of a claim they are 20."""
+from crash.case import Case, Figures, Undisturbed
+from crash.effects import Manner
+from crash.nursery import at_point, instants, named
+from crash.stores import SQLITE, STORES, DurableStore, on_every_store
 
 RANDOM = 4
+"""With the points of the sample and the one of a claim a test run kills 20 times on SQLite, elsewhere a few times."""
 
-FULL_RANDOM = 200
+FULL_RANDOM, FULL_RANDOM_ELSEWHERE = 200, 50
 
 WHILE_RESUMING = (
     "store.claim.before",
     "store.claim.after",
     "store.commit.before",
     "store.commit.after",
-    "writer.begin.before",
-    "writer.begin.after",
-    "writer.statement.after",
-    "writer.commit.before",
-    "writer.commit.after",
     "attempt.before",
     "attempt.after",
     "effect.before",
     "effect.after",
 )
+"""With those of the store's own write path."""
+
 RENEWALS = ("store.renew.before", "store.renew.after")
 
 
-def named(point: str) -> Kill:
-    """Return the kill that is written as `name@passing`, or `name@passing, lingering`."""
-    where, _, how = point.partition(", ")
-    name, _, passing = where.partition("@")
-    return at_point(name, int(passing), lingers=how == "lingering")
-
-
-@pytest.mark.parametrize("point", SAMPLE)
+@pytest.mark.parametrize(
+    ("store", "point"), [pytest.param(it, point, id=f"{it.name}-{point}") for it in STORES for point in it.sample]
+)
 def test_a_run_that_is_killed_at_a_point_of_the_write_path_goes_on(case: Case, point: str) -> None:
     """Nothing finished is lost and nothing committed is done or paid for twice, wherever the kill strikes."""
     assert case.killed(named(point))
@@ -89,25 +66,32 @@ def spread(passings: int) -> list[int]:
 
 
 @pytest.mark.crash
+@on_every_store
 def test_every_point_of_the_write_path_at_several_passings(
-    new_case: Callable[[], Case], undisturbed: Undisturbed
+    new_case: Callable[[], Case], undisturbed: Undisturbed, store: DurableStore
 ) -> None:
     """The sample is a sample; this is the whole write path."""
     passed = {name: times for name, times in undisturbed.counts.items() if ":" not in name}
+    assert any(name.startswith(store.deep) for name in passed)
     for name, times in [*passed.items(), *((name, 4) for name in RENEWALS)]:
         for passing in spread(times):
-            for lingers in {False, name.startswith("writer.")}:
+            manners: tuple[Manner, ...] = ("at once", "lingering") if name.startswith(store.deep) else ("at once",)
+            for manner in manners:
                 case = new_case()
-                is_killed = case.killed(at_point(name, passing, lingers=lingers))
+                is_killed = case.killed(at_point(name, passing, manner=manner))
                 assert is_killed or passing > 3 or name in RENEWALS, f"{name}@{passing} was never passed"
                 case.finish()
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("first", ["store.commit.before@2", "writer.commit.after@8", "effect.after@10"])
-def test_every_point_of_the_write_path_while_a_killed_run_is_resumed(new_case: Callable[[], Case], first: str) -> None:
+@on_every_store
+@pytest.mark.parametrize("first", ["store.commit.before@2", "store.commit.after@8", "effect.after@10"])
+def test_every_point_of_the_write_path_while_a_killed_run_is_resumed(
+    new_case: Callable[[], Case], undisturbed: Undisturbed, store: DurableStore, first: str
+) -> None:
     """The resume has a write path of its own, and may be killed on it again and again."""
-    for name in WHILE_RESUMING:
+    deep = [name for name in undisturbed.counts if name.startswith(store.deep)]
+    for name in (*WHILE_RESUMING, *deep):
         for passing in (1, 2, 5):
             case = new_case()
             case.killed(named(first), at_point(name, passing), at_point(name, passing))
@@ -115,13 +99,17 @@ def test_every_point_of_the_write_path_while_a_killed_run_is_resumed(new_case: C
 
 
 @pytest.mark.crash
-def test_random_instants(new_case: Callable[[], Case], undisturbed: Undisturbed, figures: Figures) -> None:
-    """Two hundred kills from outside, a third of the runs killed again while they are resumed."""
+@on_every_store
+def test_random_instants(
+    new_case: Callable[[], Case], undisturbed: Undisturbed, figures: Figures, store: DurableStore
+) -> None:
+    """Many kills from outside, a third of the runs killed again while they are resumed."""
     rng, before = random.Random(20_261), figures.kills  # noqa: S311 - nothing is secret about it
-    for _ in range(FULL_RANDOM * 3):  # some come too late, or before anything was begun
+    wanted = FULL_RANDOM if store is SQLITE else FULL_RANDOM_ELSEWHERE
+    for _ in range(wanted * 3):  # some come too late, or before anything was begun
         case = new_case()
         case.killed(*instants(rng, undisturbed.seconds))
         case.finish()
-        if figures.kills - before >= FULL_RANDOM:
+        if figures.kills - before >= wanted:
             return
     raise AssertionError("too few of the kills struck")

@@ -99,7 +99,7 @@ def test_runs_are_listed_newest_first_and_shown_with_their_steps(folder: Path) -
     shown = json.loads(tagent("runs", "show", run_id, "--json", cwd=folder).stdout)
     assert shown["steps"]["gate"]["output"] == 2
     logged = tagent("runs", "logs", run_id, cwd=folder).stdout
-    assert [line.split("  ")[1] for line in logged.splitlines()][:3] == ["RunStarted", "StepStarted", "StepCompleted"]
+    assert [line.split()[2] for line in logged.splitlines()][:3] == ["RunStarted", "StepStarted", "StepCompleted"]
 
 
 @pytest.mark.parametrize(

@@ -1,56 +1,140 @@
-"""`tagent db`: the schema of the database that runs are kept in."""
+"""`tagent db`: the schema of the database that runs are kept in, and which runs stay in it."""
 
 import asyncio
-from pathlib import Path
 
 import click
+from pydantic_core import to_json
 
 from tagent.adapters.storage.urls import open_store, sqlite_path
-from tagent.cli.stores import with_store
+from tagent.cli.agreement import agrees, yes_option
+from tagent.cli.errors import DONE, FAILED
+from tagent.cli.runs.options import (
+    FINISHED,
+    counted,
+    json_option,
+    listed,
+    look_at,
+    run_table,
+    store_option,
+    verbose_option,
+)
+from tagent.cli.schemas import Schema, schema_of
+from tagent.cli.stores import with_store, without_password
+from tagent.cli.times import age
 from tagent.config import TAgentConfig
-
-store_option = click.option("--store", metavar="URL", help="The store, else sqlite:///.tagent/runs.db.")
+from tagent.ports import RunRecord, Services
 
 
 @click.group()
 def db() -> None:
-    """Look at and upgrade the database of runs."""
+    """Look at, upgrade and clean up the database of runs."""
 
 
 @db.command()
 @store_option
-def current(store: str | None) -> None:
+@json_option
+@verbose_option
+def current(store: str | None, as_json: bool) -> None:
     """Print the schema of the database, and the one of this tagent."""
-    path = _path(store)
-    if path is None:
-        return
-    from tagent.adapters.storage.sql.schema import REVISIONS
-    from tagent.adapters.storage.sql.sqlite import read_revision
+    url = with_store(TAgentConfig.load(), store).store
+    schema = schema_of(url)
+    if as_json:
+        found, newest = (schema.found, schema.newest) if schema else (None, None)
+        click.echo(to_json({"store": without_password(url), "schema": found, "newest": newest}, indent=2).decode())
+    else:
+        click.echo(f"{_name(url)} keeps no database." if schema is None else f"{_name(url)}: {_described(schema)}")
 
-    if not path.exists():
-        click.echo(f"{path}: no database yet; it will have the schema {REVISIONS[-1]}")
-        return
-    found = read_revision(path)
-    state = "up to date" if found == REVISIONS[-1] else f"tagent db upgrade brings it to {REVISIONS[-1]}"
-    click.echo(f"{path}: schema {found or 'none'}, {state}")
+
+def _described(schema: Schema) -> str:
+    if schema.found is None:
+        return f"no database yet; it will have the schema {schema.newest}"
+    if schema.is_current:
+        state = "up to date"
+    elif schema.is_newer:
+        state = f"of a newer tagent: this one knows up to {schema.newest}"
+    else:
+        state = f"tagent db upgrade brings it to {schema.newest}"
+    return f"schema {schema.found or 'none'}, {state}"
 
 
 @db.command()
 @store_option
+@verbose_option
 def upgrade(store: str | None) -> None:
     """Bring the database to the schema of this tagent; creates it if there is none."""
-    path = _path(store)
-    if path is None:
-        return
-    opened = open_store(with_store(TAgentConfig.load(), store).store)  # opening brings it up to date
-    asyncio.run(opened.close())
-    click.echo(f"{path}: up to date")
-
-
-def _path(store: str | None) -> Path | None:
-    """Return the database's file; None, and say so, for a store that is none."""
     url = with_store(TAgentConfig.load(), store).store
+    if schema_of(url) is None:
+        click.echo(f"{_name(url)} keeps no database.")
+        return
+    opened = open_store(url)  # opening brings it up to date
+    asyncio.run(opened.close())
+    click.echo(f"{_name(url)}: up to date")
+
+
+@db.command()
+@click.option("--older-than", "older_than", type=age, metavar="AGE", help="Only runs that ended longer ago: 12h, 30d.")
+@click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N of each pipeline.")
+@click.option("--status", "statuses", multiple=True, type=click.Choice(FINISHED), help="Only runs that ended so.")
+@click.option("--pipeline", "pipelines", multiple=True, metavar="NAME", help="Only runs of this pipeline.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only say what would be deleted.")
+@yes_option
+@store_option
+@json_option
+@verbose_option
+def prune(
+    older_than: float | None,
+    keep: int | None,
+    statuses: tuple[str, ...],
+    pipelines: tuple[str, ...],
+    is_dry: bool,
+    is_agreed: bool,
+    store: str | None,
+    as_json: bool,
+) -> int:
+    """Delete finished runs that nobody needs any more: those to which all of the options apply.
+
+    A run that is not finished stays, whatever its age. --keep counts the runs to which --status and
+    --pipeline apply.
+    """
+    if older_than is None and keep is None and not statuses and not pipelines:
+        raise click.UsageError("Say what may go: --older-than AGE, --keep N, --status STATUS or --pipeline NAME.")
+    from tagent.pipeline import RunStatus, retention
+
+    rule = retention.Retention(
+        older_than_seconds=older_than,
+        keep_newest=keep,
+        statuses=tuple(map(RunStatus, statuses)),
+        pipelines=pipelines,
+    )
+
+    async def plan(services: Services) -> tuple[list[RunRecord], list[dict[str, object]]]:
+        going = await retention.prune(services.store, rule, now=services.clock.now(), dry_run=True)
+        return going, [listed(run, services) for run in going]
+
+    going, shown = look_at(store, plan)
+    if not is_dry and going and not is_agreed and not agrees(f"Delete {counted(len(going))}?"):
+        click.echo("Nothing was deleted.", err=True)
+        return FAILED
+    if not is_dry and going:
+        deleted = look_at(
+            store, lambda services: retention.delete_unchanged(services.store, going)
+        )  # the runs agreed to
+        gone = {run.run_id for run in deleted}
+        if len(gone) < len(going):
+            click.echo(
+                f"{counted(len(going) - len(gone))} left as they are: somebody has used them meanwhile.", err=True
+            )
+        shown = [run for run in shown if run["run_id"] in gone]
+    if as_json:
+        click.echo(to_json({"dry_run": is_dry, "count": len(shown), "runs": shown}, indent=2).decode())
+        return DONE
+    for line in run_table(shown) if is_dry and shown else ():
+        click.echo(line)
+    click.echo(f"{counted(len(shown))} {'would be ' if is_dry else ''}deleted")
+    return DONE
+
+
+def _name(url: str) -> str:
+    """Return what the store is called: a file by its path, anything else by its URL."""
     path = sqlite_path(url)
-    if path is None:
-        click.echo(f"{url} keeps no database.")
-    return path
+    return without_password(url) if path is None else str(path)

@@ -11,8 +11,9 @@ from tagent.exceptions import nearest
 
 COMMANDS = {
     "run": "Run a goal, or the pipeline of a file.",
-    "runs": "List, look at and resume runs.",
-    "db": "Look at and upgrade the database of runs.",
+    "runs": "List, look at, resume, fork, move and delete runs.",
+    "db": "Look at, upgrade and clean up the database of runs.",
+    "doctor": "Check the installation, the model and the store, and say what to mend.",
 }
 """Subcommand -> its line in the help. `run` is the object `run` in the module `tagent.cli.run`, and so on."""
 

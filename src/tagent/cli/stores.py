@@ -1,13 +1,22 @@
 """Where the command line keeps its runs: the store that is named, else a file in this folder."""
 
+import re
 from importlib.util import find_spec
+from urllib.parse import unquote
 
 import click
 
 from tagent.config import TAgentConfig
 
 DEFAULT_STORE = "sqlite:///.tagent/runs.db"
+PLAIN_STORE = "file:///.tagent/runs"
+"""The default where the packages for a database are not installed."""
+
 MEMORY_STORE = "memory://"
+
+HIDDEN = "***"
+
+_PASSWORD = re.compile(r"(?<=:).*(?=@)", re.DOTALL)
 
 
 def with_store(config: TAgentConfig, named: str | None) -> TAgentConfig:
@@ -17,6 +26,30 @@ def with_store(config: TAgentConfig, named: str | None) -> TAgentConfig:
     if "store" in config.model_fields_set:
         return config
     if find_spec("sqlalchemy") is None:
-        click.echo("Runs are kept in memory: pip install tagent[persistence] to keep them on disk.", err=True)
-        return config.merged(TAgentConfig(store=MEMORY_STORE))
+        click.echo(f"Runs are kept in {PLAIN_STORE}: with tagent[persistence] it would be {DEFAULT_STORE}.", err=True)
+        return config.merged(TAgentConfig(store=PLAIN_STORE))
     return config.merged(TAgentConfig(store=DEFAULT_STORE))
+
+
+def without_password(url: str) -> str:
+    """Return a store's URL as it may be printed. In doubt too much is hidden.
+
+    Example:
+        >>> without_password("postgresql://me:secret@host/db?sslpassword=other&sslmode=require")
+        'postgresql://me:***@host/db?sslpassword=***&sslmode=require'
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return HIDDEN
+    place, question, query = rest.partition("?")
+    if "@" in query and "@" not in place and not place.startswith("/"):  # a password with a ? in it
+        place, question, query = rest, "", ""
+    if not place.startswith("/"):
+        place = _PASSWORD.sub(HIDDEN, place, count=1)
+    options = "&".join(_option_without_password(option) for option in query.split("&"))
+    return f"{scheme}://{place}{question}{options}"
+
+
+def _option_without_password(option: str) -> str:
+    name, equals, _ = option.partition("=")
+    return f"{name}={HIDDEN}" if equals and "pass" in unquote(name).lower() else option

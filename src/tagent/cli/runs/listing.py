@@ -1,33 +1,109 @@
-"""`tagent runs list`."""
+"""`tagent runs list`: which runs there are, and which of them somebody looks for."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
 
 import click
 from pydantic_core import to_json
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from tagent.cli.runs.options import json_option, listed, look_at, store_option, verbose_option
+from tagent.cli.labels import label, labels_of
+from tagent.cli.runs.options import (
+    INTERRUPTED,
+    RUNNING,
+    STATUSES,
+    json_option,
+    listed,
+    look_at,
+    run_table,
+    shown_status,
+    store_option,
+    verbose_option,
+)
+from tagent.cli.times import time_or_age
 from tagent.ports import Services
-from tagent.ports.records import RunQuery
+from tagent.ports.records import RunQuery, RunRecord
+
+MOST = 1_000_000
 
 
 @click.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="The most runs to list.")
+@click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only runs that stand there.")
+@click.option("--pipeline", "pipelines", multiple=True, metavar="NAME", help="Only runs of this pipeline.")
+@click.option(
+    "--since",
+    type=time_or_age,
+    metavar="TIME",
+    help="Only runs begun at this time (UTC) or later, or not longer ago: 2h, 7d.",
+)
+@click.option("--until", type=time_or_age, metavar="TIME", help="Only runs begun before this time, or longer ago.")
+@click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="Only runs with this label.")
+@click.option("--search", default="", metavar="TEXT", help="Only runs in which each of these words occurs.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST), help="The most runs to list.")
 @store_option
 @json_option
 @verbose_option
-def list_command(limit: int, store: str | None, as_json: bool) -> None:
-    """List runs, the newest first."""
+def list_command(
+    statuses: tuple[str, ...],
+    pipelines: tuple[str, ...],
+    since: float | None,
+    until: float | None,
+    labels: tuple[tuple[str, str], ...],
+    search: str,
+    limit: int,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """List runs, the newest first. An option that is given several times takes either; labels must all be there."""
+    query = RunQuery(
+        statuses=tuple(dict.fromkeys(RUNNING if status == INTERRUPTED else status for status in statuses)),
+        pipelines=pipelines,
+        since=since,
+        until=until,
+        labels=labels_of(labels),
+        words=_words_of(search),
+        limit=limit + 1,  # to know whether there are more
+    )
 
     async def look(services: Services) -> list[dict[str, object]]:
-        return [listed(run, services) for run in await services.store.runs(RunQuery(limit=limit))]
+        return [listed(run, services) for run in await _fitting(query, statuses, services)]
 
     found = look_at(store, look)
     if as_json:
-        click.echo(to_json(found, indent=2).decode())
+        click.echo(to_json(found[:limit], indent=2).decode())
         return
-    table = Table("run", "status", "pipeline", "started", "cost", box=None, pad_edge=False)
-    for run in found:
-        cost = f"${run['cost_usd']:.4f}"
-        table.add_row(*(Text(str(run[key])) for key in ("run_id", "status", "pipeline", "created_at")), cost)
-    Console().print(table)
+    for line in run_table(found[:limit]) if found else ():
+        click.echo(line)
+    if not found:
+        click.echo("No runs yet." if query == RunQuery(limit=query.limit) else "No run fits.", err=True)
+    if len(found) > limit:
+        click.echo(f"These are the newest {limit}; --limit shows more.", err=True)
+
+
+async def _fitting(query: RunQuery, shown: Sequence[str], services: Services) -> Sequence[RunRecord]:
+    """Return the runs that fit, the newest first.
+
+    Args:
+        query: What the store is asked.
+        shown: Where lists are to say that they stand; empty for anywhere. The store does not know who is gone.
+        services: Who knows.
+    """
+    if (RUNNING in shown) == (INTERRUPTED in shown):
+        return await services.store.runs(query)
+    from tagent.pipeline.paging import every_run
+
+    found: list[RunRecord] = []
+    async with aclosing(every_run(services.store, query)) as runs:
+        async for run in runs:
+            if shown_status(run, services) in shown:
+                found.append(run)
+            if len(found) == query.limit:
+                break
+    return found
+
+
+def _words_of(text: str) -> tuple[str, ...]:
+    if not text.strip():
+        return ()
+    from tagent.pipeline.search import words_of  # takes long to import
+
+    return words_of(text)

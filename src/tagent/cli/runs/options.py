@@ -1,18 +1,46 @@
 """What the commands on runs share: their options, and how they look into the store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import click
 
 from tagent.cli.stores import with_store
+from tagent.cli.tables import table_lines
+from tagent.cli.times import time_text
 from tagent.config import TAgentConfig
 from tagent.ports import RunRecord, Services
 from tagent.runtime import open_services
 
+__all__ = [
+    "FINISHED",
+    "INTERRUPTED",
+    "RUNNING",
+    "STATUSES",
+    "counted",
+    "json_option",
+    "listed",
+    "look_at",
+    "run_table",
+    "shown_status",
+    "store_option",
+    "time_text",
+    "verbose_option",
+    "with_services",
+]
+
 Result = TypeVar("Result")
+
+RUNNING = "running"
+INTERRUPTED = "interrupted"
+"""What `running` is called when nobody drives the run any more."""
+
+FINISHED = ("completed", "partial", "failed", "cancelled")
+"""How a run may have ended. Known by heart, as the pipeline takes long to import; a test compares."""
+
+STATUSES = (RUNNING, INTERRUPTED, "waiting", *FINISHED)
+"""Where lists may say that a run stands."""
 
 store_option = click.option("--store", metavar="URL", help="Where the runs are kept, else sqlite:///.tagent/runs.db.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -32,20 +60,52 @@ async def with_services(config: TAgentConfig, look: Callable[[Services], Awaitab
         return await look(services)
 
 
-def time_text(at: float) -> str:
-    """Return a time as people and programs read it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+def shown_status(run: RunRecord, services: Services) -> str:
+    """Return where the run stands: what it says itself, or `interrupted` if nobody drives it any more."""
+    is_left = run.status == RUNNING and (not run.owner or services.processes.is_gone(run.owner))
+    return INTERRUPTED if is_left else run.status
 
 
 def listed(run: RunRecord, services: Services) -> dict[str, object]:
     """Return what lists show of a run, as JSON values."""
-    is_left = run.status == "running" and (not run.owner or services.processes.is_gone(run.owner))
     return {
         "run_id": run.run_id,
         "pipeline": run.pipeline,
-        "status": "interrupted" if is_left else run.status,
+        "status": shown_status(run, services),
         "created_at": time_text(run.created_at),
         "updated_at": time_text(run.updated_at),
         "finished_at": None if run.finished_at is None else time_text(run.finished_at),
         "cost_usd": run.cost_usd,
+        "labels": dict(run.labels),
+        "parent": run.parent or None,
     }
+
+
+def counted(runs: int) -> str:
+    """Return a number of runs in words.
+
+    Example:
+        >>> counted(1)
+        '1 run'
+    """
+    return f"{runs} run" if runs == 1 else f"{runs} runs"
+
+
+def run_table(found: Sequence[Mapping[str, object]]) -> Sequence[str]:
+    """Return the lines of a table of runs; forks and labels have columns if any run has one."""
+    columns = {"run": "run_id", "status": "status", "pipeline": "pipeline", "started": "created_at"}
+    headers = [*columns, "cost"]
+    rows = [[str(run[key]) for key in columns.values()] + [f"${run['cost_usd']:.4f}"] for run in found]
+    for header, values in {
+        "forked from": [str(run["parent"] or "") for run in found],
+        "labels": [_labels_text(run["labels"]) for run in found],
+    }.items():
+        if any(values):
+            headers.append(header)
+            for row, value in zip(rows, values, strict=True):
+                row.append(value)
+    return list(table_lines(headers, rows))
+
+
+def _labels_text(labels: object) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(labels.items())) if isinstance(labels, dict) else ""

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from tagent.adapters.storage.files.descriptor import Descriptor
 from tagent.adapters.storage.files.directory import write_file
 from tagent.adapters.storage.files.format import HEADER
-from tagent.adapters.storage.files.segment import Descriptor, Place, Segment
+from tagent.adapters.storage.files.segment import Place, Segment
 
 
 def worth_cleaning(segments: Sequence[Segment], *, segment_bytes: int) -> int | None:

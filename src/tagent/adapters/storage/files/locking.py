@@ -1,5 +1,6 @@
 """The lock that the processes share, in a file that also says which files the log consists of."""
 
+import errno
 import fcntl
 import os
 import re
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tagent.adapters.storage.files.descriptor import Descriptor
 from tagent.adapters.storage.files.errors import DamagedLogError
+from tagent.exceptions import StoreError
 from tagent.ports.store_errors import StoreUnavailableError
 
 BUSY_SECONDS = 5.0
@@ -33,11 +36,11 @@ class DirectoryLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            self._identity = _identity(file)
-        finally:
-            os.close(file)
+        self._first: Descriptor | None = Descriptor(path, is_created=True)  # while it is open, its number is not reused
+
+    def close(self) -> None:
+        """Let go of the file; who holds the lock keeps it."""
+        self._first = None
 
     @contextmanager
     def held(self, *, is_exclusive: bool) -> Iterator["LockFile"]:
@@ -49,7 +52,10 @@ class DirectoryLock:
         """
         file = os.open(self._path, os.O_RDWR)  # closing it lets go of the lock
         try:
-            if _identity(file) != self._identity:
+            first = self._first
+            if first is None:
+                raise StoreError("The store is closed.")
+            if _identity(file) != _identity(first.number):
                 raise StoreUnavailableError(
                     f"The directory of the store {self._path.parent} was replaced.", hint="Open the store anew."
                 )
@@ -90,7 +96,7 @@ class LockFile:
             DamagedLogError: If the file does not say.
         """
         text = os.pread(self._file, 64, 0)
-        if not text:
+        if not text.strip(b"\0"):  # zeros: the power failed before it was on the disk
             return 0, 0
         found = _EXTENT.fullmatch(text)
         if found is None:
@@ -98,8 +104,15 @@ class LockFile:
         return int(found[1]), int(found[2])
 
     def set_extent(self, extent: Extent) -> None:
-        """Say which files the log consists of; durable when this returns. The lock is held alone."""
-        os.pwrite(self._file, b"%06d %06d\n" % extent, 0)
+        """Say which files the log consists of; durable when this returns. The lock is held alone.
+
+        Raises:
+            OSError: If it cannot be written. Then the file says what it said, or nothing.
+        """
+        text = b"%06d %06d\n" % extent
+        if os.pwrite(self._file, text, 0) < len(text):  # a full disk; the bytes of one sector are written together
+            os.ftruncate(self._file, 0)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._file)
 
 

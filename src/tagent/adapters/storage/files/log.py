@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tagent.adapters.storage.files.cleaning import move, needed_places, worth_cleaning, write_needed
+from tagent.adapters.storage.files.descriptor import Descriptor
 from tagent.adapters.storage.files.directory import numbers_in, path_of, sync_directory, write_file
 from tagent.adapters.storage.files.draft import Draft
 from tagent.adapters.storage.files.errors import DamagedLogError
@@ -20,7 +21,7 @@ from tagent.adapters.storage.files.format import HEADER
 from tagent.adapters.storage.files.index import Index
 from tagent.adapters.storage.files.lines import length_of
 from tagent.adapters.storage.files.locking import DirectoryLock, LockFile
-from tagent.adapters.storage.files.segment import Descriptor, Segment, end_of_lines
+from tagent.adapters.storage.files.segment import Segment, end_of_lines
 from tagent.exceptions import StoreError
 
 logger = logging.getLogger(__name__)
@@ -178,6 +179,7 @@ class Log:
         """Let go of the files. Nobody writes any more; who reads at this moment may be refused."""
         with self._mutex:
             self._replace(_View())
+        self._lock.close()
 
     def _replace(self, view: _View) -> None:
         """Go on with another view; called with the mutex."""
@@ -217,9 +219,9 @@ class Log:
 
     def _begin_file(self, lock_file: LockFile) -> None:
         """Begin the next file; called while nobody else reads on or writes."""
-        first, last = lock_file.extent()
-        write_file(path_of(self._directory, last + 1), ())
-        lock_file.set_extent((first, last + 1))
+        last = self._view.segments[-1]  # the lock's file may not name it: who began it may have been killed just then
+        write_file(last.next_path, ())
+        lock_file.set_extent((lock_file.extent()[0], last.number + 1))
         with self._mutex:
             self._extend(self._view, self._parts(lock_file, self._view).parts)
 
@@ -317,7 +319,7 @@ class Log:
         self._cut_torn_line()
         if at == len(view.segments) - 1:
             self._begin_file(lock_file)
-        first, last = lock_file.extent()
+        first, _ = lock_file.extent()
         old, needed = view.segments[at], needed_places(view.segments, at)
         is_kept = bool(needed) or old.number > first  # else it is removed below, or another process has removed it
         new = write_needed(old, needed) if is_kept else old
@@ -325,7 +327,7 @@ class Log:
             move(needed, old, new)
             view.segments[at : at + 1] = [new] if needed else []
         if first < view.segments[0].number:
-            lock_file.set_extent((view.segments[0].number, last))
+            lock_file.set_extent((view.segments[0].number, view.segments[-1].number))
             for number in range(first, view.segments[0].number):
                 path_of(self._directory, number).unlink(missing_ok=True)
         return True

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tagent.adapters.storage.files.descriptor import Descriptor
 from tagent.adapters.storage.files.errors import DamagedLogError
 from tagent.adapters.storage.files.format import check_header, newer_line
 from tagent.adapters.storage.files.lines import BEGINNING, body_of, checksum_of, length_of, line_of
@@ -16,20 +17,6 @@ from tagent.adapters.storage.files.operations import Operation, UnknownOperation
 
 _CHUNK = 2**22
 """How many bytes are read at a time."""
-
-
-class Descriptor:
-    """An open file, which closes when nobody knows it any more: somebody may still be reading it."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, path: Path) -> None:
-        self.number = -1
-        self.number = os.open(path, os.O_RDWR)
-
-    def __del__(self) -> None:
-        if self.number >= 0:
-            os.close(self.number)
 
 
 @dataclass(slots=True, eq=False)

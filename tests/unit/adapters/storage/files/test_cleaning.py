@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 
 from tagent.adapters.storage.files import cleaning
+from tagent.adapters.storage.files.log import Log
 from tagent.adapters.storage.files.store import FileStore, open_files
 from tagent.ports.records import Batch, Blob, Record
 from tagent.ports.store_errors import UnknownRunError
@@ -175,6 +176,28 @@ async def test_who_has_a_replaced_file_open_goes_on_reading(tmp_path: Path) -> N
     await cleaner.close()
 
 
+async def test_who_reads_anew_does_not_pull_the_index_from_under_who_writes(tmp_path: Path) -> None:
+    """What a write was checked against is what it is written behind."""
+    log = Log(tmp_path, segment_bytes=SEGMENT_BYTES)
+    with log._lock.held(is_exclusive=False) as lock_file:
+        everything = log._parts(lock_file, None)
+    with log.writing() as draft, log._mutex:
+        view = log._view
+        assert log._take_in(everything)
+        assert log._view is view
+        assert draft.entries == []
+    log.close()
+
+
+async def test_what_a_group_deletes_is_gone_for_who_comes_next_in_it(tmp_path: Path) -> None:
+    """A fork of a run that is deleted in the same moment would name a blob that is not there."""
+    store = opened(tmp_path)
+    await finished_run(store, "r", blobs=(Blob("tea", b"green"),))
+    fork = new_run("s", begins=batch("s", 1, 1, blobs=(Blob("tea", None),)))
+    assert await at_once([partial(store.delete, "r"), partial(store.create_run, fork)]) == ["done", "MissingBlobError"]
+    await store.close()
+
+
 async def test_who_has_mostly_replaced_files_open_lets_go_of_them(tmp_path: Path) -> None:
     """Else the disk would get nothing back as long as that process lives."""
     reader, cleaner = opened(tmp_path), opened(tmp_path)
@@ -297,6 +320,10 @@ async def test_a_file_begun_by_a_process_that_then_was_killed_is_used(tmp_path: 
     assert len(await store.runs()) == 4
     await fresh.close()
     await store.close()
+    store = opened(tmp_path)
+    assert len(await store.runs()) == 4
+    assert await seqs(store, "c") == [1, 2]
+    await store.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no list of open files")
@@ -309,7 +336,7 @@ async def test_a_file_of_which_nothing_is_left_is_not_kept_open(tmp_path: Path) 
         await store.delete(f"r{number}")
     await store.close()
     store = opened(tmp_path)
-    assert (len(open_in(tmp_path)), len(sizes_of_logs(tmp_path))) == (2, 31)
+    assert (len(open_in(tmp_path)), len(sizes_of_logs(tmp_path))) == (2 + 1, 31), "the lock is one"
     assert await seqs(store, "old") == [1, 2]
     await store.delete("old")
     await finished_run(store, "new", size=25_000)
@@ -327,6 +354,6 @@ async def test_files_are_closed_with_the_store(tmp_path: Path) -> None:
     store = open_files(tmp_path, segment_bytes=1000)
     for number in range(10):
         await finished_run(store, f"r{number}")
-    assert len(open_in(tmp_path)) == len(sizes_of_logs(tmp_path)) > 5
+    assert len(open_in(tmp_path)) == len(sizes_of_logs(tmp_path)) + 1 > 5
     await store.close()
     assert open_in(tmp_path) == []

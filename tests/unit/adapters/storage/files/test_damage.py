@@ -210,6 +210,15 @@ async def test_a_lock_file_that_says_nothing_is_damage(tmp_path: Path) -> None:
     assert raised.value.file == tmp_path / "lock"
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 14])
+async def test_a_lock_file_that_did_not_reach_the_disk_is_written_anew(tmp_path: Path, content: bytes) -> None:
+    """The power may fail while the store is made."""
+    await written(tmp_path, commits=8, segment_bytes=500)
+    (tmp_path / "lock").write_bytes(content)
+    assert await found(tmp_path) == list(range(1, 9))
+    assert (tmp_path / "lock").read_bytes() == b"000001 000003\n"
+
+
 async def test_the_files_of_a_log_can_be_copied_elsewhere(tmp_path: Path) -> None:
     """A backup need not hold the lock."""
     await written(tmp_path / "a", commits=8, segment_bytes=500)

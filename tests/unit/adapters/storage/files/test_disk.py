@@ -87,6 +87,30 @@ async def test_a_mode_that_somebody_gave_the_directory_is_kept(tmp_path: Path) -
     assert (tmp_path / "runs").stat().st_mode & 0o777 == 0o770
 
 
+async def test_what_is_new_is_made_durable_before_anybody_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is on the disk is lost all the same if its directory, or the one above that, does not name it."""
+    synced: list[int] = []
+
+    def noted(file: int, sync: Callable[[int], None] = os.fsync) -> None:
+        synced.append(os.fstat(file).st_ino)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    store = open_files(tmp_path / "a" / "runs", segment_bytes=300)
+    await store.create_run(new_run("r"))
+    before = len(synced)
+    await store.commit(batch("r", 1, 1))
+    await store.close()
+    lock, first, second = (
+        (tmp_path / "a" / "runs" / name).stat().st_ino for name in ("lock", "log-000001.jsonl", "log-000002.jsonl")
+    )
+    runs, above, top = ((tmp_path / name).stat().st_ino for name in ("a/runs", "a", "."))
+    assert synced[:before] == [above, top, first, runs, lock, runs, first]
+    assert synced[before:] == [second, runs, lock, second]
+
+
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "/etc/passwd", "..", "a/b", "log-000001.jsonl", "lock", "x" * 300]
 )

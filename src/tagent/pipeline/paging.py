@@ -1,0 +1,37 @@
+"""Reads every run that fits a query, a page at a time, although a store tells only the newest of them."""
+
+import math
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from tagent.ports.records import RunQuery, RunRecord
+from tagent.ports.store import Store
+
+PAGE = 500
+"""Runs read at once."""
+
+
+async def every_run(store: Store, query: RunQuery, *, page: int = PAGE) -> AsyncGenerator[RunRecord, None]:
+    """Yield each run that fits, the newest first, however many they are; the query's limit does not count.
+
+    A page begins again at the time at which the last one ended, for others may have been created at the very
+    same time. No run comes twice; one that is created or deleted meanwhile may come or not.
+
+    Args:
+        store: Where the runs are.
+        query: Which of them.
+        page: How many to read at once, from 1.
+    """
+    at_the_end: set[str] = set()
+    """The runs already told that were created at the time at which the next page begins."""
+    while True:
+        limit = page + len(at_the_end)
+        found = await store.runs(replace(query, limit=limit))
+        for run in found:
+            if run.run_id not in at_the_end:
+                yield run
+        if len(found) < limit:
+            return
+        oldest = found[-1].created_at
+        at_the_end = {run.run_id for run in found if run.created_at == oldest}
+        query = replace(query, until=math.nextafter(oldest, math.inf))

@@ -1,0 +1,319 @@
+"""Models, tools and functions that only say again what a run has recorded. Nothing here asks or does anything."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from tagent.config import TAgentConfig
+from tagent.exceptions import DataPathError, ToolError
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.events import AgentProgressed, RunEvent, StepCompleted, StepFailed, StepStarted
+from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.outputs import OutputType
+from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest, TokenUsage
+from tagent.ports.model_errors import ModelError
+from tagent.task_agent.events import (
+    AgentEvent,
+    Evaluated,
+    Finalized,
+    ModelFailed,
+    Planned,
+    TaskCompleted,
+    TaskFailed,
+)
+from tagent.task_agent.references import resolve
+from tagent.task_agent.tools import Tool
+
+
+class NotRecordedError(PipelineError):
+    """A replayed step asks for what the run has not recorded, so nobody can answer it without a model or a tool.
+
+    Attributes:
+        step: The step.
+        wanted: What it asks for.
+    """
+
+    code = "replay.not_recorded"
+
+    def __init__(self, step: str, wanted: str) -> None:
+        self.step = step
+        self.wanted = wanted
+        super().__init__(
+            f"The step {step!r} asks for {wanted}, which the run has not recorded.",
+            hint="Its code or its definition has changed, or the run never came that far.",
+        )
+
+
+class RecordedMisfitError(PipelineError):
+    """What the run has recorded for a step does not fit what its code asks for today.
+
+    Attributes:
+        step: The step.
+        what: What does not fit.
+    """
+
+    code = "replay.misfit"
+
+    def __init__(self, step: str, what: str) -> None:
+        self.step = step
+        self.what = what
+        super().__init__(
+            f"For the step {step!r} the run has recorded {what} that does not fit its code any more.",
+            hint="Its output type or its tools have changed: run it anew.",
+        )
+
+
+class RecordedStepError(PipelineError):
+    """A step failed when it was recorded, so it fails again.
+
+    Attributes:
+        step: The step.
+    """
+
+    code = "step.failed"
+
+    def __init__(self, failed: StepFailed) -> None:
+        self.step = failed.step
+        self.code = failed.code  # type: ignore[misc]  # that of the recorded failure
+        super().__init__(failed.reason)
+
+
+class RecordedModelError(ModelError):
+    """A model call failed when it was recorded, so it fails again; not to be tried again, as that was the last try."""
+
+    def __init__(self, failed: ModelFailed) -> None:
+        self.code = failed.code  # type: ignore[misc]  # that of the recorded failure
+        super().__init__(failed.call.model, failed.message)
+        self.spent = ModelReply(None, failed.call.model, cost_usd=0.0)
+
+
+class RecordedToolError(ToolError):
+    """A tool failed when it was recorded, so it fails again."""
+
+    def __init__(self, tool: str, failed: TaskFailed) -> None:
+        self.code = failed.code  # type: ignore[misc]  # that of the recorded failure
+        super().__init__(tool, failed.message)
+
+
+@dataclass(slots=True)
+class RecordedStep:
+    """What a run has recorded of a step.
+
+    Attributes:
+        step: Its name.
+        attempt: The number of its last attempt; 0 when it never started.
+        agent_events: What its agent did in that attempt.
+        ended: How the attempt ended; None when it did not.
+    """
+
+    step: str
+    attempt: int = 0
+    agent_events: list[AgentEvent] = field(default_factory=list)
+    ended: StepCompleted | StepFailed | None = None
+
+
+def recorded_steps(events: Iterable[RunEvent]) -> dict[str, RecordedStep]:
+    """Return what the events tell of each step that started: step name -> its last attempt."""
+    steps: dict[str, RecordedStep] = {}
+    for event in events:
+        match event:
+            case StepStarted():
+                if event.step not in steps or steps[event.step].attempt != event.attempt:
+                    steps[event.step] = RecordedStep(event.step, event.attempt)
+                steps[event.step].ended = None
+            case AgentProgressed():
+                steps[event.step].agent_events.append(event.event)
+            case StepCompleted() | StepFailed():
+                steps[event.step].ended = event
+            case _:
+                pass
+    return steps
+
+
+class RecordedModel:
+    """Gives the recorded answers of one attempt: plans in their order, and the answers in theirs. It costs nothing.
+
+    Attributes:
+        name: Its name.
+        context_tokens: None: no data are cut on its account.
+    """
+
+    def __init__(self, recorded: RecordedStep) -> None:
+        self.name = "recorded"
+        self.context_tokens: int | None = None
+        self._step = recorded.step
+        self._plans: deque[Planned] = deque(e for e in recorded.agent_events if isinstance(e, Planned))
+        self._answers: deque[Evaluated | Finalized] = deque(
+            e for e in recorded.agent_events if isinstance(e, Evaluated | Finalized)
+        )
+        self._failure = next((e for e in recorded.agent_events if isinstance(e, ModelFailed)), None)
+        # An output that was edited has no agent behind it.
+        is_edited = not recorded.agent_events and isinstance(recorded.ended, StepCompleted)
+        self._edited = recorded.ended if is_edited else None
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Return the next recorded answer of the kind that is asked for.
+
+        Raises:
+            RecordedModelError: If the next one was a failure.
+            NotRecordedError: If there is none.
+            RecordedMisfitError: If it does not fit what is asked for today.
+        """
+        is_plan = request.purpose == "plan"
+        values, model = self._plan() if is_plan else self._answer(request)
+        adapter: TypeAdapter[object] = TypeAdapter(cast("Any", request.output_type))
+        try:
+            output = adapter.validate_json(to_json(values), by_alias=True, by_name=True)
+        except ValidationError:
+            raise RecordedMisfitError(self._step, "a plan" if is_plan else "an answer") from None
+        return ModelReply(output, model, TokenUsage(), 0.0)
+
+    def _plan(self) -> tuple[object, str]:
+        if self._edited is not None:
+            return {"tasks": []}, self.name
+        if not self._plans:
+            raise self._nothing("plan")
+        plan = self._plans.popleft()
+        tasks = [
+            {"description": task.description, "tool_name": task.tool_name, "tool_args": task.tool_args}
+            for task in plan.tasks
+        ]
+        return {"tasks": tasks}, plan.call.model
+
+    def _answer(self, request: ModelRequest) -> tuple[object, str]:
+        if isinstance(self._edited, StepCompleted):
+            return {"output": self._edited.output}, self.name
+        if not self._answers:
+            raise self._nothing(request.purpose)
+        match self._answers.popleft():
+            case Finalized(output, call):
+                return {"output": output}, call.model
+            case Evaluated(reason, advice, call):
+                return {"output": None, "not_achieved_because": reason, "do_next": advice or None}, call.model
+
+    def _nothing(self, purpose: str) -> PipelineError | ModelError:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            return RecordedModelError(failure)
+        return NotRecordedError(self._step, f"another answer of the model ({purpose})")
+
+
+class OnlyRecorded:
+    """Hands out models that say what is recorded, and no other: nothing else can be asked in a replay."""
+
+    async def model_for(self, config: TAgentConfig) -> LanguageModel:
+        """Return the recorded model that `config` holds.
+
+        Raises:
+            NotRecordedError: If it holds another.
+        """
+        if isinstance(config.model, RecordedModel):
+            return config.model
+        raise NotRecordedError("", "a language model")
+
+
+class RecordedCalls:
+    """What the tools of one step gave in one attempt; each call answers once."""
+
+    def __init__(self, recorded: RecordedStep) -> None:
+        self._step = recorded.step
+        self._calls = list(_calls(recorded.agent_events))
+
+    def outcome_of(self, tool: str, arguments: Mapping[str, object]) -> object:
+        """Return what the first unused call of `tool` with equal arguments gave.
+
+        Raises:
+            RecordedToolError: If it failed.
+            NotRecordedError: If there is none.
+        """
+        wanted = (tool, _plain(arguments))
+        for place, (call, outcome) in enumerate(self._calls):
+            if call == wanted:
+                del self._calls[place]
+                if isinstance(outcome, TaskFailed):
+                    raise RecordedToolError(tool, outcome)
+                return outcome.output
+        raise NotRecordedError(self._step, f"a call of the tool {tool!r} with these arguments")
+
+
+def _calls(events: Iterable[AgentEvent]) -> Iterable[tuple[tuple[str, object], TaskCompleted | TaskFailed]]:
+    """Yield the calls that reached a tool: its name and arguments, and what came of it."""
+    tasks = {task.index: task for event in events if isinstance(event, Planned) for task in event.tasks}
+    outputs: dict[int, object] = {}
+    for event in events:
+        if isinstance(event, TaskCompleted):
+            outputs[event.index] = event.output
+        if isinstance(event, TaskCompleted | TaskFailed) and event.index in tasks:
+            task = tasks[event.index]
+            try:
+                arguments = resolve(task.tool_args, outputs)
+            except DataPathError:  # it failed before it reached the tool, and does so again
+                continue
+            yield (task.tool_name, _plain(arguments)), event
+
+
+def _plain(values: object) -> object:
+    return from_json(to_json(values))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTool(Tool):
+    """A tool that is never called: it has the name and the arguments of one, and gives what that one gave.
+
+    Attributes:
+        calls: What it gave.
+    """
+
+    calls: RecordedCalls = field(kw_only=True, repr=False, compare=False)
+
+    @classmethod
+    def like(cls, tool: Tool, calls: RecordedCalls) -> Tool:
+        """Return the double of `tool`."""
+        return cls(tool.name, tool.description, _given, tool.parameters, calls=calls)
+
+    def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
+        """Return what was recorded for the arguments `given`, once they are checked as the tool would.
+
+        Here and not in the function, as what a tool's function raises is taken for the tool's failure.
+
+        Raises:
+            ToolError: If they do not fit, or the recorded call failed.
+            NotRecordedError: If there was no such call.
+        """
+        Tool.arguments(self, given)
+        return {"outcome": self.calls.outcome_of(self.name, given)}
+
+
+async def _given(outcome: object) -> object:
+    return outcome
+
+
+def recorded_function(step: str, recorded: RecordedStep | None, output: OutputType) -> Callable[..., object]:
+    """Return a step function that gives what was recorded, facts and memories included.
+
+    Args:
+        step: The step's name.
+        recorded: What the run has recorded of it; None for nothing.
+        output: The type of its output.
+    """
+
+    async def say_again(context: StepContext) -> object:
+        ended = recorded.ended if recorded is not None else None
+        if ended is None:
+            raise NotRecordedError(step, "an output")
+        if isinstance(ended, StepFailed):
+            raise RecordedStepError(ended)
+        for name, fact in ended.facts.items():
+            context.learn(name, fact)
+        for key, memory in ended.memories.items():
+            context.save(key, memory)
+        try:
+            return output.load(ended.output)
+        except ValidationError:
+            raise RecordedMisfitError(step, "an output") from None
+
+    return say_again

@@ -1,0 +1,275 @@
+"""A recorded run once more, offline and free: today's code on the recorded answers of models and tools."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from difflib import unified_diff
+
+from tagent.config import TAgentConfig
+from tagent.pipeline import bindings
+from tagent.pipeline.definition import Definition, bind, outline
+from tagent.pipeline.events import RunStarted
+from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.executor import PipelineExecutor
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
+from tagent.pipeline.outputs import output_type
+from tagent.pipeline.persistence import load_events
+from tagent.pipeline.recorded import (
+    OnlyRecorded,
+    RecordedCalls,
+    RecordedModel,
+    RecordedStep,
+    RecordedTool,
+    recorded_function,
+    recorded_steps,
+)
+from tagent.pipeline.state import PipelineState, fold
+from tagent.pipeline.transfer import Recording
+from tagent.ports.clock import Clock, Timeout
+from tagent.ports.services import Services
+from tagent.task_agent.tools import tools_by_name
+
+NO_TOOLS = TAgentConfig(tools=())
+
+
+class NoReplayPipelineError(PipelineError):
+    """A run does not know the file of its pipeline, as it was built in code or imported.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    code = "pipeline.no_origin"
+
+    def __init__(self, run_id: str, *, pipeline: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"Nobody knows from which file the pipeline {pipeline!r} of run {run_id} came.",
+            hint="Name it: --against FILE[:OBJECT], or pipeline=.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What a step came to.
+
+    Attributes:
+        status: Where it stands; `absent` when the pipeline has no such step.
+        output: What it gave, as JSON values.
+        code: Why it failed or was skipped, for programs; empty if it did not.
+        reason: The same for people. It may hold line numbers, so it is not compared.
+    """
+
+    status: str
+    output: object = None
+    code: str = ""
+    reason: str = ""
+
+
+ABSENT = StepOutcome("absent")
+
+
+@dataclass(frozen=True, slots=True)
+class StepReplay:
+    """A step as it was recorded and as it is now.
+
+    Attributes:
+        step: Its name.
+        recorded: What it came to then.
+        replayed: What it comes to now.
+    """
+
+    step: str
+    recorded: StepOutcome
+    replayed: StepOutcome
+
+    @property
+    def is_output_equal(self) -> bool:
+        """Whether both gave the same JSON; the order of an object's members does not matter."""
+        return _json(self.recorded.output) == _json(self.replayed.output)
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether status, output and code are the same."""
+        then, now = self.recorded, self.replayed
+        return self.is_output_equal and (then.status, then.code) == (now.status, now.code)
+
+    @property
+    def output_diff(self) -> tuple[str, ...]:
+        """The lines of a unified diff of the outputs: of the text when both are text, else of their JSON."""
+        outputs = (self.recorded.output, self.replayed.output)
+        as_text = str if all(isinstance(output, str) for output in outputs) else _json
+        then, now = (as_text(output).splitlines() for output in outputs)
+        return tuple(unified_diff(then, now, "recorded", "replayed", lineterm=""))
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay came to.
+
+    Attributes:
+        run_id: The recorded run.
+        result: The result of running it again.
+        recorded_status: Where the run stood.
+        steps: Every step, in the order of the recorded definition, then new ones.
+    """
+
+    run_id: str
+    result: PipelineResult
+    recorded_status: str
+    steps: tuple[StepReplay, ...]
+
+    @property
+    def differences(self) -> tuple[StepReplay, ...]:
+        """The steps that came to something else."""
+        return tuple(step for step in self.steps if not step.is_equal)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether every step and the run came to the same."""
+        return not self.differences and self.recorded_status == self.result.status.value
+
+    def lines(self) -> Iterator[str]:
+        """Yield what changed, for people: a line for each step, and a diff below one whose output changed."""
+        for step in self.steps:
+            then, now = step.recorded, step.replayed
+            if step.is_equal:
+                yield f"= {step.step}: {now.status}, the same output"
+                continue
+            status = now.status if now.status == then.status else f"{then.status} -> {now.status}"
+            output = "the same output" if step.is_output_equal else "another output"
+            yield f"! {step.step}: {status}, {output}"
+            if now.code != then.code and now.code:
+                yield f"    [{now.code}] {now.reason}"
+            if not step.is_output_equal:
+                yield from (f"    {line}" for line in step.output_diff)
+        now_status = self.result.status.value
+        changed = "" if now_status == self.recorded_status else f"{self.recorded_status} -> "
+        yield f"The run: {changed}{now_status}"
+
+    def assert_unchanged(self) -> None:
+        """Pass if nothing changed.
+
+        Raises:
+            AssertionError: If something did; it says what.
+        """
+        if not self.is_unchanged:
+            raise AssertionError("\n".join([f"The replay of run {self.run_id} differs.", *self.lines()]))
+
+
+async def replay_run(
+    recording: Recording,
+    services: Services,
+    *,
+    pipeline: Pipeline | None = None,
+    config: TAgentConfig | None = None,
+    recorded_functions: bool = False,
+) -> Replay:
+    """Run a recorded run again on what its models and tools had answered, and return what changed.
+
+    No model is asked and no tool is called, whatever happens: agents have doubles of both, which know only what
+    is recorded. Nothing waits. Functions are the code under test and run for real.
+
+    Args:
+        recording: The run, from `load_recording` or `read_recording`.
+        services: Their store takes the replay's own journal, so it should be one in memory.
+        pipeline: The pipeline to run; None takes the recorded definition with today's code from its file.
+        config: Settings of the run, when those of the pipeline are not all: tools that every agent has.
+        recorded_functions: Whether functions give what is recorded too, instead of being called.
+
+    Raises:
+        NoReplayPipelineError: If no pipeline is given and the run does not know its file.
+        PipelineLoadError: If the file gives no pipeline.
+        DefinitionMismatchError: If today's code does not fit the recorded definition.
+        PipelineValidationError: If the pipeline has mistakes.
+        InputError: If the recorded inputs do not fit it.
+    """
+    code = _todays(recording) if pipeline is None else pipeline
+    settings = config or TAgentConfig()
+    recorded = recorded_steps(recording.events)
+    doubled = _with_doubles(code, settings, recorded, recorded_functions=recorded_functions)
+    offline = replace(services, clock=_Impatient(services.clock), models=OnlyRecorded(), random=lambda: 0.0)
+    begun = next(event for event in recording.events if isinstance(event, RunStarted))
+    executor = PipelineExecutor(doubled, settings.merged(NO_TOOLS), inputs=begun.inputs, services=offline)
+    result = await executor.execute()
+    then = fold(ExecutionGraph.build(outline(recording.counts)), recording.events)
+    now = fold(ExecutionGraph.build(doubled), await load_events(services.store, result.run_id))
+    names = dict.fromkeys((*then.statuses, *now.statuses))
+    steps = tuple(StepReplay(name, _outcome(then, name), _outcome(now, name)) for name in names)
+    return Replay(recording.run_id, result, then.status.value, steps)
+
+
+class _Impatient:
+    """A clock on which waiting takes no time; limits hold, as functions run for real."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - it does not matter how long
+        await asyncio.sleep(0)
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Timeout]:
+        return self._clock.timeout(seconds)
+
+
+def _todays(recording: Recording) -> Pipeline:
+    """Return the recorded definition with today's code."""
+    stored = recording.counts
+    if stored.origin.file:
+        return bind(stored, load_pipeline(stored.origin.file, stored.origin.object_name))
+    if goal := _goal_of(stored):
+        return bind(stored, Pipeline("goal").step("goal", goal))
+    raise NoReplayPipelineError(recording.run_id, pipeline=str(stored.spec["name"]))
+
+
+def _goal_of(stored: Definition) -> str:
+    """Return the goal of a run of `tagent run GOAL`, which needs no code; empty for any other run."""
+    steps = stored.spec["steps"]
+    is_goal = stored.spec["name"] == "goal" and [step["name"] for step in steps] == ["goal"]
+    return str(steps[0]["goal"] or "") if is_goal else ""
+
+
+def _with_doubles(
+    pipeline: Pipeline, config: TAgentConfig, recorded: Mapping[str, RecordedStep], *, recorded_functions: bool
+) -> Pipeline:
+    """Return a copy of `pipeline` whose agents can reach no model and no tool."""
+    copy = Pipeline(pipeline, config=TAgentConfig.of(pipeline.config).merged(NO_TOOLS))
+    names = {step.name for step in pipeline.steps}
+    shared = config.merged(TAgentConfig.of(pipeline.config))
+    for step in copy.steps:
+        known = recorded.get(step.name)
+        if step.run is None:
+            _double_agent(step, known or RecordedStep(step.name), shared)
+        elif recorded_functions:
+            step.depends_on = bindings.dependencies(step, names, pipeline.global_constraints)
+            typed = output_type(step)
+            step.output_schema = typed.declared
+            step.run = recorded_function(step.name, known, typed)
+    return copy
+
+
+def _double_agent(step: PipelineStep, known: RecordedStep, shared: TAgentConfig) -> None:
+    own = TAgentConfig.of(step.config)
+    calls = RecordedCalls(known)
+    tools = tools_by_name([*shared.merged(own).tools, *step.tools])
+    step.tools = [RecordedTool.like(tool, calls) for tool in tools.values()]
+    step.config = own.merged(NO_TOOLS)
+    step.model = RecordedModel(known)
+
+
+def _outcome(state: PipelineState, name: str) -> StepOutcome:
+    if name not in state.steps:
+        return ABSENT
+    record = state.steps[name]
+    return StepOutcome(state.statuses[name].value, record.output, record.code, record.reason)
+
+
+def _json(output: object) -> str:
+    return json.dumps(output, indent=2, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,414 @@
+"""A run on its way from one store to another, as one self-contained JSON document.
+
+What comes in is checked as if it came from an enemy: it is data, all of it is looked at before anything
+is written, and it never says which code is run, nor where a key is sent.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from tagent.exceptions import DataPathError, StoreError, TAgentError
+from tagent.pipeline.blobs import blob_of
+from tagent.pipeline.definition import Definition, outline
+from tagent.pipeline.documents import (
+    FORMAT,
+    LARGEST_DOCUMENT,
+    LATEST,
+    MAX_VALUES,
+    VERSION,
+    Document,
+    EventFacts,
+    RunImportError,
+    portable,
+    read_definition,
+    read_document,
+    read_json,
+    require_name,
+    values_in,
+    written,
+)
+from tagent.pipeline.events import (
+    AgentProgressed,
+    RunEvent,
+    RunFinished,
+    RunForked,
+    RunResumed,
+    RunStarted,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
+from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.labels import check_labels
+from tagent.pipeline.persistence import journalled, load_definition, load_events
+from tagent.pipeline.reports import summary_of
+from tagent.pipeline.serialization import event_of
+from tagent.pipeline.state import PipelineState, apply
+from tagent.ports.records import NewRun, Record, RunRecord
+from tagent.ports.store import Store
+from tagent.ports.store_errors import ConflictError
+from tagent.task_agent.events import (
+    AgentEvent,
+    Evaluated,
+    Finalized,
+    ModelFailed,
+    Planned,
+    TaskCompleted,
+    TaskFailed,
+    TaskStarted,
+)
+from tagent.task_agent.models import AgentState, ModelCall, Task, TaskStatus
+from tagent.task_agent.references import referenced_tasks
+from tagent.task_agent.state_machine import reduce
+
+MAX_ATTEMPTS = 1_000_000
+MAX_TOKENS = 2**53
+MAX_COST_USD = 1e12
+
+WHOLE_TO_DOCUMENT = 4
+"""How often, on the whole, the blobs of a document may be named: each naming is read into memory."""
+
+
+class RunExistsError(PipelineError):
+    """The store has a run of this id already. Nothing was written.
+
+    Attributes:
+        run_id: The id.
+    """
+
+    code = "run.exists"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"The store has a run {run_id} already: nothing was written.",
+            hint="Delete that one first, or import into another store.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A run as it was recorded, whole and outside of any store.
+
+    Attributes:
+        run_id: The run.
+        definition: The definition that it was started with.
+        counts: The one that counts in the end: that of the last resume that brought another.
+        events: What happened, large outputs included.
+        run: What lists know of it.
+    """
+
+    run_id: str
+    definition: Definition
+    counts: Definition
+    events: tuple[RunEvent, ...]
+    run: RunRecord
+
+
+async def export_run(store: Store, run_id: str) -> bytes:
+    """Return the run as one JSON document, UTF-8, one event a line.
+
+    It has everything but what belongs to this machine: the pipeline's file and object name, the settings
+    `base_url` and `store`, and who holds the run. A tool's NaN is written as Python's `json` writes it.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        StoreError: If it cannot be read.
+    """
+    run = await store.run(run_id)
+    definition = await store.definition(run.definition_hash)
+    spec = to_json(portable(from_json(definition)))
+    hashes = {run.definition_hash: hashlib.sha256(spec).hexdigest()}
+    events, blobs = [], {}
+    for record in await store.records(run_id):
+        payload = _portable_record(record, hashes)
+        head = to_json({"seq": record.seq, "kind": record.kind, "at": record.at})
+        events.append(head[:-1] + b',"payload":' + payload + b"}")
+        if (named := blob_of(record)) and named not in blobs:
+            blobs[named] = to_json(named) + b":" + await store.blob(named)
+    head = to_json({"format": FORMAT, "version": VERSION, "run": _facts(run)})
+    parts = (
+        head[:-1],
+        b'"definition":' + spec,
+        b'"events":[\n' + b",\n".join(events) + b"\n]",
+        b'"blobs":{' + b",\n".join(blobs.values()) + b"}",
+    )
+    return b",\n".join(parts) + b"}\n"
+
+
+def _facts(run: RunRecord) -> dict[str, object]:
+    return {
+        "id": run.run_id,
+        "pipeline": run.pipeline,
+        "status": run.status,
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "finished_at": run.finished_at,
+        "labels": dict(run.labels),
+        "cost_usd": run.cost_usd,
+        "parent": run.parent,
+        "forked_seq": run.forked_seq,
+    }
+
+
+def _portable_record(record: Record, hashes: dict[str, str]) -> bytes:
+    """Return the record's payload without what belongs to this machine; `hashes` learns what names what now."""
+    if record.kind != RunResumed.__name__:
+        return record.payload
+    values = from_json(record.payload)
+    was = values["definition_hash"]
+    if values.get("definition"):
+        text = to_json(portable(from_json(values["definition"])))
+        values["definition"] = text.decode()
+        hashes[was] = hashlib.sha256(text).hexdigest()
+    return to_json({**values, "definition_hash": hashes.get(was, was)})
+
+
+async def import_run(store: Store, payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> str:
+    """Put an exported run into `store` under its own id, held by nobody, and return the id.
+
+    Args:
+        store: Where it is put.
+        payload: What `export_run` gave, or anything else: it is not trusted.
+        largest: How many bytes it may have.
+
+    Raises:
+        RunImportError: If it is no run, or one that would do harm; nothing was written.
+        RunExistsError: If the store has a run of this id; nothing was written.
+        StoreError: If the store cannot be written.
+    """
+    recording = read_recording(payload, largest=largest)
+    state = _folded(recording.counts, recording.events)
+    records, blobs = journalled(recording.events, after_seq=0)
+    run = recording.run
+    new = NewRun(
+        run.run_id,
+        run.pipeline,
+        recording.definition.payload,
+        recording.definition.hash,
+        owner="",
+        lease_seconds=0.0,
+        at=run.created_at,
+        records=records,
+        summary=summary_of(state),
+        blobs=tuple({blob.hash: blob for blob in blobs}.values()),
+        labels=run.labels,
+        parent=run.parent,
+        forked_seq=run.forked_seq,
+    )
+    try:
+        await store.create_run(new)
+    except ConflictError:
+        raise RunExistsError(run.run_id) from None
+    return run.run_id
+
+
+async def load_recording(store: Store, run_id: str) -> Recording:
+    """Return a run of `store` as it was recorded; as of our own store, it is not checked as `read_recording` does.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        StoreError: If it cannot be read.
+    """
+    run = await store.run(run_id)
+    return Recording(
+        run_id,
+        Definition.read(await store.definition(run.definition_hash)),
+        await load_definition(store, run_id),
+        await load_events(store, run_id),
+        run,
+    )
+
+
+def read_recording(payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> Recording:
+    """Return the run that a document holds; what is returned can be written and resumed without harm.
+
+    Raises:
+        RunImportError: If it is no run, or one that would do harm.
+    """
+    document = read_document(payload, largest=largest)
+    facts = document.run
+    require_name(facts.pipeline, what="its pipeline")
+    definition = read_definition(document.definition)
+    if definition.spec["name"] != facts.pipeline:
+        raise RunImportError("its definition is of another pipeline.")
+    events = tuple(_events(document, largest=largest))
+    begun = events[0] if events else None
+    if not isinstance(begun, RunStarted) or any(isinstance(event, RunStarted) for event in events[1:]):
+        raise RunImportError("its first event, and no other, must be RunStarted.")
+    if begun.run_id != facts.id:
+        raise RunImportError("its events are of another run.")
+    if begun.pipeline != facts.pipeline:
+        raise RunImportError("its events are of another pipeline.")
+    _labels(begun.labels)
+    was = hashlib.sha256(written(document.definition, what="its definition")).hexdigest()
+    events, counts = _with_safe_definitions(events, definition, was=was)
+    state = _folded(counts, events)
+    run = RunRecord(
+        run_id=facts.id,
+        pipeline=facts.pipeline,
+        definition_hash=definition.hash,
+        status=state.status.value,
+        epoch=1,
+        last_seq=len(events),
+        owner="",
+        created_at=facts.created_at,
+        updated_at=state.last_at,
+        finished_at=state.last_at if state.is_finished else None,
+        cost_usd=state.cost_usd,
+        labels=_labels(facts.labels),
+        parent=facts.parent,
+        forked_seq=facts.forked_seq,
+    )
+    return Recording(facts.id, definition, counts, events, run)
+
+
+def _labels(labels: Mapping[str, object]) -> dict[str, str]:
+    try:
+        checked = check_labels(labels)
+    except TAgentError as error:
+        raise RunImportError(f"a label is wrong: {error.message}") from None
+    if not all(value.isprintable() for value in checked.values()):
+        raise RunImportError("a label has control characters.")
+    return checked
+
+
+def _events(document: Document, *, largest: int) -> Iterator[RunEvent]:
+    """Yield the events with their large outputs in them, each checked by itself."""
+    contents = {name: written(content, what="a blob") for name, content in document.blobs.items()}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != name:
+            raise RunImportError("the content of a blob does not have the hash that names it.")
+    sizes = {name: values_in(content.decode()) for name, content in contents.items()}
+    unnamed = set(contents)
+    whole_bytes, whole_values = 0, 0
+    for number, fact in enumerate(document.events, 1):
+        if fact.seq != number:
+            raise RunImportError(f"its event number {number} has the place {fact.seq}.")
+        values = fact.payload
+        if "blob" in values:
+            name = _blob_name(fact, contents)
+            unnamed.discard(name)
+            whole_bytes, whole_values = whole_bytes + len(contents[name]), whole_values + sizes[name]
+            if whole_bytes > largest * WHOLE_TO_DOCUMENT or whole_values > MAX_VALUES:
+                raise RunImportError("it names large outputs so often that it would fill the memory.")
+            values = {key: value for key, value in values.items() if key != "blob"}
+            inner = values.get("event", values)
+            key, holder = ("event", dict(inner)) if inner is not values else ("", dict(values))
+            holder["output"] = document.blobs[name]
+            values = {**values, key: holder} if key else holder
+        yield _event(fact, values)
+    if unnamed:
+        raise RunImportError("it has a blob that no event names.")
+
+
+def _blob_name(fact: EventFacts, contents: Mapping[str, bytes]) -> str:
+    name = fact.payload["blob"]
+    holder = fact.payload.get("event", fact.payload)
+    if not isinstance(name, str) or name not in contents:
+        raise RunImportError(f"its event {fact.seq} names a blob that is not in the file.")
+    if not isinstance(holder, dict) or "output" not in holder:
+        raise RunImportError(f"its event {fact.seq} names a blob and has no output.")
+    return name
+
+
+def _event(fact: EventFacts, values: Mapping[str, Any]) -> RunEvent:
+    payload = written(values, what=f"its event {fact.seq}")
+    try:
+        event = event_of(Record(fact.seq, fact.kind, fact.at, payload))
+    except StoreError as error:
+        raise RunImportError(f"{error.message[:300]}", hint=error.hint) from None
+    if type(event.at) not in (float, int) or event.at != fact.at:
+        raise RunImportError(f"the times of its event {fact.seq} do not agree.")
+    if isinstance(event, StepFailed) and event.retry_at is not None and not 0 <= event.retry_at <= LATEST:
+        raise RunImportError(f"the next attempt after its event {fact.seq} is never due.")
+    if isinstance(event, StepStarted | AgentProgressed | StepCompleted | StepFailed):
+        number: object = event.attempt
+        if type(number) is not int or not 0 < number <= MAX_ATTEMPTS:
+            raise RunImportError(f"the attempt of its event {fact.seq} is no number from 1 to {MAX_ATTEMPTS:,}.")
+    if isinstance(event, AgentProgressed) and isinstance(event.event, Planned | Evaluated | Finalized | ModelFailed):
+        _require_sane(event.event.call, seq=fact.seq)
+    if isinstance(event, RunFinished) and event.status.value in {"running", "waiting"}:
+        raise RunImportError(f"its event {fact.seq} finishes the run as {event.status.value}.")
+    return event
+
+
+def _require_sane(call: ModelCall, *, seq: int) -> None:
+    usage = call.usage
+    counts = (usage.input_tokens, usage.output_tokens, usage.requests)
+    if not all(0 <= count <= MAX_TOKENS for count in counts) or not 0 <= (call.cost_usd or 0.0) <= MAX_COST_USD:
+        raise RunImportError(f"the usage or the price in its event {seq} cannot be.")
+
+
+def _with_safe_definitions(
+    events: tuple[RunEvent, ...], definition: Definition, *, was: str
+) -> tuple[tuple[RunEvent, ...], Definition]:
+    """Return the events with every definition that they hold checked and made portable; and the one that counts."""
+    hashes = {was: definition.hash}
+    counts = definition
+    safe: list[RunEvent] = []
+    for event in events:
+        kept = event
+        if isinstance(event, RunResumed):
+            if event.definition:
+                values = read_json(event.definition.encode("utf-8", "surrogatepass"))
+                if not isinstance(values, dict):
+                    raise RunImportError("a definition in its events is no object.")
+                counts = read_definition(values)
+                hashes[event.definition_hash] = counts.hash
+                event = replace(event, definition=counts.payload.decode())  # noqa: PLW2901
+            kept = replace(event, definition_hash=hashes.get(event.definition_hash, event.definition_hash))
+        safe.append(kept)
+    return tuple(safe), counts
+
+
+def _folded(definition: Definition, events: tuple[RunEvent, ...]) -> PipelineState:
+    """Return the state that the events lead to, the agents' own included."""
+    state = PipelineState(ExecutionGraph.build(outline(definition)))
+    agents: dict[str, tuple[int, AgentState]] = {}
+    for seq, event in enumerate(events, 1):
+        step: object = getattr(event, "step", None)
+        is_of_step = not isinstance(event, RunStarted | RunResumed | RunForked | RunFinished)
+        if is_of_step and not (isinstance(step, str) and step in state.steps):
+            raise RunImportError(f"its event {seq} is of a step that its definition does not have.")
+        try:
+            apply(state, event)
+            if isinstance(event, AgentProgressed):
+                attempt, agent = agents.get(event.step, (0, AgentState()))
+                agent = agent if attempt == event.attempt else AgentState()
+                _require_possible(agent, event.event, seq=seq)
+                agents[event.step] = (event.attempt, reduce(agent, event.event))
+        except RunImportError:
+            raise
+        except TAgentError as error:
+            raise RunImportError(f"its event {seq} cannot happen there: {error.message[:300]}") from None
+    return state
+
+
+def _require_possible(agent: AgentState, event: AgentEvent, *, seq: int) -> None:
+    """Refuse what no agent does and the state machine trusts it not to do: an agent would wait for ever for itself."""
+    planned = len(agent.tasks)
+    match event:
+        case TaskStarted(index) | TaskCompleted(index) | TaskFailed(index):
+            is_possible = 0 <= index < planned and not agent.tasks[index].is_settled
+        case Planned(tasks):
+            is_possible = all(
+                task.index == index and task.status is TaskStatus.PENDING and _refers_back(task)
+                for index, task in enumerate(tasks, planned)
+            )
+        case _:
+            is_possible = True
+    if not is_possible:
+        raise RunImportError(f"its event {seq} plans or does a task that cannot be.")
+
+
+def _refers_back(task: Task) -> bool:
+    try:
+        return all(index < task.index for index in referenced_tasks(task.tool_args))
+    except DataPathError:
+        return False

@@ -1,0 +1,199 @@
+"""A run from its start over kills and resumes to its end, and the judge of what came of it.
+
+The judge compares three things: what really happened (the effects log), what the journal says, and what
+an undisturbed run came to.
+"""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crash.effects import FOLDER_VARIABLE, HOLD_VARIABLE
+from crash.nursery import KILLED, TESTS, Kill, Nursery, Victim
+from crash.orders import Orders
+from crash.scene import Place, Scene, Unit, look_at
+from crash.victim_pipeline import CALLS, PRICE_USD
+from tagent.pipeline.events import StepCompleted
+
+MODEL_CALLS = frozenset(call for call in CALLS.values() if "." in call)
+
+
+@dataclass
+class Figures:
+    """What a sweep came to on one store."""
+
+    kills: int = 0
+    server_kills: int = 0
+    resumes: int = 0
+    repeated_steps: int = 0
+    repeated_calls: int = 0
+    races: int = 0
+    longest_resume_seconds: float = 0.0
+
+    def lines(self) -> list[str]:
+        """Return them for people."""
+        of_server = f" and {self.server_kills} of the server" if self.server_kills else ""
+        return [
+            f"{self.kills} kills{of_server}, {self.resumes} resumes, longest {self.longest_resume_seconds:.2f} s",
+            f"{self.repeated_steps} uncommitted function attempts and {self.repeated_calls} uncommitted model or tool"
+            " calls were repeated; of the committed ones none",
+            f"{self.races} races for one run",
+        ]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nobody disturbed, to compare with.
+
+    Attributes:
+        outcome: What it came to.
+        effects: What happened, each unit once.
+        counts: Crash point -> how often it was passed.
+        seconds: How long the process lived.
+    """
+
+    outcome: dict[str, Any]
+    effects: Counter[Unit]
+    counts: dict[str, int]
+    seconds: float
+
+
+@dataclass
+class Case:
+    """One run, from its start over kills and resumes to its end.
+
+    Attributes:
+        place: Where it keeps what it has.
+        nursery: Where its victims come from.
+        undisturbed: What it must come to.
+        figures: Where it is counted.
+        scenes: What was found after each end of a process.
+    """
+
+    place: Place
+    nursery: Nursery
+    undisturbed: Undisturbed
+    figures: Figures
+    scenes: list[Scene] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self.place.folder
+
+    @property
+    def orders(self) -> Orders:
+        """Orders to start the run, or to go on with it if it has begun."""
+        has_begun = bool(self.scenes) and bool(self.scenes[-1].events)
+        return orders_for(self.place, run_id=self.scenes[-1].run_id if has_begun else "")
+
+    def killed(self, *kills: Kill) -> bool:
+        """Kill its processes one after another; return whether all of them died of it."""
+        for kill in kills:
+            code, victim = kill(self.nursery, self.orders)
+            assert code in {0, KILLED}, victim.words
+            self.place.store.settle(victim.pid)
+            scene = self.found()
+            if code == 0:
+                return False
+            self.figures.kills += 1
+            assert not scene.run or scene.events, "a run that exists has begun"
+        return True
+
+    def kill(self, victim: Victim) -> Scene:
+        """Kill a victim from outside; return what is found then."""
+        victim.send(signal.SIGKILL)
+        assert self.nursery.wait(victim) == KILLED, victim.words
+        self.place.store.settle(victim.pid)
+        self.figures.kills += 1
+        return self.found()
+
+    def found(self) -> Scene:
+        """Look at what is there and keep it for the judge."""
+        self.scenes.append(look_at(self.place))
+        return self.scenes[-1]
+
+    def finish(self) -> None:
+        """Go on until the run is finished, and judge it."""
+        begun_at = time.monotonic()
+        code, victim = self.nursery.run(self.orders)
+        self.figures.longest_resume_seconds = max(self.figures.longest_resume_seconds, time.monotonic() - begun_at)
+        self.figures.resumes += 1
+        assert code == 0, victim.words
+        self.judge(victim.last_words)
+
+    def judge(self, outcome: dict[str, Any]) -> None:
+        """Hold what happened against the promises; `outcome` is that of the process that finished the run."""
+        expected = self.undisturbed.outcome
+        assert {name: outcome.get(name, expected[name]) for name in expected} == expected
+        assert outcome.keys() & {"status", "outputs", "final_output"}
+        end = self.found()
+        self._judge_journal(end)
+        self._judge_effects(end)
+        self._judge_costs(end)
+
+    def _judge_journal(self, end: Scene) -> None:
+        completed = Counter(event.step for event in end.events if isinstance(event, StepCompleted))
+        assert completed == Counter(self.undisturbed.outcome["steps"].keys()), "each step is completed once"
+        assert end.finished == set(self.undisturbed.effects)
+        for scene in self.scenes:
+            assert end.events[: len(scene.events)] == scene.events, "what was committed stays"
+
+    def _judge_effects(self, end: Scene) -> None:
+        before = Counter[Unit]()
+        repeatable = Counter[Unit]()
+        for scene in self.scenes:
+            for unit, times in scene.effects.items():
+                assert unit in scene.finished | scene.in_flight, f"{unit} happened before its start was committed"
+                assert times <= before[unit] + 1, f"{unit} happened twice in one process"
+            for unit in scene.finished:
+                assert scene.effects[unit] >= 1, f"{unit} is committed and never happened"
+                assert end.effects[unit] == scene.effects[unit], f"{unit} was committed and happened again"
+            repeatable.update(scene.in_flight & set(scene.effects))
+            before = scene.effects
+        assert set(end.effects) == set(self.undisturbed.effects)
+        for (name, attempt), times in end.effects.items():
+            assert times - 1 <= repeatable[name, attempt], f"{name} was repeated and had not been in flight"
+            if name in CALLS.values():
+                self.figures.repeated_calls += times - 1
+            else:
+                self.figures.repeated_steps += times - 1
+
+    def _judge_costs(self, end: Scene) -> None:
+        paid = sum(times for (name, _), times in end.effects.items() if name in MODEL_CALLS)
+        lost = sum(end.effects[call, 1] - 1 for call in MODEL_CALLS)
+        assert paid - lost == end.model_calls == len(MODEL_CALLS)
+        assert end.run is not None
+        assert end.run.cost_usd == end.model_calls * PRICE_USD == self.undisturbed.outcome["total_cost"]
+
+
+def orders_for(place: Place, *, run_id: str = "") -> Orders:
+    """Return the orders to start a run in a place, or to go on with one."""
+    return Orders(str(place.folder), place.url, run_id)
+
+
+def undisturbed_run(nursery: Nursery, place: Place) -> Undisturbed:
+    """Run the victims' pipeline to its end without any harm."""
+    begun_at = time.monotonic()
+    code, victim = nursery.run(orders_for(place))
+    seconds = time.monotonic() - begun_at
+    assert (code, victim.talk) == (0, ""), victim.talk
+    outcome = victim.last_words
+    scene = look_at(place)
+    assert set(scene.effects.values()) == {1}
+    return Undisturbed(outcome, scene.effects, outcome.pop("points"), seconds)
+
+
+def has_happened(folder: Path, name: str) -> Callable[[], bool]:
+    """Return a function that tells whether the effect is on the log."""
+    log = folder / "effects.log"
+    return lambda: log.exists() and name in log.read_text().split()
+
+
+def case_environment(folder: Path, *, hold: str = "", **settings: str) -> dict[str, str]:
+    """Return what the command line needs in its environment to run the victims' pipeline in `folder`."""
+    return {"PYTHONPATH": str(TESTS), FOLDER_VARIABLE: str(folder), HOLD_VARIABLE: hold, **settings}

@@ -1,0 +1,111 @@
+"""What is found after a process has ended: what really happened, and what the journal says of it."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from crash.stores import DurableStore
+from crash.victim_pipeline import CALLS
+from tagent.adapters.storage.urls import open_store
+from tagent.pipeline.events import AgentProgressed, RunEvent, StepCompleted, StepFailed, StepStarted
+from tagent.pipeline.persistence import load_events
+from tagent.ports import RunRecord
+from tagent.task_agent.events import Finalized, Planned, TaskCompleted
+
+AGENT_STEPS = frozenset(step for step, _ in CALLS)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a case keeps what it has.
+
+    Attributes:
+        store: The kind of its store.
+        folder: Its files.
+        url: Its store.
+    """
+
+    store: DurableStore
+    folder: Path
+    url: str
+
+
+Unit = tuple[str, int]
+"""An effect and its attempt: a step's function, a model call or a tool call."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is found after a process has ended.
+
+    Attributes:
+        run: The run; None when not even that was stored.
+        events: Its journal.
+        effects: How often each unit really happened.
+    """
+
+    run: RunRecord | None
+    events: tuple[RunEvent, ...]
+    effects: Counter[Unit]
+
+    @property
+    def run_id(self) -> str:
+        """The run; empty when it does not exist."""
+        return self.run.run_id if self.run else ""
+
+    @property
+    def finished(self) -> set[Unit]:
+        """The units whose end is committed: they must never happen again."""
+        units: set[Unit] = set()
+        for event in self.events:
+            match event:
+                case StepCompleted(step, attempt) | StepFailed(step, attempt) if step not in AGENT_STEPS:
+                    units.add((step, attempt))
+                case AgentProgressed(step, event=TaskCompleted(index)):
+                    units.add((CALLS[step, index], 1))
+                case AgentProgressed(step, event=Planned() | Finalized() as call):
+                    units.add((CALLS[step, type(call).__name__], 1))
+                case _:
+                    pass
+        return units
+
+    @property
+    def in_flight(self) -> set[Unit]:
+        """The units that may have happened without the journal's knowing it: these may happen again."""
+        begun: set[Unit] = set()
+        for event in self.events:
+            if isinstance(event, StepStarted):
+                calls = {(call, 1) for (step, _), call in CALLS.items() if step == event.step}
+                begun |= calls or {(event.step, event.attempt)}
+        return begun - self.finished
+
+    @property
+    def model_calls(self) -> int:
+        """How many model calls the journal knows."""
+        return sum(isinstance(getattr(event, "event", None), Planned | Finalized) for event in self.events)
+
+
+def look_at(place: Place) -> Scene:
+    """Return what is found, without touching it."""
+    with place.store.shown(place.folder, place.url) as url:
+        run, events = asyncio.run(_read(url)) if url else (None, ())
+    log = place.folder / "effects.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return Scene(run, events, Counter((name, int(attempt)) for name, _, attempt in (x.rpartition(" ") for x in lines)))
+
+
+def completed_steps(place: Place) -> set[str]:
+    """Return the steps that are committed as completed, while the process that does them lives."""
+    _, events = asyncio.run(_read(place.url))
+    return {event.step for event in events if isinstance(event, StepCompleted)}
+
+
+async def _read(url: str) -> tuple[RunRecord | None, tuple[RunEvent, ...]]:
+    store = open_store(url)
+    try:
+        runs = await store.runs()
+        assert len(runs) <= 1, "a case has one run"
+        return (runs[0], await load_events(store, runs[0].run_id)) if runs else (None, ())
+    finally:
+        await store.close()
