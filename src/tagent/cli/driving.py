@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from tagent.adapters.clock import SystemClock
 from tagent.cli import errors
-from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE
+from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, without_password
 from tagent.cli.view import Picture, open_view
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineResult, RunStatus
@@ -66,7 +66,7 @@ async def _watched(
 
 def _say_how_to_go_on(run_id: str, store: str) -> NoReturn:
     if run_id and store != MEMORY_STORE:
-        option = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+        option = "" if store == DEFAULT_STORE else f" --store {shlex.quote(without_password(store))}"
         click.echo(f"Go on with it: tagent runs resume {run_id}{option}", err=True)
     raise KeyboardInterrupt
 

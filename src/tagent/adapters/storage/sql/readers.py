@@ -51,7 +51,7 @@ class Readers:
         try:
             with self._engine.connect() as connection:
                 return query(connection)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnicodeEncodeError) as error:
             raise self._translated(error) from error
         finally:
             with self._changed:
