@@ -80,16 +80,19 @@ class Nursery:
 
     def start(self, orders: Orders) -> Victim:
         """Return a new victim."""
-        pid = self._ask(asdict(orders))
+        self._tell(asdict(orders))
+        pid = self._answer("orders")
         self._alive.add(pid)
         return Victim(pid, Path(orders.folder))
 
     def wait(self, victim: Victim) -> int:
         """Return the victim's exit code once it is dead; minus the signal if one killed it."""
+        self._tell(victim.pid)
         try:
-            return self._ask(victim.pid)
+            return self._answer(f"the end of {victim.pid}")
         except TimeoutError:
             victim.send(signal.SIGKILL)
+            self._answer("its end by force")  # else the next question would get this answer
             raise
         finally:
             self._alive.discard(victim.pid)
@@ -99,13 +102,15 @@ class Nursery:
         victim = self.start(orders)
         return self.wait(victim), victim
 
-    def _ask(self, order: object) -> int:
+    def _tell(self, order: object) -> None:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
+
+    def _answer(self, to: str) -> int:
+        assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], LONGEST_SECONDS)
         if not readable:
-            raise TimeoutError(f"No answer to {order!r} after {LONGEST_SECONDS} s.")
+            raise TimeoutError(f"No answer to {to} after {LONGEST_SECONDS} s.")
         return int(self._process.stdout.readline())
 
 
