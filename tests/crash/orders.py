@@ -22,7 +22,7 @@ class Orders:
         lease_seconds: The lease of its claim.
         renews_often: Renew the claim every 5 ms.
         patience_seconds: How long it waits for a store that cannot be written.
-        busy_seconds: How long a write waits for a locked file.
+        busy_seconds: How long a write waits for whoever keeps others from writing; Redis knows nobody like that.
         full_after: Behind this many commits the disk is full, until the file `room` is there; 0 for never.
         loses_reply_of: The number of the commit whose answer never arrives; 0 for none.
         starts_when: The file for which it waits, after it has made `PID.ready`; empty for none.

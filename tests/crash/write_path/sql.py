@@ -1,7 +1,7 @@
 """The crash points of the SQL stores: around BEGIN and COMMIT, behind each statement. And a full disk, for SQLite."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
@@ -11,6 +11,7 @@ from crash.orders import Orders
 from crash.write_path.replacing import replace_all
 from tagent.adapters.storage.sql import postgresql, schema, sqlite
 from tagent.adapters.storage.sql.driver import Cursor, DriverConnection
+from tagent.adapters.storage.sql.postgresql_address import Address
 from tagent.adapters.storage.sql.writer import GroupWriter
 
 NO_LIMIT = 1 << 30
@@ -98,6 +99,11 @@ def put_points_in(orders: Orders) -> None:
                 **settings,
             )
 
+    def connect_to_postgresql(address: Address) -> DriverConnection:
+        connection = postgresql.connect(address)
+        connection.execute(f"SET lock_timeout = '{orders.busy_seconds * 1000:.0f}ms'".encode())
+        return cast("DriverConnection", connection)  # as in the place of what it replaces
+
     migrate = schema._migrate
 
     def pointed_migrate(connection: Connection) -> None:
@@ -108,5 +114,6 @@ def put_points_in(orders: Orders) -> None:
         (sqlite, "GroupWriter", PointedWriter),
         (postgresql, "GroupWriter", PointedWriter),
         (sqlite, "BUSY_SECONDS", orders.busy_seconds),
+        (postgresql, "_connect_writer", connect_to_postgresql),
         (schema, "_migrate", pointed_migrate),
     )
