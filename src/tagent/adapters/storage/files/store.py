@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from tagent.adapters.storage.files.directory import create_directory
+from tagent.adapters.storage.files.draft import Draft
 from tagent.adapters.storage.files.errors import translated
 from tagent.adapters.storage.files.index import ContentKey, Index
 from tagent.adapters.storage.files.log import Log
@@ -15,17 +15,16 @@ from tagent.adapters.storage.files.operations import BatchCommitted, ContentWrit
 from tagent.adapters.storage.files.segment import Spot
 from tagent.adapters.storage.files.writer import LogWriter
 from tagent.adapters.storage.files.writes import JournalWrites
+from tagent.adapters.storage.polling import wait_for_another
+from tagent.adapters.storage.writing import WritingStore
 from tagent.exceptions import StoreError
-from tagent.ports.records import NEWEST, Batch, NewRun, Record, RunQuery, RunRecord
-from tagent.ports.store_errors import MissingBlobError, RunHeldError
+from tagent.ports.records import NEWEST, Record, RunQuery, RunRecord
+from tagent.ports.store_errors import MissingBlobError
 
 Result = TypeVar("Result")
 
 SEGMENT_BYTES = 2**25
 """How large a file of the log grows before the next one is begun."""
-
-POLL_SECONDS = 0.01
-"""How often the log is looked at for what others have written: it takes microseconds."""
 
 
 def open_files(path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> "FileStore":
@@ -49,7 +48,7 @@ def open_files(path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> "FileStore"
     return FileStore(log)
 
 
-class FileStore:
+class FileStore(WritingStore[Draft]):
     """Journals in a directory; opened by `open_files`.
 
     Args:
@@ -63,41 +62,9 @@ class FileStore:
         *,
         now: Callable[[], float] = time.time,  # noqa: TID251 - leases are the store's own business, and its own clock's
     ) -> None:
+        super().__init__(JournalWrites(now), LogWriter(log))
         self._log = log
-        self._writes = JournalWrites(now)
-        self._writer = LogWriter(log)
         self._is_closed = False
-
-    async def create_run(self, run: NewRun) -> RunRecord:
-        """Begin a journal with the run's first records and claim it with epoch 1."""
-        return await self._writer.submit(partial(self._writes.create_run, run=run))
-
-    async def claim(
-        self, run_id: str, *, owner: str, lease_seconds: float, is_gone: Callable[[str], bool]
-    ) -> RunRecord:
-        """Take the run and return it with its new epoch."""
-        gone = ""
-        while True:
-            work = partial(self._writes.claim, run_id=run_id, owner=owner, lease_seconds=lease_seconds, gone=gone)
-            try:
-                return await self._writer.submit(work)
-            except RunHeldError as held:
-                # Asked here, not in the writer: it may take its time, and everybody's writes would wait for it.
-                if held.owner == gone or not is_gone(held.owner):
-                    raise
-                gone = held.owner
-
-    def renew(self, run_id: str, *, epoch: int, lease_seconds: float) -> None:
-        """Move the lease's end to `lease_seconds` from now. Blocks; may be called from any thread."""
-        self._writer.run(partial(self._writes.renew, run_id=run_id, epoch=epoch, lease_seconds=lease_seconds))
-
-    async def release(self, run_id: str, *, epoch: int) -> None:
-        """Give the run up; does nothing under another epoch."""
-        await self._writer.submit(partial(self._writes.release, run_id=run_id, epoch=epoch))
-
-    async def commit(self, batch: Batch) -> None:
-        """Append the batch's records."""
-        await self._writer.submit(partial(self._writes.commit, batch=batch))
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""
@@ -144,19 +111,9 @@ class FileStore:
             raise MissingBlobError(blob_hash)
         return content
 
-    async def delete(self, run_id: str) -> None:
-        """Delete a finished run, and every definition and blob that no other run needs."""
-        await self._writer.submit(partial(self._writes.delete, run_id=run_id))
-
     async def wait_for_change(self, seen: int, *, seconds: float) -> int:
         """Return as soon as anything was committed since this returned `seen`."""
-        clock = asyncio.get_running_loop()
-        ends = clock.time() + seconds
-        while True:
-            position, left = await self._position(), ends - clock.time()
-            if position != seen or left <= 0:
-                return position
-            await asyncio.sleep(min(left, POLL_SECONDS))
+        return await wait_for_another(self._position, seen, seconds=seconds)
 
     async def close(self) -> None:
         """Finish the writes that wait, then refuse every call."""

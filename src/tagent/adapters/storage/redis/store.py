@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from redis.exceptions import RedisError, ResponseError
 
+from tagent.adapters.storage.claiming import claimed
 from tagent.adapters.storage.redis import scripts, settings
 from tagent.adapters.storage.redis.address import Address, address_of
 from tagent.adapters.storage.redis.changes import Changes
@@ -39,7 +40,6 @@ from tagent.exceptions import StoreError, nearest
 from tagent.ports.records import NEWEST, Batch, NewRun, Record, RunQuery, RunRecord, begun
 from tagent.ports.store_errors import (
     MissingBlobError,
-    RunHeldError,
     StoreVersionError,
     UnknownRunError,
 )
@@ -122,16 +122,12 @@ class RedisStore:
         self, run_id: str, *, owner: str, lease_seconds: float, is_gone: Callable[[str], bool]
     ) -> RunRecord:
         """Take the run and return it with its new epoch."""
-        gone = ""
-        while True:
+
+        async def claim(gone: str) -> RunRecord:
             arguments = (utf8(owner), number_argument(lease_seconds), utf8(gone))
-            try:
-                return stored_run(run_id, texts(await self._write(scripts.CLAIM, run_id, arguments)))
-            except RunHeldError as held:
-                # Asked here, not in the writer: it may take its time, and everybody's writes would wait for it.
-                if held.owner == gone or not is_gone(held.owner):
-                    raise
-                gone = held.owner
+            return stored_run(run_id, texts(await self._write(scripts.CLAIM, run_id, arguments)))
+
+        return await claimed(claim, is_gone=is_gone)
 
     def renew(self, run_id: str, *, epoch: int, lease_seconds: float) -> None:
         """Move the lease's end to `lease_seconds` from now. Blocks; may be called from any thread."""

@@ -1,14 +1,11 @@
 """Tells that something was committed, by this process or another: a hint, which saves asking all the time."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from typing import Protocol
 
+from tagent.adapters.storage.polling import wait_for_another
 from tagent.exceptions import StoreError
-
-POLL_SECONDS = 0.01
-"""How often SQLite is asked: it takes microseconds, and a process in a hundred hundredths of a second sees it."""
 
 
 class Changes(Protocol):
@@ -45,13 +42,7 @@ class DataVersion:
         Raises:
             StoreError: If the store is closed or cannot be read.
         """
-        clock = asyncio.get_running_loop()
-        ends = clock.time() + seconds
-        while True:
-            version, left = self._version(), ends - clock.time()
-            if version != seen or left <= 0:
-                return version
-            await asyncio.sleep(min(left, POLL_SECONDS))
+        return await wait_for_another(self._version, seen, seconds=seconds)
 
     def close(self) -> None:
         """Close the connection; whoever waits gets an error."""
@@ -59,7 +50,7 @@ class DataVersion:
         if self._connection is not None:
             self._connection.close()
 
-    def _version(self) -> int:
+    async def _version(self) -> int:
         if self._is_closed:
             raise StoreError("The store is closed.")
         try:

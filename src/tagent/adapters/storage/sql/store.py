@@ -1,20 +1,22 @@
 """`SqlStore`: the store in a SQL database. It writes through one writer and reads beside it."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, bindparam, literal, select
 
 from tagent.adapters.storage.sql.changes import Changes
+from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.readers import Readers
 from tagent.adapters.storage.sql.statements import NEWEST_IDS, Position
 from tagent.adapters.storage.sql.tables import RUN_RECORD, blob, definition, event, run, run_record
 from tagent.adapters.storage.sql.writer import GroupWriter
 from tagent.adapters.storage.sql.writes import JournalWrites
+from tagent.adapters.storage.writing import WritingStore
 from tagent.exceptions import StoreError, nearest
-from tagent.ports.records import NEWEST, Batch, NewRun, Record, RunQuery, RunRecord
-from tagent.ports.store_errors import MissingBlobError, RunHeldError, UnknownRunError
+from tagent.ports.records import NEWEST, Record, RunQuery, RunRecord
+from tagent.ports.store_errors import MissingBlobError, UnknownRunError
 
 _SELECT_RUN = select(*RUN_RECORD).where(run.c.run_id == bindparam("this_run"))
 _SELECT_RUNS = select(*RUN_RECORD).order_by(run.c.created_at.desc(), run.c.run_id.desc())
@@ -27,7 +29,7 @@ _SELECT_RECORDS = (
 _SELECT_DEFINITION = select(definition.c.spec).where(definition.c.hash == bindparam("this_hash"))
 
 
-class SqlStore:
+class SqlStore(WritingStore[Cursor]):
     """Journals in a SQL database; opened by `open_sqlite` or `open_postgresql`.
 
     Args:
@@ -38,41 +40,9 @@ class SqlStore:
     """
 
     def __init__(self, writes: JournalWrites, *, writer: GroupWriter, readers: Readers, changes: Changes) -> None:
-        self._writes = writes
-        self._writer = writer
+        super().__init__(writes, writer)
         self._readers = readers
         self._changes = changes
-
-    async def create_run(self, run: NewRun) -> RunRecord:
-        """Begin a journal with the run's first records and claim it with epoch 1."""
-        return await self._writer.submit(partial(self._writes.create_run, run=run))
-
-    async def claim(
-        self, run_id: str, *, owner: str, lease_seconds: float, is_gone: Callable[[str], bool]
-    ) -> RunRecord:
-        """Take the run and return it with its new epoch."""
-        gone = ""
-        while True:
-            work = partial(self._writes.claim, run_id=run_id, owner=owner, lease_seconds=lease_seconds, gone=gone)
-            try:
-                return await self._writer.submit(work)
-            except RunHeldError as held:
-                # Asked here, not in the writer: it may take its time, and everybody's writes would wait for it.
-                if held.owner == gone or not is_gone(held.owner):
-                    raise
-                gone = held.owner
-
-    def renew(self, run_id: str, *, epoch: int, lease_seconds: float) -> None:
-        """Move the lease's end to `lease_seconds` from now. Blocks; may be called from any thread."""
-        self._writer.run(partial(self._writes.renew, run_id=run_id, epoch=epoch, lease_seconds=lease_seconds))
-
-    async def release(self, run_id: str, *, epoch: int) -> None:
-        """Give the run up; does nothing under another epoch."""
-        await self._writer.submit(partial(self._writes.release, run_id=run_id, epoch=epoch))
-
-    async def commit(self, batch: Batch) -> None:
-        """Append the batch's records."""
-        await self._writer.submit(partial(self._writes.commit, batch=batch))
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""
@@ -103,10 +73,6 @@ class SqlStore:
         if content is None:
             raise MissingBlobError(blob_hash)
         return bytes(content)
-
-    async def delete(self, run_id: str) -> None:
-        """Delete a finished run, and every definition and blob that no other run needs."""
-        await self._writer.submit(partial(self._writes.delete, run_id=run_id))
 
     async def wait_for_change(self, seen: int, *, seconds: float) -> int:
         """Return as soon as anything may have been committed since this returned `seen`."""

@@ -1,22 +1,17 @@
 """Group commit: what waits at the same moment shares one transaction, and nobody is answered before it is on disk."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
 from tagent.adapters.storage.sql.driver import Cursor, DriverConnection
-from tagent.adapters.storage.submissions import Submissions, Submitted
+from tagent.adapters.storage.submissions import Submitted
+from tagent.adapters.storage.writing import Work, WorkWriter, carry_out
 from tagent.exceptions import StoreError
-
-Result = TypeVar("Result")
-Work = Callable[[Cursor], Result]
-"""Executes statements and returns an answer. A `StoreError` is an answer too: what raises one has written nothing."""
 
 logger = logging.getLogger(__name__)
 
 
-class GroupWriter:
+class GroupWriter(WorkWriter[Cursor]):
     """The one writer of a database: a thread and its connection.
 
     Args:
@@ -42,30 +37,9 @@ class GroupWriter:
         self._after_commit = after_commit
         self._is_lost = is_lost
         self._connection: DriverConnection | None = None
-        self._submissions = Submissions(self._write, afterwards=self._tell, at_end=self._disconnect)
+        super().__init__()
 
-    def submit(self, work: Work[Result]) -> asyncio.Future[Result]:
-        """Return the future of what `work` returns; it is done when that is committed.
-
-        Raises:
-            StoreError: At once, if the writer is closed; later, by the future, if nothing was written.
-        """
-        return self._submissions.submit(work)
-
-    def run(self, work: Work[Result]) -> Result:
-        """Return what `work` returns once it is committed. Blocks; may be called from any thread.
-
-        Raises:
-            StoreError: If the writer is closed, or nothing was written.
-        """
-        result: Result = self._submissions.run(work)
-        return result
-
-    def close(self) -> None:
-        """Finish what waits, answer it and end the thread. Blocks until then; closing twice does no harm."""
-        self._submissions.close()
-
-    def _write(self, group: list[Submitted[Work[object]]]) -> None:
+    def _write(self, group: list[Submitted[Work[Cursor, object]]]) -> None:
         """Carry out all works in one transaction; if the database objects, each in one of its own."""
         try:
             cursor = self._begun()
@@ -75,11 +49,7 @@ class GroupWriter:
             return
         try:
             for submitted in group:
-                submitted.value = submitted.error = None
-                try:
-                    submitted.value = submitted.work(cursor)
-                except StoreError as refusal:
-                    submitted.error = refusal
+                carry_out(submitted, cursor)
             cursor.close()
             self._connected().commit()
         except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
@@ -103,7 +73,8 @@ class GroupWriter:
             cursor.execute(self._begin)
         return cursor
 
-    def _tell(self) -> None:
+    def _afterwards(self) -> None:
+        """Tell other processes of the commit."""
         if not self._after_commit or self._connection is None:
             return
         try:
@@ -113,7 +84,7 @@ class GroupWriter:
         except Exception as error:  # noqa: BLE001 - it was a hint; what is the matter, the next write finds
             logger.debug("Nobody was told of a commit: %s", self._translated(error))
 
-    def _fail(self, group: Iterable[Submitted[Work[object]]], error: Exception) -> None:
+    def _fail(self, group: Iterable[Submitted[Work[Cursor, object]]], error: Exception) -> None:
         for submitted in group:
             submitted.error = self._translated(error)
             submitted.error.__cause__ = error
@@ -134,6 +105,9 @@ class GroupWriter:
             self._disconnect()
             return False
         return True
+
+    def _at_end(self) -> None:
+        self._disconnect()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
