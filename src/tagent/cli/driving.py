@@ -1,7 +1,6 @@
 """Drives a run to its end while people watch; a stop leaves it resumable and says how to go on."""
 
 import asyncio
-import shlex
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,7 +12,7 @@ from pydantic_core import to_json
 
 from tagent.adapters.clock import SystemClock
 from tagent.cli import errors
-from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, without_password
+from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, resume_command
 from tagent.cli.view import Picture, open_view
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineResult, RunStatus
@@ -66,8 +65,8 @@ async def _watched(
 
 def _say_how_to_go_on(run_id: str, store: str) -> NoReturn:
     if run_id and store != MEMORY_STORE:
-        option = "" if store == DEFAULT_STORE else f" --store {shlex.quote(without_password(store))}"
-        click.echo(f"Go on with it: tagent runs resume {run_id}{option}", err=True)
+        named = None if store == DEFAULT_STORE else store
+        click.echo(f"Go on with it: {resume_command(run_id, named)}", err=True)
     raise KeyboardInterrupt
 
 

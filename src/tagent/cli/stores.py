@@ -1,6 +1,7 @@
 """Where the command line keeps its runs: the store that is named, else a file in this folder."""
 
 import re
+import shlex
 from importlib.util import find_spec
 from urllib.parse import unquote
 
@@ -29,6 +30,11 @@ def with_store(config: TAgentConfig, named: str | None) -> TAgentConfig:
         click.echo(f"Runs are kept in {PLAIN_STORE}: with tagent[persistence] it would be {DEFAULT_STORE}.", err=True)
         return config.merged(TAgentConfig(store=PLAIN_STORE))
     return config.merged(TAgentConfig(store=DEFAULT_STORE))
+
+
+def resume_command(run_id: str, store: str | None) -> str:
+    """Return what to type to go on with a run; no store is named for None."""
+    return f"tagent runs resume {run_id}{f' --store {shlex.quote(without_password(store))}' if store else ''}"
 
 
 def without_password(url: str) -> str:

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import shlex
 
 import click
 from pydantic_core import to_json
 
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
-from tagent.cli.stores import with_store, without_password
+from tagent.cli.stores import resume_command, with_store
 from tagent.config import TAgentConfig
 from tagent.pipeline.forking import Fork, fork_run
 from tagent.ports import Services
@@ -55,8 +54,7 @@ def fork_command(
         return
     click.echo(f"Reused: {', '.join(fork.reused) or 'none'}", err=True)
     click.echo(f"Runs again: {', '.join(fork.again) or 'none'}", err=True)
-    option = f" --store {shlex.quote(without_password(store))}" if store else ""
-    click.echo(f"Go on with it: tagent runs resume {fork.run_id}{option}", err=True)
+    click.echo(f"Go on with it: {resume_command(fork.run_id, store)}", err=True)
     click.echo(fork.run_id)
 
 
