@@ -21,17 +21,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))  # where the servers are
+from benchmarks import harness, workloads
+from tagent import TAgentConfig, aresume, arun_pipeline
+from tagent.pipeline import PipelineExecutor
+from tagent.pipeline.forking import fork_run
+from tagent.pipeline.search import words_of
+from tagent.ports.records import NewRun, Record, RunQuery, RunSummary
+from tagent.ports.services import Services
+from tagent.runtime import open_services
 
-from benchmarks import harness, workloads  # noqa: E402
-from tagent import TAgentConfig, aresume, arun_pipeline  # noqa: E402
-from tagent.pipeline import PipelineExecutor  # noqa: E402
-from tagent.pipeline.forking import fork_run  # noqa: E402
-from tagent.pipeline.search import words_of  # noqa: E402
-from tagent.ports.records import NewRun, Record, RunQuery, RunSummary  # noqa: E402
-from tagent.ports.services import Services  # noqa: E402
-from tagent.runtime import open_services  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # where the servers are
 
 RAW_COMMITS = 300
 LOADED_STEPS = 1_000
