@@ -22,8 +22,16 @@ def searchable(values: Iterable[object]) -> str:
         >>> searchable(["Écouter", {"topic": "TEA"}])
         'écouter\n{"topic":"tea"}'
     """
-    texts = (value if isinstance(value, str) else to_json(value).decode() for value in values)
-    return "\n".join(_folded(text[:LONGEST_VALUE]) for text in texts if text)[:LONGEST_TEXT]
+    parts: list[str] = []
+    room = LONGEST_TEXT
+    for value in values:
+        text = value if isinstance(value, str) else to_json(value).decode()
+        if text:
+            parts.append(_folded(text[:LONGEST_VALUE]))
+            room -= len(parts[-1]) + 1
+        if room < 0:  # of a long run's outputs most are not even looked at
+            break
+    return "\n".join(parts)[:LONGEST_TEXT]
 
 
 def words_of(text: str) -> tuple[str, ...]:
