@@ -16,6 +16,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
 from tagent.pipeline.definition import Origin
 from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.origins import goal_pipeline
 from tagent.pipeline.validation import require_valid
 from tagent.ports import Services
 
@@ -93,8 +94,3 @@ def pipeline_of(target: str) -> tuple[Pipeline, Origin]:
         file, name = match["file"] or match["other"], match["name"] or match["object"] or ""
         return load_pipeline(file, name), Origin(str(Path(file).resolve()), name)
     return goal_pipeline(target), Origin()
-
-
-def goal_pipeline(goal: str) -> Pipeline:
-    """Return a pipeline whose single step is the goal."""
-    return Pipeline("goal").step("goal", goal)

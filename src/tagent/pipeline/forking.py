@@ -5,17 +5,16 @@ from dataclasses import dataclass, replace
 
 from tagent.exceptions import nearest
 from tagent.pipeline.blobs import blob_of
-from tagent.pipeline.definition import Definition, outline
+from tagent.pipeline.definition import outline
 from tagent.pipeline.edits import Edits, ForkError
 from tagent.pipeline.events import RunEvent, RunFinished, RunForked, RunResumed, RunStarted, StepCompleted, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.inputs import check_inputs
-from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline, StepStatus
+from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.persistence import journalled, load_definition, load_events
+from tagent.pipeline.persistence import events_in, journalled, load_definition, load_events
 from tagent.pipeline.reports import summary_of
-from tagent.pipeline.resuming import NoPipelineError
 from tagent.pipeline.serialization import record_of
 from tagent.pipeline.state import PipelineState, fold
 from tagent.ports.records import Blob, NewRun, Record
@@ -73,8 +72,8 @@ async def fork_run(
     definition = await load_definition(services.store, run_id)
     edits = Edits.of(overrides or {}, definition)
     graph = ExecutionGraph.build(outline(definition))
-    events = await load_events(services.store, run_id, is_whole=False)
     records = await services.store.records(run_id)
+    events = events_in(records, run_id=run_id)
     last = _checked_end(at_event, len(events), run_id=run_id)
     if from_step is not None and from_step not in graph.positions:
         raise ForkError(f"The run has no step {from_step!r}.{nearest(from_step, graph.positions)}")
@@ -83,7 +82,9 @@ async def fork_run(
             "A fork needs a place to begin, or something that is different.", hint="Name a step or an event."
         )
 
-    code = _code(definition, pipeline, run_id) if edits.inputs or edits.outputs else None
+    code = None
+    if edits.inputs or edits.outputs:
+        code = pipeline or code_of(definition, run_id=run_id, hint="Give it: fork(..., pipeline=...).")
     again = _descendants(graph, {*edits.again, *((from_step,) if from_step else ())}, {*edits.outputs})
     now = services.clock.now()
     new_id = services.new_id()
@@ -150,14 +151,6 @@ def _checked_end(event: int | None, count: int, *, run_id: str) -> int:
     if not 1 <= event <= count:
         raise ForkError(f"Run {run_id} has the events 1 to {count}, not {event}.")
     return event
-
-
-def _code(definition: Definition, pipeline: Pipeline | None, run_id: str) -> Pipeline:
-    if pipeline is not None:
-        return pipeline
-    if not definition.origin.file:
-        raise NoPipelineError(run_id, pipeline=definition.spec["name"])
-    return load_pipeline(definition.origin.file, definition.origin.object_name)
 
 
 def _checked_output(code: Pipeline | None, step: str, output: object) -> object:

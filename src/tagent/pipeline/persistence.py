@@ -197,6 +197,15 @@ async def load_events(store: Store, run_id: str, *, is_whole: bool = True) -> tu
     records = await store.records(run_id)
     if is_whole:
         records = await _with_blobs(store, records)
+    return events_in(records, run_id=run_id)
+
+
+def events_in(records: Sequence[Record], *, run_id: str) -> tuple[RunEvent, ...]:
+    """Return the events of a run's journal, read from its beginning; outputs that are in blobs are None.
+
+    Raises:
+        JournalFormatError: If a record cannot be read, or the run's beginning is missing.
+    """
     events = tuple([event_of(record) for record in records])
     if not events or not isinstance(events[0], RunStarted):
         raise JournalFormatError(f"The journal of run {run_id} does not begin with the run's start.")

@@ -9,13 +9,12 @@ from difflib import unified_diff
 
 from tagent.config import TAgentConfig
 from tagent.pipeline import bindings
-from tagent.pipeline.definition import Definition, bind, outline
+from tagent.pipeline.definition import bind, outline
 from tagent.pipeline.events import RunStarted
-from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
+from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.recorded import (
@@ -34,23 +33,6 @@ from tagent.ports.services import Services
 from tagent.task_agent.tools import tools_by_name
 
 NO_TOOLS = TAgentConfig(tools=())
-
-
-class NoReplayPipelineError(PipelineError):
-    """A run does not know the file of its pipeline, as it was built in code or imported.
-
-    Attributes:
-        run_id: The run.
-    """
-
-    code = "pipeline.no_origin"
-
-    def __init__(self, run_id: str, *, pipeline: str) -> None:
-        self.run_id = run_id
-        super().__init__(
-            f"Nobody knows from which file the pipeline {pipeline!r} of run {run_id} came.",
-            hint="Name it: --against FILE[:OBJECT], or pipeline=.",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +164,7 @@ async def replay_run(
         recorded_functions: Whether functions give what is recorded too, instead of being called.
 
     Raises:
-        NoReplayPipelineError: If no pipeline is given and the run does not know its file.
+        NoPipelineError: If no pipeline is given and the run does not know its file.
         PipelineLoadError: If the file gives no pipeline.
         DefinitionMismatchError: If today's code does not fit the recorded definition.
         PipelineValidationError: If the pipeline has mistakes.
@@ -222,18 +204,8 @@ class _Impatient:
 def _todays(recording: Recording) -> Pipeline:
     """Return the recorded definition with today's code."""
     stored = recording.counts
-    if stored.origin.file:
-        return bind(stored, load_pipeline(stored.origin.file, stored.origin.object_name))
-    if goal := _goal_of(stored):
-        return bind(stored, Pipeline("goal").step("goal", goal))
-    raise NoReplayPipelineError(recording.run_id, pipeline=str(stored.spec["name"]))
-
-
-def _goal_of(stored: Definition) -> str:
-    """Return the goal of a run of `tagent run GOAL`, which needs no code; empty for any other run."""
-    steps = stored.spec["steps"]
-    is_goal = stored.spec["name"] == "goal" and [step["name"] for step in steps] == ["goal"]
-    return str(steps[0]["goal"] or "") if is_goal else ""
+    hint = "Name it: --against FILE[:OBJECT], or pipeline=."
+    return bind(stored, code_of(stored, run_id=recording.run_id, hint=hint))
 
 
 def _with_doubles(

@@ -10,8 +10,8 @@ from tagent.pipeline.events import RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
+from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import RunJournal, load_definition, load_events
 from tagent.pipeline.reading import RunReader
@@ -24,23 +24,6 @@ MAX_IDLE_RESUMES = 5
 """How often in a row a run may be resumed without getting any further before it is given up."""
 
 DefinitionChoice = Literal["stored", "current"]
-
-
-class NoPipelineError(PipelineError):
-    """A run was built in code, so nobody knows where to load its pipeline from.
-
-    Attributes:
-        run_id: The run.
-    """
-
-    code = "pipeline.no_origin"
-
-    def __init__(self, run_id: str, *, pipeline: str) -> None:
-        self.run_id = run_id
-        super().__init__(
-            f"The pipeline {pipeline!r} of run {run_id} was built in code.",
-            hint=f"Resume it from there: resume({run_id!r}, pipeline=...).",
-        )
 
 
 class CrashLoopError(PipelineError):
@@ -112,9 +95,8 @@ async def resume_run(
         CrashLoopError: If it was resumed too often without getting any further.
     """
     stored = await load_definition(services.store, run_id)
-    if pipeline is None and not stored.origin.file:
-        raise NoPipelineError(run_id, pipeline=stored.spec["name"])
-    code = pipeline or load_pipeline(stored.origin.file, stored.origin.object_name)
+    hint = f"Resume it from there: resume({run_id!r}, pipeline=...)."
+    code = pipeline or code_of(stored, run_id=run_id, hint=hint)
     is_current = definition == "current"
     chosen = code if is_current else bind(stored, code)
     counts = Definition.of(code, stored.origin) if is_current else stored

@@ -15,8 +15,9 @@ from tagent.pipeline.events import StepCompleted
 from tagent.pipeline.exceptions import InputError, StepOutputError
 from tagent.pipeline.forking import Fork, fork_run, state_at
 from tagent.pipeline.models import StepStatus
+from tagent.pipeline.origins import NoPipelineError
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.resuming import NoPipelineError, resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.ports import Services
 from tagent.ports.records import RunQuery
 from tagent.ports.store_errors import UnknownRunError

@@ -11,6 +11,7 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, RunStatus, StepContext
 from tagent.pipeline.events import AgentProgressed
+from tagent.pipeline.origins import NoPipelineError
 from tagent.pipeline.recorded import (
     NotRecordedError,
     OnlyRecorded,
@@ -19,7 +20,7 @@ from tagent.pipeline.recorded import (
     RecordedTool,
     RecordedToolError,
 )
-from tagent.pipeline.replaying import NoReplayPipelineError, Replay, StepOutcome, _with_doubles, replay_run
+from tagent.pipeline.replaying import Replay, StepOutcome, _with_doubles, replay_run
 from tagent.pipeline.transfer import Recording, export_run, load_recording, read_recording
 from tagent.ports import ModelRequest
 from tagent.ports.model_errors import ModelOutputError, ModelRateLimitError
@@ -337,7 +338,7 @@ async def test_inputs_and_settings_are_those_of_the_recording() -> None:
 async def test_a_run_without_a_file_needs_a_pipeline_but_for_a_mere_goal() -> None:
     """`tagent run GOAL` has no code at all."""
     recording = await recorded(chain("a"))
-    with pytest.raises(NoReplayPipelineError, match="--against"):
+    with pytest.raises(NoPipelineError, match="--against"):
         await replay_run(recording, services())
     goal = await recorded(Pipeline("goal").step("goal", "Say it"), ScriptedModel(["It."]))
     (await replay_run(goal, services())).assert_unchanged()

@@ -15,8 +15,9 @@ from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, Pipeline
 from tagent.pipeline.definition import Definition, DefinitionMismatchError, Origin, bind
 from tagent.pipeline.events import RunResumed, RunStarted, StepCompleted, StepFailed, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.origins import NoPipelineError
 from tagent.pipeline.persistence import load_definition, load_events
-from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, NoPipelineError, Reuse, resume_run
+from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.state import apply
 from tagent.ports import ModelRequest, Services
 from tagent.ports.store_errors import RunHeldError, UnknownRunError

@@ -19,8 +19,9 @@ from tagent.pipeline import Pipeline, PipelineExecutor
 from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.documents import MAX_VALUES, RunImportError
 from tagent.pipeline.events import RunResumed
+from tagent.pipeline.origins import NoPipelineError
 from tagent.pipeline.persistence import load_definition, load_events
-from tagent.pipeline.resuming import NoPipelineError, resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.transfer import RunExistsError, export_run, import_run, read_recording
 from tagent.ports import RunQuery
 from tagent.testing import ScriptedModel

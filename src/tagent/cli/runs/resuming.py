@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import click
 
 from tagent.cli.driving import drive
-from tagent.cli.run import goal_pipeline, speak_plainly
+from tagent.cli.run import speak_plainly
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
@@ -43,25 +43,18 @@ def resume_command(
         return await load_definition(services.store, run_id), await load_events(services.store, run_id)
 
     stored, history = asyncio.run(with_services(config, find))
-    code = goal_pipeline(stored.spec["steps"][0]["goal"]) if _is_goal(stored) else None
 
     async def work(services: Services) -> PipelineResult:
         return await resume_run(
             run_id,
             services,
             config,
-            pipeline=code,
             definition=definition,
             overrides=overrides,
             announce=_announce,
         )
 
     return drive(outline(stored), config, work, as_json=as_json, history=history)
-
-
-def _is_goal(stored: Definition) -> bool:
-    """Return whether the run is of `tagent run GOAL`, which needs no code."""
-    return stored.spec["name"] == "goal" and not stored.origin.file
 
 
 def _announce(reuse: Reuse) -> None:
