@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness, workloads
-from tagent import TAgentConfig, aresume, arun_pipeline
+from tagent import TAgentConfig, arun_pipeline
 from tagent.pipeline import PipelineExecutor
 from tagent.pipeline.forking import fork_run
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.search import words_of
 from tagent.ports.records import NewRun, Record, RunQuery, RunSummary
 from tagent.ports.services import Services
@@ -159,7 +160,9 @@ async def measured(place: Place, *, repeats: int) -> dict[str, float]:
             await PipelineExecutor(pipeline, services=services).execute()
         figures["kB per 1,000 steps, next 4,000"] = (place.size() - before) / 4e3
         config = TAgentConfig(store=place.url)
-        loads = [await _seconds(aresume(run_id, pipeline, config)) for _ in range(repeats)]
+        opens = [await _seconds(_open_and_close(config)) for _ in range(repeats)]
+        figures["open the store, ms"] = statistics.median(opens) * 1e3
+        loads = [await _seconds(resume_run(run_id, services, config, pipeline=pipeline)) for _ in range(repeats)]
         figures["load 1,000 results, ms"] = statistics.median(loads) * 1e3
         forked = (await arun_pipeline(workloads.chain_of(FORKED_STEPS), config)).run_id
         forks = [await _seconds(fork_run(forked, services, from_step=f"s{FORKED_STEPS - 1}")) for _ in range(repeats)]
@@ -180,6 +183,11 @@ def _many(services: Services) -> Awaitable[object]:
     pipeline = workloads.chain_of(harness.MANY_STEPS)
     executors = [PipelineExecutor(pipeline, services=services) for _ in range(harness.MANY_RUNS)]
     return workloads.all_values(executors, "n")
+
+
+async def _open_and_close(config: TAgentConfig) -> None:
+    async with open_services(config):
+        pass
 
 
 async def _fill(services: Services) -> None:

@@ -141,7 +141,7 @@ class StepTimeoutError(StepError):
 
 
 class StepOutputError(StepError):
-    """An attempt's output cannot be written as JSON, or does not fit the step's schema."""
+    """A step's output cannot be written as JSON, or does not fit its type: when it is given, or read again later."""
 
     code = "step.output"
 

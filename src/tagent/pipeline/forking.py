@@ -13,7 +13,7 @@ from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.persistence import events_in, journalled, load_definition, load_events
+from tagent.pipeline.persistence import events_in, first_definition, journalled, latest_definition, load_events
 from tagent.pipeline.reports import summary_of
 from tagent.pipeline.serialization import record_of
 from tagent.pipeline.state import PipelineState, fold
@@ -69,11 +69,11 @@ async def fork_run(
         InputError: If new inputs do not fit the pipeline.
         NoPipelineError: If inputs or outputs are edited, the pipeline was built in code, and none is given.
     """
-    definition = await load_definition(services.store, run_id)
-    edits = Edits.of(overrides or {}, definition)
-    graph = ExecutionGraph.build(outline(definition))
     records = await services.store.records(run_id)
     events = events_in(records, run_id=run_id)
+    definition = latest_definition(await first_definition(services.store, run_id), events)
+    edits = Edits.of(overrides or {}, definition)
+    graph = ExecutionGraph.build(outline(definition))
     last = _checked_end(at_event, len(events), run_id=run_id)
     if from_step is not None and from_step not in graph.positions:
         raise ForkError(f"The run has no step {from_step!r}.{nearest(from_step, graph.positions)}")
@@ -96,7 +96,7 @@ async def fork_run(
     if past and isinstance(past[-1][0], RunFinished):
         past.pop()
     begun = events[0]
-    assert isinstance(begun, RunStarted)  # noqa: S101 - `load_events` has checked it
+    assert isinstance(begun, RunStarted)  # noqa: S101 - `events_in` has checked it
     inputs = begun.inputs if code is None else check_inputs(code, {**begun.inputs, **edits.inputs})
     past[0] = (replace(begun, run_id=new_id, inputs=inputs), None)
     added: list[RunEvent] = []
@@ -142,7 +142,8 @@ async def state_at(store: Store, run_id: str, event: int | None = None) -> Pipel
     """
     events = await load_events(store, run_id)
     last = _checked_end(event, len(events), run_id=run_id)
-    return fold(ExecutionGraph.build(outline(await load_definition(store, run_id))), events[:last])
+    definition = latest_definition(await first_definition(store, run_id), events)
+    return fold(ExecutionGraph.build(outline(definition)), events[:last])
 
 
 def _checked_end(event: int | None, count: int, *, run_id: str) -> int:

@@ -51,8 +51,19 @@ def check_inputs(pipeline: Pipeline, given: Mapping[str, object] | BaseModel | N
 
 
 def typed_inputs(pipeline: Pipeline, plain: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the inputs by name as the declared types, a copy of its own for each reader."""
-    return field_values(OutputType(pipeline.inputs).load(dict(plain)))
+    """Return the inputs by name as the declared types, a copy of its own for each reader.
+
+    Raises:
+        InputError: If they do not fit: the input model has changed since they were stored.
+    """
+    try:
+        return field_values(OutputType(pipeline.inputs).load(dict(plain), step="inputs"))
+    except StepOutputError:
+        raise InputError(
+            pipeline.name,
+            {"as a whole": "do not fit any more."},
+            hint="Use the code that the run was started with, or fork the run with other inputs.",
+        ) from None
 
 
 def _names(model: type[BaseModel]) -> set[str]:

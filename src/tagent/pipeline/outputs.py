@@ -53,7 +53,7 @@ class OutputType:
         checked = adapter.validate_python(value, by_alias=True, by_name=True)
         plain = from_json(adapter.dump_json(checked, round_trip=True, by_alias=False), allow_inf_nan=False)
         try:
-            is_the_same = adapter.dump_python(self.load(plain)) == adapter.dump_python(checked)
+            is_the_same = adapter.dump_python(_read(plain, adapter)) == adapter.dump_python(checked)
         except ValidationError:
             is_the_same = False
         if not is_the_same:
@@ -64,11 +64,23 @@ class OutputType:
             )
         return plain
 
-    def load(self, plain: object) -> Any:
-        """Return JSON values as the type, a copy of its own for each reader."""
-        if self._adapter is not None:
-            return self._adapter.validate_json(to_json(plain), by_alias=True, by_name=True)
-        return plain if type(plain) in _SCALARS else from_json(to_json(plain))
+    def load(self, plain: object, *, step: str) -> Any:
+        """Return JSON values as the type, a copy of its own for each reader.
+
+        Raises:
+            StepOutputError: If they do not fit: the type has changed since they were stored.
+        """
+        if self._adapter is None:
+            return copy_of(plain)
+        try:
+            return _read(plain, self._adapter)
+        except ValidationError as error:
+            raise StepOutputError(
+                step,
+                f"The stored output of the step {step!r} does not fit {_name(self.declared)} any more: "
+                f"{text_of(error)}.",
+                hint="Use the code that it was made with, or fork the run from this step.",
+            ) from None
 
 
 def output_type(step: PipelineStep) -> OutputType:
@@ -80,6 +92,15 @@ def output_type(step: PipelineStep) -> OutputType:
     if step.output_schema is not None:
         return OutputType(step.output_schema)
     return OutputType(str) if step.run is None else OutputType(signature_of(step.run).return_type)
+
+
+def copy_of(plain: object) -> Any:
+    """Return JSON values once more, so that a reader may change them."""
+    return plain if type(plain) in _SCALARS else from_json(to_json(plain))
+
+
+def _read(plain: object, adapter: TypeAdapter[Any]) -> Any:
+    return adapter.validate_json(to_json(plain), by_alias=True, by_name=True)
 
 
 def _plain(value: object) -> object:

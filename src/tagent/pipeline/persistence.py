@@ -19,7 +19,7 @@ from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError, UnknownRunError
 
 PATIENCE_SECONDS = 60.0
-"""How long a run waits for a store that cannot be written now."""
+"""How long a run waits for a store that cannot be written now, the tries included."""
 
 FIRST_WAIT_SECONDS = 0.05
 
@@ -129,10 +129,11 @@ class RunJournal:
         if self._new is not None:
             await self._create(self._new, batch)
         else:
+            begun = self._clock.now()
             try:
                 await self._store.commit(batch)
             except StoreUnavailableError as error:
-                await self._commit_later(batch, error)
+                await self._commit_later(batch, error, until=begun + PATIENCE_SECONDS)
         self.last_seq += len(records)
         if summary is not None and summary.is_finished:
             self._let_go()
@@ -148,27 +149,25 @@ class RunJournal:
         if self._lease is not None:
             leases.keeper.drop(self._lease)
 
-    async def _commit_later(self, batch: Batch, error: StoreUnavailableError) -> None:
-        waited, wait = 0.0, FIRST_WAIT_SECONDS
-        while waited < PATIENCE_SECONDS:
+    async def _commit_later(self, batch: Batch, error: StoreUnavailableError, *, until: float) -> None:
+        wait = FIRST_WAIT_SECONDS
+        while self._clock.now() < until:
             await self._clock.sleep(wait)
-            waited += wait
             wait = min(wait * 2, PATIENCE_SECONDS / 10)
             try:
-                await self._store.commit(batch)
+                return await self._commit_again(batch)
             except StoreUnavailableError as again:
                 error = again
-            except ConflictError:
-                if await self._is_written(batch):  # an earlier try had come through, only its answer had not
-                    return
-                raise
-            else:
-                return
         raise error
 
-    async def _is_written(self, batch: Batch) -> bool:
-        found = await self._store.records(self.run_id, after_seq=self.last_seq)
-        return tuple(found[: len(batch.records)]) == batch.records
+    async def _commit_again(self, batch: Batch) -> None:
+        """Commit a batch that an earlier try may have written, of which only the answer was lost."""
+        try:
+            await self._store.commit(batch)
+        except ConflictError:
+            found = await self._store.records(self.run_id, after_seq=self.last_seq)
+            if tuple(found[: len(batch.records)]) != batch.records:
+                raise
 
 
 def journalled(events: Iterable[RunEvent], *, after_seq: int) -> tuple[tuple[Record, ...], tuple[Blob, ...]]:
@@ -222,16 +221,20 @@ async def _with_blobs(store: Store, records: Sequence[Record]) -> Sequence[Recor
     return [joined(record, loads[named[record.seq]].result()) if record.seq in named else record for record in records]
 
 
-async def load_definition(store: Store, run_id: str) -> Definition:
-    """Return the definition with which a run goes on.
+async def first_definition(store: Store, run_id: str) -> Definition:
+    """Return the definition that a run was started with.
 
     Raises:
         UnknownRunError: If no run has this id.
         StoreError: If the definition is missing.
     """
     run = await store.run(run_id)
-    resumes = [record for record in await store.records(run_id) if record.kind == RunResumed.__name__]
-    for event in map(event_of, reversed(resumes)):
+    return Definition.read(await store.definition(run.definition_hash))
+
+
+def latest_definition(first: Definition, events: Sequence[RunEvent]) -> Definition:
+    """Return the definition with which a run goes on: that of the last resume that brought another, else the first."""
+    for event in reversed(events):
         if isinstance(event, RunResumed) and event.definition:
             return Definition.read(event.definition.encode())
-    return Definition.read(await store.definition(run.definition_hash))
+    return first

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.inputs import typed_inputs
 from tagent.pipeline.models import Pipeline, StepStatus
-from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.outputs import OutputType, copy_of
 from tagent.pipeline.reports import report_of
 from tagent.pipeline.state import PipelineState
 from tagent.task_agent.attempt import Attempt
-
-_UNTYPED = OutputType()
 
 
 class RunReader:
@@ -26,8 +24,12 @@ class RunReader:
         self.output_types = output_types
 
     def output_of(self, name: str) -> object:
-        """Return the output of a completed step as its declared type."""
-        return self.output_types[name].load(self._state.steps[name].output)
+        """Return the output of a completed step as its declared type.
+
+        Raises:
+            StepOutputError: If it does not fit the type any more.
+        """
+        return self.output_types[name].load(self._state.steps[name].output, step=name)
 
     def outputs_before(self, name: str) -> dict[str, object]:
         """Return the outputs of the completed steps that the step `name` depends on, by name."""
@@ -40,14 +42,14 @@ class RunReader:
     def plain_outputs_before(self, name: str) -> dict[str, object]:
         """Return the same as JSON values, as texts and paths see them."""
         return {
-            source: _UNTYPED.load(self._state.steps[source].output)
+            source: copy_of(self._state.steps[source].output)
             for source in self._state.graph.dependencies(name)
             if self._state.statuses[source] is StepStatus.COMPLETED
         }
 
     def plain_inputs(self) -> Mapping[str, object]:
         """Return the run's inputs by name as JSON values."""
-        return _UNTYPED.load(self._state.inputs) if self._state.inputs else {}
+        return copy_of(self._state.inputs) if self._state.inputs else {}
 
     def inputs(self) -> Mapping[str, object]:
         """Return the run's inputs by name, as the types of the pipeline's input model."""
@@ -55,7 +57,7 @@ class RunReader:
 
     def shared(self) -> Mapping[str, object]:
         """Return the run's shared memory by key."""
-        return _UNTYPED.load(self._state.shared) if self._state.shared else {}
+        return copy_of(self._state.shared) if self._state.shared else {}
 
     def context(self, step: str, attempt: Attempt) -> StepContext:
         """Return the run as one attempt at `step` sees it."""

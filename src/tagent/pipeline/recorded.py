@@ -12,7 +12,7 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import DataPathError, ToolError
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.events import AgentProgressed, RunEvent, StepCompleted, StepFailed, StepStarted
-from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.exceptions import PipelineError, StepOutputError
 from tagent.pipeline.outputs import OutputType
 from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest, TokenUsage
 from tagent.ports.model_errors import ModelError
@@ -312,8 +312,8 @@ def recorded_function(step: str, recorded: RecordedStep | None, output: OutputTy
         for key, memory in ended.memories.items():
             context.save(key, memory)
         try:
-            return output.load(ended.output)
-        except ValidationError:
+            return output.load(ended.output, step=step)
+        except StepOutputError:
             raise RecordedMisfitError(step, "an output") from None
 
     return say_again

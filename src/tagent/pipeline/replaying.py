@@ -1,15 +1,14 @@
 """A recorded run once more, offline and free: today's code on the recorded answers of models and tools."""
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from difflib import unified_diff
 
 from tagent.config import TAgentConfig
 from tagent.pipeline import bindings
 from tagent.pipeline.definition import bind, outline
+from tagent.pipeline.differences import StepDifference, step_differences
 from tagent.pipeline.events import RunStarted
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
@@ -26,67 +25,13 @@ from tagent.pipeline.recorded import (
     recorded_function,
     recorded_steps,
 )
-from tagent.pipeline.state import PipelineState, fold
-from tagent.pipeline.transfer import Recording
+from tagent.pipeline.recording import Recording
+from tagent.pipeline.state import fold
 from tagent.ports.clock import Clock, Timeout
 from tagent.ports.services import Services
 from tagent.task_agent.tools import tools_by_name
 
 NO_TOOLS = TAgentConfig(tools=())
-
-
-@dataclass(frozen=True, slots=True)
-class StepOutcome:
-    """What a step came to.
-
-    Attributes:
-        status: Where it stands; `absent` when the pipeline has no such step.
-        output: What it gave, as JSON values.
-        code: Why it failed or was skipped, for programs; empty if it did not.
-        reason: The same for people. It may hold line numbers, so it is not compared.
-    """
-
-    status: str
-    output: object = None
-    code: str = ""
-    reason: str = ""
-
-
-ABSENT = StepOutcome("absent")
-
-
-@dataclass(frozen=True, slots=True)
-class StepReplay:
-    """A step as it was recorded and as it is now.
-
-    Attributes:
-        step: Its name.
-        recorded: What it came to then.
-        replayed: What it comes to now.
-    """
-
-    step: str
-    recorded: StepOutcome
-    replayed: StepOutcome
-
-    @property
-    def is_output_equal(self) -> bool:
-        """Whether both gave the same JSON; the order of an object's members does not matter."""
-        return _json(self.recorded.output) == _json(self.replayed.output)
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether status, output and code are the same."""
-        then, now = self.recorded, self.replayed
-        return self.is_output_equal and (then.status, then.code) == (now.status, now.code)
-
-    @property
-    def output_diff(self) -> tuple[str, ...]:
-        """The lines of a unified diff of the outputs: of the text when both are text, else of their JSON."""
-        outputs = (self.recorded.output, self.replayed.output)
-        as_text = str if all(isinstance(output, str) for output in outputs) else _json
-        then, now = (as_text(output).splitlines() for output in outputs)
-        return tuple(unified_diff(then, now, "recorded", "replayed", lineterm=""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +42,16 @@ class Replay:
         run_id: The recorded run.
         result: The result of running it again.
         recorded_status: Where the run stood.
-        steps: Every step, in the order of the recorded definition, then new ones.
+        steps: Every step as it was recorded and as it is now, in the order of the recorded definition, then new ones.
     """
 
     run_id: str
     result: PipelineResult
     recorded_status: str
-    steps: tuple[StepReplay, ...]
+    steps: tuple[StepDifference, ...]
 
     @property
-    def differences(self) -> tuple[StepReplay, ...]:
+    def differences(self) -> tuple[StepDifference, ...]:
         """The steps that came to something else."""
         return tuple(step for step in self.steps if not step.is_equal)
 
@@ -118,7 +63,7 @@ class Replay:
     def lines(self) -> Iterator[str]:
         """Yield what changed, for people: a line for each step, and a diff below one whose output changed."""
         for step in self.steps:
-            then, now = step.recorded, step.replayed
+            then, now = step.before, step.after
             if step.is_equal:
                 yield f"= {step.step}: {now.status}, the same output"
                 continue
@@ -128,7 +73,7 @@ class Replay:
             if now.code != then.code and now.code:
                 yield f"    [{now.code}] {now.reason}"
             if not step.is_output_equal:
-                yield from (f"    {line}" for line in step.output_diff)
+                yield from (f"    {line}" for line in step.output_diff("recorded", "replayed"))
         now_status = self.result.status.value
         changed = "" if now_status == self.recorded_status else f"{self.recorded_status} -> "
         yield f"The run: {changed}{now_status}"
@@ -180,9 +125,7 @@ async def replay_run(
     result = await executor.execute()
     then = fold(ExecutionGraph.build(outline(recording.counts)), recording.events)
     now = fold(ExecutionGraph.build(doubled), await load_events(services.store, result.run_id))
-    names = dict.fromkeys((*then.statuses, *now.statuses))
-    steps = tuple(StepReplay(name, _outcome(then, name), _outcome(now, name)) for name in names)
-    return Replay(recording.run_id, result, then.status.value, steps)
+    return Replay(recording.run_id, result, then.status.value, step_differences(then, now))
 
 
 class _Impatient:
@@ -234,14 +177,3 @@ def _double_agent(step: PipelineStep, known: RecordedStep, shared: TAgentConfig)
     step.tools = [RecordedTool.like(tool, calls) for tool in tools.values()]
     step.config = own.merged(NO_TOOLS)
     step.model = RecordedModel(known)
-
-
-def _outcome(state: PipelineState, name: str) -> StepOutcome:
-    if name not in state.steps:
-        return ABSENT
-    record = state.steps[name]
-    return StepOutcome(state.statuses[name].value, record.output, record.code, record.reason)
-
-
-def _json(output: object) -> str:
-    return json.dumps(output, indent=2, sort_keys=True, ensure_ascii=False)

@@ -6,14 +6,14 @@ from typing import Literal
 
 from tagent.config import TAgentConfig
 from tagent.pipeline.definition import Definition, bind
-from tagent.pipeline.events import RunFinished, RunResumed, RunStarted
+from tagent.pipeline.events import RunEvent, RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.persistence import RunJournal, load_definition, load_events
+from tagent.pipeline.persistence import RunJournal, first_definition, latest_definition, load_events
 from tagent.pipeline.reading import RunReader
 from tagent.pipeline.reports import result_of, summary_of
 from tagent.pipeline.state import PipelineState, apply, fold
@@ -93,15 +93,19 @@ async def resume_run(
         NoPipelineError: If it was built in code and no `pipeline` is given.
         DefinitionMismatchError: If the code does not fit.
         CrashLoopError: If it was resumed too often without getting any further.
+        StepOutputError: If a stored output does not fit the type that its step has today.
     """
-    stored = await load_definition(services.store, run_id)
+    first = await first_definition(services.store, run_id)
     hint = f"Resume it from there: resume({run_id!r}, pipeline=...)."
-    code = pipeline or code_of(stored, run_id=run_id, hint=hint)
-    is_current = definition == "current"
-    chosen = code if is_current else bind(stored, code)
-    counts = Definition.of(code, stored.origin) if is_current else stored
+    # Before the claim, as a file may take long to load: every later definition of the run is of the same file.
+    code = pipeline or code_of(first, run_id=run_id, hint=hint)
     journal = await RunJournal.claim(services, run_id, lease_seconds=config.lease_seconds)
     try:
+        events = await load_events(services.store, run_id)  # behind the claim, where nobody else adds to them
+        stored = latest_definition(first, events)
+        is_current = definition == "current"
+        chosen = code if is_current else bind(stored, code)
+        counts = Definition.of(code, stored.origin) if is_current else stored
         resumed = RunResumed(
             journal.epoch,
             services.processes.user(),
@@ -109,13 +113,16 @@ async def resume_run(
             services.clock.now(),
             definition="" if counts.hash == stored.hash else counts.payload.decode(),
         )
-        return await _go_on(journal, chosen, counts, services, config, resumed, overrides=overrides, announce=announce)
+        return await _go_on(
+            journal, events, chosen, counts, services, config, resumed, overrides=overrides, announce=announce
+        )
     finally:  # whatever came of it: a claim that stays would keep everybody out until its lease ends
         await journal.release()
 
 
 async def _go_on(
     journal: RunJournal,
+    events: tuple[RunEvent, ...],
     pipeline: Pipeline,
     counts: Definition,
     services: Services,
@@ -125,7 +132,6 @@ async def _go_on(
     overrides: TAgentConfig | None,
     announce: Callable[[Reuse], None] | None,
 ) -> PipelineResult:
-    events = await load_events(services.store, journal.run_id)
     begun = next(event for event in events if isinstance(event, RunStarted))
     state = fold(ExecutionGraph.build(pipeline), events)
     if state.status is RunStatus.COMPLETED:

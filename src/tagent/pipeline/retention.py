@@ -34,7 +34,8 @@ class Retention:
     def may_go(self, runs: Iterable[RunRecord], *, now: float) -> tuple[RunRecord, ...]:
         """Return those of `runs` that may be deleted, the newest first.
 
-        A run that is not finished, or that somebody holds to take it up again, is never among them.
+        A run that is not finished is never among them. Whether somebody is just taking up a finished one again,
+        only the store knows, which keeps the time of leases: it refuses to delete that one.
 
         Args:
             runs: All runs, in any order. With some missing, `keep_newest` keeps others in their place.
@@ -48,7 +49,7 @@ class Retention:
             is_kept = self.keep_newest is not None and newer[run.pipeline] < self.keep_newest
             is_young = self.older_than_seconds is not None and now - finished_at <= self.older_than_seconds
             newer[run.pipeline] += 1
-            if not (is_kept or is_young or run.owner):
+            if not (is_kept or is_young):
                 going.append(run)
         return tuple(going)
 
@@ -65,7 +66,7 @@ async def prune(store: Store, retention: Retention, *, now: float, dry_run: bool
         store: Where the runs are.
         retention: Which of them may go.
         now: In seconds since 1970-01-01 UTC.
-        dry_run: Only return what would be deleted.
+        dry_run: Only return what would be deleted if nobody takes it up again.
     """
     query = RunQuery(statuses=retention.statuses, pipelines=retention.pipelines)
     going = retention.may_go([run async for run in every_run(store, query)], now=now)

@@ -78,7 +78,8 @@ class RunUnfinishedError(StoreError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(
-            f"Run {run_id} has not come to its end: nothing was deleted.", hint="Resume it, or cancel it first."
+            f"Run {run_id} has not come to its end: nothing was deleted.",
+            hint="Resume it, and delete it once it has ended.",
         )
 
 

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 from tagent.config import TAgentConfig
+from tagent.pipeline.importing import read_recording
 from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.replaying import Replay, replay_run
-from tagent.pipeline.transfer import read_recording
 from tagent.runtime import open_services
 
 IN_MEMORY = TAgentConfig(store="memory://")

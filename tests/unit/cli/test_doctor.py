@@ -13,7 +13,7 @@ from tagent.cli.doctor.findings import Finding, Outcome, findings_of
 from tagent.cli.doctor.installation import EXTRAS, INSTALLATION_CHECKS, extras, packages_of, python_version
 from tagent.cli.doctor.models import chosen_model
 from tagent.cli.doctor.storage import OpenedStore, can_be_used, findings_of_store, is_on_a_local_disk, is_private
-from tagent.config import TAgentConfig
+from tagent.config import PROVIDER_KEYS, TAgentConfig
 from tagent.ports import Record
 
 KEY = "sk-THE-KEY"
@@ -76,7 +76,6 @@ async def test_the_model_of_the_first_key_is_found(monkeypatch: pytest.MonkeyPat
         ({"model": "no-such"}, "No model is named 'no-such'", "provider:name"),
         ({"base_url": f"http://me:{KEY}@host/v1"}, "not which model", "TAGENT_MODEL"),
         ({"model": "embedded"}, "The embedded model is not installed", "pip install"),
-        ({}, "No language model is chosen", "TAGENT_MODEL"),
     ],
 )
 async def test_a_model_that_cannot_be_used_fails_with_a_remedy(
@@ -86,12 +85,25 @@ async def test_a_model_that_cannot_be_used_fails_with_a_remedy(
     for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("tagent.cli.doctor.models.engine_is_installed", lambda: False)
-    monkeypatch.setattr("tagent.adapters.models.provider.is_installed", lambda: False)
+    monkeypatch.setattr("tagent.adapters.models.weights.is_installed", lambda: False)
     (finding,) = await findings_of("model", chosen_model(TAgentConfig.of(settings)))
     assert (finding.outcome, finding.name) == (Outcome.FAILED, "model")
     assert what in finding.what
     assert remedy in finding.remedy + finding.what
     assert KEY not in repr(finding)
+
+
+async def test_that_no_model_is_chosen_is_only_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs functions only needs none."""
+    for variable in PROVIDER_KEYS:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("tagent.adapters.models.weights.is_installed", lambda: False)
+    (finding,) = await chosen_model(TAgentConfig())
+    assert (finding.outcome, finding.what) == (
+        Outcome.WARNING,
+        "No language model is chosen. Steps with a goal cannot run.",
+    )
+    assert "TAGENT_MODEL" in finding.remedy
 
 
 class ForgetfulStore(MemoryStore):

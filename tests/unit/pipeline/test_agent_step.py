@@ -242,7 +242,7 @@ async def test_nothing_runs_when_a_step_has_no_model(monkeypatch: pytest.MonkeyP
 
     for name in ("TAGENT_MODEL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("tagent.adapters.models.provider.is_installed", lambda: False)
+    monkeypatch.setattr("tagent.adapters.models.weights.is_installed", lambda: False)
     with pytest.raises(ModelNotChosenError, match="TAGENT_MODEL"):
         await PipelineExecutor(Pipeline("p").step("a", run=work).step("b", "Do b")).execute()
     assert not called

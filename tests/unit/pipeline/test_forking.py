@@ -243,4 +243,4 @@ async def test_two_runs_are_compared_step_by_step() -> None:
         "count": False,
         "join": False,
     }
-    assert found.steps[2].outputs == (2, 7)
+    assert (found.steps[2].before.output, found.steps[2].after.output) == (2, 7)

@@ -43,13 +43,13 @@ def test_a_typed_output_comes_back_equal() -> None:
     plain = declared.dump(item, step="s")
     assert isinstance(plain, dict)
     assert plain["label"] == "a"
-    assert declared.load(plain) == item
+    assert declared.load(plain, step="s") == item
 
 
 def test_dataclasses_and_plain_annotations_are_types_too() -> None:
     """A return annotation is enough to get the class back."""
     point = Point(1, (2, 3))
-    assert OutputType(Point).load(OutputType(Point).dump(point, step="s")) == point
+    assert OutputType(Point).load(OutputType(Point).dump(point, step="s"), step="s") == point
     assert OutputType(list[Point]).dump([{"x": 1, "y": [2, 3]}], step="s") == [{"x": 1, "y": [2, 3]}]
 
 
@@ -58,7 +58,7 @@ def test_an_untyped_output_is_json_and_every_reader_has_a_copy() -> None:
     untyped = OutputType()
     plain = untyped.dump({"n": (1, 2), "point": Point(1, (2, 3))}, step="s")
     assert plain == {"n": [1, 2], "point": {"x": 1, "y": [2, 3]}}
-    first, second = untyped.load(plain), untyped.load(plain)
+    first, second = untyped.load(plain, step="s"), untyped.load(plain, step="s")
     first["n"].append(3)
     assert second == plain == {"n": [1, 2], "point": {"x": 1, "y": [2, 3]}}
 
@@ -79,6 +79,15 @@ def test_what_does_not_fit_its_type_is_refused_without_its_value() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_what_is_stored_and_does_not_fit_any_more_is_told_by_its_step_without_its_value() -> None:
+    """Types change while runs are kept."""
+    with pytest.raises(
+        StepOutputError, match="stored output of the step 's' does not fit Point any more: x: "
+    ) as caught:
+        OutputType(Point).load({"x": "secret", "y": [1, 2]}, step="s")
+    assert (caught.value.step, "secret" in str(caught.value)) == ("s", False)
+
+
 class Order(BaseModel):
     item: str
     count: int = 1
@@ -90,6 +99,12 @@ def test_declared_inputs_are_checked_and_converted() -> None:
     assert check_inputs(pipeline, {"item": "tea", "count": "3"}) == {"item": "tea", "count": 3}
     assert check_inputs(pipeline, Order(item="tea")) == {"item": "tea", "count": 1}
     assert typed_inputs(pipeline, {"item": "tea", "count": 3}) == {"item": "tea", "count": 3}
+
+
+def test_stored_inputs_that_do_not_fit_any_more_are_told_as_such() -> None:
+    """Whoever changes the input model may still have runs of the old one."""
+    with pytest.raises(InputError, match="do not fit any more"):
+        typed_inputs(Pipeline("p", inputs=Order), {"count": "many"})
 
 
 def test_missing_unknown_and_wrong_inputs_are_named_together() -> None:

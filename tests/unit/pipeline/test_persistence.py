@@ -1,7 +1,7 @@
 """A journal while its store is in trouble, and the claim that keeps others out."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -13,7 +13,7 @@ from tagent.pipeline.lease import Lease, LeaseKeeper
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.persistence import PATIENCE_SECONDS, RunJournal, load_events
 from tagent.ports import Batch
-from tagent.ports.records import NewRun, RunRecord
+from tagent.ports.records import NewRun, Record, RunRecord
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError
 from tagent.testing import ManualClock
 
@@ -62,6 +62,21 @@ async def test_a_store_that_stays_away_ends_the_run_which_can_be_resumed() -> No
     assert (await store.run("run-1")).owner == ""
 
 
+async def test_the_time_that_tries_take_counts_as_waiting() -> None:
+    """A connection that cannot be made takes its time to say so; a minute is a minute."""
+    clock = ManualClock()
+
+    class Slow(Unsteady):
+        async def commit(self, batch: Batch) -> None:
+            clock.advance(25)
+            await super().commit(batch)
+
+    journal = await begun(Slow(float("inf")), clock)
+    with pytest.raises(StoreUnavailableError):
+        await journal.commit([STARTED])
+    assert PATIENCE_SECONDS <= clock.now() < PATIENCE_SECONDS + 25
+
+
 async def test_a_store_that_is_away_at_the_beginning_is_told_at_once() -> None:
     """Nothing has run that could be lost, and somebody may be watching."""
 
@@ -80,6 +95,25 @@ async def test_a_store_that_is_away_at_the_beginning_is_told_at_once() -> None:
 async def test_a_lost_answer_is_harmless() -> None:
     """The next try finds its own records and goes on."""
     clock, store = ManualClock(), Unsteady(1, is_lost=True)
+    journal = await begun(store, clock)
+    await journal.commit([STARTED])
+    await journal.commit([STARTED])
+    assert list(await load_events(store, "run-1")) == [STARTED] * 3
+
+
+async def test_a_store_that_goes_away_again_while_the_lost_answer_is_looked_for_is_waited_for_too() -> None:
+    """The commit that came through must not end the run as one that failed."""
+
+    class Flickering(Unsteady):
+        looks = 0
+
+        async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
+            self.looks += 1
+            if self.looks == 1:
+                raise StoreUnavailableError("The server restarts.")
+            return await super().records(run_id, after_seq=after_seq)
+
+    clock, store = ManualClock(), Flickering(1, is_lost=True)
     journal = await begun(store, clock)
     await journal.commit([STARTED])
     await journal.commit([STARTED])

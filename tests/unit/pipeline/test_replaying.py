@@ -10,7 +10,10 @@ from builders import CONCURRENT, chain, raising, returning, run, services
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, RunStatus, StepContext
+from tagent.pipeline.differences import StepOutcome
 from tagent.pipeline.events import AgentProgressed
+from tagent.pipeline.exporting import export_run
+from tagent.pipeline.importing import read_recording
 from tagent.pipeline.origins import NoPipelineError
 from tagent.pipeline.recorded import (
     NotRecordedError,
@@ -20,8 +23,8 @@ from tagent.pipeline.recorded import (
     RecordedTool,
     RecordedToolError,
 )
-from tagent.pipeline.replaying import Replay, StepOutcome, _with_doubles, replay_run
-from tagent.pipeline.transfer import Recording, export_run, load_recording, read_recording
+from tagent.pipeline.recording import Recording, load_recording
+from tagent.pipeline.replaying import Replay, _with_doubles, replay_run
 from tagent.ports import ModelRequest
 from tagent.ports.model_errors import ModelOutputError, ModelRateLimitError
 from tagent.task_agent.events import AgentEvent, Planned, TaskCompleted, TaskFailed
@@ -106,7 +109,7 @@ async def replayed(
 
 def changes(replay: Replay) -> dict[str, tuple[str, str]]:
     """Return the steps that differ -> status and code now."""
-    return {step.step: (step.replayed.status, step.replayed.code) for step in replay.differences}
+    return {step.step: (step.after.status, step.after.code) for step in replay.differences}
 
 
 async def test_a_replay_gives_the_same_without_model_tool_or_cost() -> None:
@@ -136,7 +139,13 @@ async def test_a_changed_function_is_seen_with_a_diff() -> None:
 
     replay = await replayed(recording, world.pipeline(count=doubled))
     assert (changes(replay), replay.is_unchanged) == ({"count": ("completed", "")}, False)
-    assert replay.differences[0].output_diff == ("--- recorded", "+++ replayed", "@@ -1 +1 @@", "-2", "+4")
+    assert replay.differences[0].output_diff("recorded", "replayed") == (
+        "--- recorded",
+        "+++ replayed",
+        "@@ -1 +1 @@",
+        "-2",
+        "+4",
+    )
     with pytest.raises(AssertionError, match=r"! count: completed, another output\n    --- recorded"):
         replay.assert_unchanged()
     same = await replayed(recording, world.pipeline(count=doubled), recorded_functions=True)
@@ -170,8 +179,8 @@ async def test_recorded_functions_are_not_called_and_keep_facts_memories_and_fai
     replay.assert_unchanged()
     assert replay.result.step_outputs["first"] == Facts(pages=["a"]), "as the type that the function is annotated with"
     assert (replay.result.learned_facts, replay.result.saved_memories) == ({"sky": "blue"}, {"team": "red"})
-    assert replay.steps[1].replayed == replay.steps[1].recorded
-    assert replay.steps[1].replayed.reason.startswith("The step 'second' raised ValueError: no")
+    assert replay.steps[1].after == replay.steps[1].before
+    assert replay.steps[1].after.reason.startswith("The step 'second' raised ValueError: no")
 
 
 async def test_what_was_not_recorded_fails_with_what_is_asked_for() -> None:
@@ -181,8 +190,8 @@ async def test_what_was_not_recorded_fails_with_what_is_asked_for() -> None:
     more = world.pipeline(count=counted).step("new", "Say {sent}").step("newer", run=returning(1))
     replay = await replayed(recording, more)
     assert changes(replay) == {"new": ("failed", "replay.not_recorded"), "newer": ("completed", "")}
-    assert replay.steps[3].recorded == StepOutcome("absent")
-    assert "'new' asks for another answer of the model (plan)" in replay.steps[3].replayed.reason
+    assert replay.steps[3].before == StepOutcome("absent")
+    assert "'new' asks for another answer of the model (plan)" in replay.steps[3].after.reason
     functions = await replayed(recording, more, recorded_functions=True)
     assert changes(functions)["newer"] == ("failed", "replay.not_recorded")
 
@@ -195,7 +204,7 @@ async def test_a_call_of_a_tool_that_was_not_recorded_fails_the_step() -> None:
     assert len(kept) == len(recording.events) - 1
     replay = await replayed(replace(recording, events=kept), world.pipeline(count=counted))
     assert changes(replay) == {"sent": ("failed", "replay.not_recorded")}
-    assert "'sent' asks for a call of the tool 'read'" in replay.steps[2].replayed.reason
+    assert "'sent' asks for a call of the tool 'read'" in replay.steps[2].after.reason
 
 
 def test_a_recorded_call_answers_once_in_order_and_only_for_its_arguments() -> None:
@@ -265,7 +274,7 @@ async def test_a_plan_with_a_tool_that_is_gone_does_not_fit() -> None:
     changed.steps[2].tools = [World().read]
     replay = await replayed(recording, changed)
     assert changes(replay) == {"sent": ("failed", "replay.misfit")}
-    assert "a plan" in replay.steps[2].replayed.reason
+    assert "a plan" in replay.steps[2].after.reason
 
 
 async def test_an_answer_that_does_not_fit_a_changed_type_is_told() -> None:
@@ -294,11 +303,12 @@ async def test_recorded_failures_of_models_and_goals_come_again_at_once() -> Non
     replay = await replayed(recording, pipeline)
     replay.assert_unchanged()
     assert replay.result.status is RunStatus.FAILED
-    assert (replay.steps[1].replayed, replay.result.step_metadata["b"]["attempts"]) == (replay.steps[1].recorded, 1)
+    then, now = replay.steps[1].before, replay.steps[1].after
+    assert (now.reason, replay.result.step_metadata["b"]["attempts"]) == (then.reason, 1)
     refused = Pipeline("p").step("a", "Go", max_retries=0)
     replay = await replayed(await recorded(refused, ScriptedModel([{"not_achieved_because": "It is late."}])), refused)
     replay.assert_unchanged()
-    assert replay.steps[0].replayed.code == "agent.goal_not_achieved"
+    assert replay.steps[0].after.code == "agent.goal_not_achieved"
 
 
 async def test_failing_functions_are_tried_again_without_waiting() -> None:

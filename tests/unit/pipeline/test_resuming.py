@@ -1,25 +1,28 @@
 """Resuming: what is reused, which definition counts, when it is refused."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from builders import CONCURRENT, chain, raising, returning, services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
-from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, PipelineState, RunStatus
+from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, PipelineState, RunStatus, StepOutputError
 from tagent.pipeline.definition import Definition, DefinitionMismatchError, Origin, bind
 from tagent.pipeline.events import RunResumed, RunStarted, StepCompleted, StepFailed, StepStarted
+from tagent.pipeline.forking import fork_run
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.origins import NoPipelineError
-from tagent.pipeline.persistence import load_definition, load_events
+from tagent.pipeline.persistence import first_definition, load_events
+from tagent.pipeline.recording import load_recording
 from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.state import apply
-from tagent.ports import ModelRequest, Services
+from tagent.ports import ModelRequest, Record, RunRecord, Services
 from tagent.ports.store_errors import RunHeldError, UnknownRunError
 from tagent.task_agent.tools import Tool, ToolContext
 from tagent.testing import ScriptedModel
@@ -174,6 +177,24 @@ async def test_a_completed_run_is_returned_as_it_is() -> None:
     first = await PipelineExecutor(pipeline, services=opened).execute()
     assert await resume(opened, pipeline) == first
     assert calls == {"a": 1}
+
+
+async def test_a_stored_output_that_todays_type_refuses_is_an_error_that_names_its_step() -> None:
+    """Its schema is the same, what it allows is not: only reading the output shows it."""
+
+    def of(largest: int) -> Pipeline:
+        def check(n: int) -> int:
+            if n > largest:
+                raise ValueError("too large")
+            return n
+
+        return Pipeline("p").step("count", run=returning(3), output_schema=Annotated[int, AfterValidator(check)])
+
+    opened = services()
+    assert (await PipelineExecutor(of(5), services=opened).execute()).success
+    with pytest.raises(StepOutputError, match="stored output of the step 'count' does not fit .* too large"):
+        await resume(opened, of(2))
+    assert (await opened.store.run("run-1")).owner == ""
 
 
 async def test_a_run_that_a_live_process_drives_is_refused() -> None:
@@ -334,8 +355,52 @@ async def test_with_the_current_definition_todays_code_finishes_the_run() -> Non
     result = await resume_run("run-1", opened, TAgentConfig(), pipeline=now, definition="current")
     assert result.step_outputs == {"a": 1, "b": "said", "c": "c"}
     assert asked[-1] == 'Goal: Shout <data name="a">1</data>'
-    counts = await load_definition(opened.store, "run-1")
+    counts = (await load_recording(opened.store, "run-1")).counts
     assert [step["name"] for step in counts.spec["steps"]] == ["a", "b", "c"], "and it counts from now on"
+
+
+class Watched(MemoryStore):
+    """Counts how often a whole journal is read, and lets somebody be quicker before its first claim."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.before_claim: Callable[[], Awaitable[object]] | None = None
+
+    async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
+        self.reads += 1
+        return await super().records(run_id, after_seq=after_seq)
+
+    async def claim(
+        self, run_id: str, *, owner: str, lease_seconds: float, is_gone: Callable[[str], bool]
+    ) -> RunRecord:
+        before, self.before_claim = self.before_claim, None
+        if before is not None:
+            await before()
+        return await super().claim(run_id, owner=owner, lease_seconds=lease_seconds, is_gone=is_gone)
+
+
+async def test_what_another_process_did_just_before_the_claim_counts() -> None:
+    """It may have finished the run, and with another definition."""
+    then, now = chain("a", "b"), chain("a", "b").step("c", run=returning("c"), depends_on=["b"])
+    opened = services(store=Watched())
+    then.steps[1].run = raising(TypeError("no"))
+    await PipelineExecutor(then, services=opened).execute()
+    assert isinstance(opened.store, Watched)
+    opened.store.before_claim = lambda: resume_run("run-1", opened, TAgentConfig(), pipeline=now, definition="current")
+    result = await resume(opened, now)
+    assert (result.success, list(result.step_outputs)) == (True, ["a", "b", "c"])
+
+
+async def test_the_journal_is_read_once_to_resume_or_fork_a_run() -> None:
+    """Whoever resumes a long run waits for it."""
+    opened = services(store=Watched())
+    await PipelineExecutor(chain("a"), services=opened).execute()
+    assert isinstance(opened.store, Watched)
+    await resume(opened, chain("a"))
+    assert opened.store.reads == 1
+    await fork_run("run-1", opened, from_step="a")
+    assert opened.store.reads == 2
 
 
 async def test_the_trail_says_who_resumed() -> None:
@@ -416,7 +481,7 @@ async def test_a_run_goes_on_with_the_settings_of_the_call_that_began_it() -> No
     call = TAgentConfig(model="provider:name", api_key="sk-secret")
     with pytest.raises(Crash):
         await PipelineExecutor(pipeline, overrides=call, services=opened).execute()
-    stored = await load_definition(opened.store, "run-1")
+    stored = await first_definition(opened.store, "run-1")
     assert stored.spec["config"] == {"model": "provider:name", "temperature": 1.0}
     bound = bind(stored, pipeline)
     assert TAgentConfig.of(bound.config).model == "provider:name"

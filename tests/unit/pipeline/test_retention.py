@@ -17,6 +17,7 @@ from tagent.pipeline.paging import every_run
 from tagent.pipeline.retention import Retention, delete_unchanged, prune
 from tagent.ports import Batch, NewRun, Record, RunQuery, RunRecord, RunSummary, Store
 from tagent.ports.records import Blob
+from tagent.ports.store_errors import RunUnfinishedError
 from tagent.values import value
 
 NOW = 1_000.0
@@ -77,7 +78,8 @@ async def prune_all_but_what_must_stay(store: Store, lives: Sequence[Life], rete
     planned = await prune(store, retention, now=NOW, dry_run=True)
     assert list(await store.runs(RunQuery(limit=1000))) == list(before), "a dry run deletes nothing"
     gone = await prune(store, retention, now=NOW, dry_run=False)
-    assert gone == planned
+    held = {f"r{number}" for number, life in enumerate(lives) if life.is_held}
+    assert gone == [run for run in planned if run.run_id not in held]
     after = await store.runs(RunQuery(limit=1000))
     assert {run.run_id for run in after} == {run.run_id for run in before} - {run.run_id for run in gone}
     left = {run.run_id for run in after}
@@ -163,6 +165,25 @@ async def test_a_run_that_was_used_since_the_plan_is_left() -> None:
     assert [run.run_id for run in await delete_unchanged(store, plan)] == ["r3"]
     assert await store.run("r0") == taken
     assert (await store.run("r1")).finished_at == 6.0
+
+
+async def test_a_finished_run_goes_once_the_lease_of_whoever_took_it_up_and_died_has_ended() -> None:
+    """Nobody is left to give it up."""
+    now = 0.0
+    store = MemoryStore(monotonic=lambda: now)
+    await lived(store, [Life(1.0, finished_at=5.0)])
+    await store.claim("r0", owner="you", lease_seconds=60.0, is_gone=lambda _: False)
+    assert await prune(store, Retention(keep_newest=0), now=NOW, dry_run=False) == []
+    now = 61.0
+    assert [run.run_id for run in await prune(store, Retention(keep_newest=0), now=NOW, dry_run=False)] == ["r0"]
+
+
+async def test_who_deletes_an_unfinished_run_is_told_what_can_be_done() -> None:
+    """And nothing that cannot."""
+    store = MemoryStore()
+    await lived(store, [Life(1.0)])
+    with pytest.raises(RunUnfinishedError, match=r"Resume it, and delete it once it has ended\."):
+        await store.delete("r0")
 
 
 class TakenUpAtTheLastMoment(MemoryStore):

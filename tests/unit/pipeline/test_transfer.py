@@ -19,10 +19,12 @@ from tagent.pipeline import Pipeline, PipelineExecutor
 from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.documents import MAX_VALUES, RunImportError
 from tagent.pipeline.events import RunResumed
+from tagent.pipeline.exporting import export_run
+from tagent.pipeline.importing import RunExistsError, import_run, read_recording
 from tagent.pipeline.origins import NoPipelineError
-from tagent.pipeline.persistence import load_definition, load_events
+from tagent.pipeline.persistence import load_events
+from tagent.pipeline.recording import load_recording
 from tagent.pipeline.resuming import resume_run
-from tagent.pipeline.transfer import RunExistsError, export_run, import_run, read_recording
 from tagent.ports import RunQuery
 from tagent.testing import ScriptedModel
 
@@ -114,7 +116,7 @@ async def test_a_run_that_was_resumed_with_another_definition_keeps_both() -> No
     other = MemoryStore()
     await import_run(other, document)
     assert await export_run(other, "run-1") == document
-    counts = await load_definition(other, "run-1")
+    counts = (await load_recording(other, "run-1")).counts
     resumes = [event for event in await load_events(other, "run-1") if isinstance(event, RunResumed)]
     assert [event.definition_hash for event in resumes] == [counts.hash, counts.hash]
     assert [step["name"] for step in counts.spec["steps"]] == ["a", "b", "c"]
@@ -352,7 +354,7 @@ async def test_an_imported_definition_can_run_no_code_and_send_no_key_elsewhere(
     with pytest.raises(NoPipelineError):
         await resume_run("run-1", replace(opened, store=other), TAgentConfig())
     assert not (tmp_path / "pwned").exists()
-    counts = await load_definition(other, "run-1")
+    counts = (await load_recording(other, "run-1")).counts
     resumed = (await load_events(other, "run-1"))[-1]
     assert isinstance(resumed, RunResumed)
     assert resumed.definition_hash == counts.hash

@@ -6,19 +6,23 @@ from tagent.adapters.models.provider import EMBEDDED, AdapterModels, default_mod
 from tagent.adapters.models.weights import engine_is_installed, model_name, weights
 from tagent.cli.doctor.findings import Finding, Outcome
 from tagent.config import TAgentConfig
+from tagent.ports.model_errors import ModelNotChosenError
 
 ModelCheck = Callable[[TAgentConfig], Awaitable[Sequence[Finding]]]
 
 
 async def chosen_model(config: TAgentConfig) -> Sequence[Finding]:
-    """Return which model would be used, and why this one.
+    """Return which model would be used, and why this one. That none is chosen is a warning: functions need none.
 
     Raises:
-        ModelError: If none is chosen, it is unknown, or its key is missing.
+        ModelError: If it is unknown, or its key is missing.
         ConfigurationError: If the settings do not fit together.
     """
     if config.model == EMBEDDED or not (config.model or config.base_url):
-        name = config.model or default_model()
+        try:
+            name = config.model or default_model()
+        except ModelNotChosenError as error:
+            return [Finding("model", f"{error.message} Steps with a goal cannot run.", Outcome.WARNING, error.hint)]
         why = "" if config.model else ", as no other is chosen" if name == EMBEDDED else ", whose key is there"
         if name == EMBEDDED:
             return [_embedded(why)]

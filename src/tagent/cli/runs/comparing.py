@@ -1,16 +1,13 @@
 """`tagent runs diff`."""
 
-from difflib import unified_diff
-
 import click
 from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tagent.cli.driving import as_text
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option
-from tagent.pipeline.comparing import RunDifference, StepDifference, compare_runs
+from tagent.pipeline.comparing import RunDifference, compare_runs
 from tagent.ports import Services
 
 
@@ -32,17 +29,30 @@ def diff_command(one: str, other: str, step: str | None, store: str | None, as_j
         steps = {it.step: it for it in found.steps}
         if step not in steps:
             raise click.BadParameter(f"Neither run has a step {step!r}.", param_hint="--step")
-        click.echo("\n".join(output_difference(steps[step], found.runs)))
+        click.echo("\n".join(steps[step].output_diff(*found.runs)))
     elif as_json:
-        click.echo(to_json(found, indent=2).decode())
+        click.echo(to_json(_as_values(found), indent=2).decode())
     else:
         Console().print(_table(found))
 
 
-def output_difference(step: StepDifference, runs: tuple[str, str]) -> list[str]:
-    """Return the lines of a unified diff of what the step gave."""
-    one, other = (as_text(output).splitlines() for output in step.outputs)
-    return list(unified_diff(one, other, *runs, lineterm=""))
+def _as_values(found: RunDifference) -> dict[str, object]:
+    return {
+        "runs": found.runs,
+        "statuses": found.statuses,
+        "inputs": found.inputs,
+        "costs_usd": found.costs_usd,
+        "steps": [
+            {
+                "step": step.step,
+                "is_equal": step.is_equal,
+                "is_output_equal": step.is_output_equal,
+                "before": step.before,
+                "after": step.after,
+            }
+            for step in found.steps
+        ],
+    }
 
 
 def _table(found: RunDifference) -> Table:
@@ -51,10 +61,11 @@ def _table(found: RunDifference) -> Table:
     for it in found.steps:
         table.add_row(
             Text(it.step),
-            *(Text(status or "-") for status in it.statuses),
+            it.before.status,
+            it.after.status,
             "equal" if it.is_output_equal else "differs",
-            _change(*it.costs_usd, sign="$"),
-            _change(*it.seconds),
+            _change(it.before.cost_usd, it.after.cost_usd, sign="$"),
+            _change(it.before.seconds, it.after.seconds),
         )
     return table
 

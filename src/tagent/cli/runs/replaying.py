@@ -16,9 +16,10 @@ from tagent.cli.runs.options import json_option, look_at, store_option, verbose_
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline
 from tagent.pipeline.definition import Origin
+from tagent.pipeline.exporting import export_run
 from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.recording import Recording, load_recording
 from tagent.pipeline.replaying import Replay, replay_run
-from tagent.pipeline.transfer import Recording, export_run, load_recording
 from tagent.ports import Services
 
 HELP = """Run a run again, offline and free, on what its models and tools answered.
@@ -127,9 +128,9 @@ def _as_values(replay: Replay) -> dict[str, object]:
                 "step": step.step,
                 "is_equal": step.is_equal,
                 "is_output_equal": step.is_output_equal,
-                "recorded": step.recorded,
-                "replayed": step.replayed,
-                "output_diff": step.output_diff,
+                "recorded": step.before,
+                "replayed": step.after,
+                "output_diff": step.output_diff("recorded", "replayed"),
             }
             for step in replay.steps
         ],

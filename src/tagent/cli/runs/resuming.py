@@ -13,7 +13,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineResult
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.events import RunEvent
-from tagent.pipeline.persistence import load_definition, load_events
+from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.ports import Services
 
@@ -40,7 +40,8 @@ def resume_command(
     overrides = TAgentConfig(model=model) if model else TAgentConfig()
 
     async def find(services: Services) -> tuple[Definition, tuple[RunEvent, ...]]:
-        return await load_definition(services.store, run_id), await load_events(services.store, run_id)
+        events = await load_events(services.store, run_id)
+        return latest_definition(await first_definition(services.store, run_id), events), events
 
     stored, history = asyncio.run(with_services(config, find))
 

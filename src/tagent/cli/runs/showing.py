@@ -13,7 +13,7 @@ from tagent.cli.view import Picture
 from tagent.pipeline import Pipeline
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.events import RunEvent
-from tagent.pipeline.persistence import load_definition, load_events
+from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.ports import Services
 
 
@@ -28,11 +28,9 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
 
     async def look(services: Services) -> tuple[Definition, tuple[RunEvent, ...], dict[str, object]]:
         run = await services.store.run(run_id)
-        return (
-            await load_definition(services.store, run_id),
-            await load_events(services.store, run_id, is_whole=as_json or step is not None),
-            listed(run, services),
-        )
+        events = await load_events(services.store, run_id, is_whole=as_json or step is not None)
+        first = await first_definition(services.store, run_id)
+        return latest_definition(first, events), events, listed(run, services)
 
     definition, events, found = look_at(store, look)
     picture = _picture(outline(definition), events)

@@ -1,4 +1,4 @@
-"""A run on its way from one store to another, as one self-contained JSON document.
+"""A run from a JSON document into a store.
 
 What comes in is checked as if it came from an enemy: it is data, all of it is looked at before anything
 is written, and it never says which code is run, nor where a key is sent.
@@ -6,24 +6,18 @@ is written, and it never says which code is run, nor where a key is sent.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from pydantic_core import from_json, to_json
-
 from tagent.exceptions import DataPathError, StoreError, TAgentError
-from tagent.pipeline.blobs import blob_of
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.documents import (
-    FORMAT,
     LARGEST_DOCUMENT,
     LATEST,
     MAX_VALUES,
-    VERSION,
     Document,
     EventFacts,
     RunImportError,
-    portable,
     read_definition,
     read_document,
     read_json,
@@ -45,7 +39,8 @@ from tagent.pipeline.events import (
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.labels import check_labels
-from tagent.pipeline.persistence import journalled, load_definition, load_events
+from tagent.pipeline.persistence import journalled
+from tagent.pipeline.recording import Recording
 from tagent.pipeline.reports import summary_of
 from tagent.pipeline.serialization import event_of
 from tagent.pipeline.state import PipelineState, apply
@@ -91,84 +86,6 @@ class RunExistsError(PipelineError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A run as it was recorded, whole and outside of any store.
-
-    Attributes:
-        run_id: The run.
-        definition: The definition that it was started with.
-        counts: The one that counts in the end: that of the last resume that brought another.
-        events: What happened, large outputs included.
-        run: What lists know of it.
-    """
-
-    run_id: str
-    definition: Definition
-    counts: Definition
-    events: tuple[RunEvent, ...]
-    run: RunRecord
-
-
-async def export_run(store: Store, run_id: str) -> bytes:
-    """Return the run as one JSON document, UTF-8, one event a line.
-
-    It has everything but what belongs to this machine: the pipeline's file and object name, the settings
-    `base_url` and `store`, and who holds the run. A tool's NaN is written as Python's `json` writes it.
-
-    Raises:
-        UnknownRunError: If no run has this id.
-        StoreError: If it cannot be read.
-    """
-    run = await store.run(run_id)
-    definition = await store.definition(run.definition_hash)
-    spec = to_json(portable(from_json(definition)))
-    hashes = {run.definition_hash: hashlib.sha256(spec).hexdigest()}
-    events, blobs = [], {}
-    for record in await store.records(run_id):
-        payload = _portable_record(record, hashes)
-        head = to_json({"seq": record.seq, "kind": record.kind, "at": record.at})
-        events.append(head[:-1] + b',"payload":' + payload + b"}")
-        if (named := blob_of(record)) and named not in blobs:
-            blobs[named] = to_json(named) + b":" + await store.blob(named)
-    head = to_json({"format": FORMAT, "version": VERSION, "run": _facts(run)})
-    parts = (
-        head[:-1],
-        b'"definition":' + spec,
-        b'"events":[\n' + b",\n".join(events) + b"\n]",
-        b'"blobs":{' + b",\n".join(blobs.values()) + b"}",
-    )
-    return b",\n".join(parts) + b"}\n"
-
-
-def _facts(run: RunRecord) -> dict[str, object]:
-    return {
-        "id": run.run_id,
-        "pipeline": run.pipeline,
-        "status": run.status,
-        "created_at": run.created_at,
-        "updated_at": run.updated_at,
-        "finished_at": run.finished_at,
-        "labels": dict(run.labels),
-        "cost_usd": run.cost_usd,
-        "parent": run.parent,
-        "forked_seq": run.forked_seq,
-    }
-
-
-def _portable_record(record: Record, hashes: dict[str, str]) -> bytes:
-    """Return the record's payload without what belongs to this machine; `hashes` learns what names what now."""
-    if record.kind != RunResumed.__name__:
-        return record.payload
-    values = from_json(record.payload)
-    was = values["definition_hash"]
-    if values.get("definition"):
-        text = to_json(portable(from_json(values["definition"])))
-        values["definition"] = text.decode()
-        hashes[was] = hashlib.sha256(text).hexdigest()
-    return to_json({**values, "definition_hash": hashes.get(was, was)})
-
-
 async def import_run(store: Store, payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> str:
     """Put an exported run into `store` under its own id, held by nobody, and return the id.
 
@@ -206,23 +123,6 @@ async def import_run(store: Store, payload: bytes, *, largest: int = LARGEST_DOC
     except ConflictError:
         raise RunExistsError(run.run_id) from None
     return run.run_id
-
-
-async def load_recording(store: Store, run_id: str) -> Recording:
-    """Return a run of `store` as it was recorded; as of our own store, it is not checked as `read_recording` does.
-
-    Raises:
-        UnknownRunError: If no run has this id.
-        StoreError: If it cannot be read.
-    """
-    run = await store.run(run_id)
-    return Recording(
-        run_id,
-        Definition.read(await store.definition(run.definition_hash)),
-        await load_definition(store, run_id),
-        await load_events(store, run_id),
-        run,
-    )
 
 
 def read_recording(payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> Recording:
