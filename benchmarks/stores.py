@@ -26,10 +26,10 @@ from tagent import TAgentConfig, arun_pipeline
 from tagent.pipeline import PipelineExecutor
 from tagent.pipeline.forking import fork_run
 from tagent.pipeline.resuming import resume_run
-from tagent.pipeline.search import words_of
 from tagent.ports.records import NewRun, Record, RunQuery, RunSummary
 from tagent.ports.services import Services
 from tagent.runtime import open_services
+from tagent.search import words_of
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # where the servers are
 

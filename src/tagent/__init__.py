@@ -3,9 +3,10 @@
 The public names are loaded when they are first used, so that `import tagent` costs almost nothing.
 """
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from tagent.exports import loaded_late
 
 if TYPE_CHECKING:
     from tagent.agent import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
     from tagent.config import TAgentConfig
     from tagent.exceptions import MissingExtraError, TAgentError
+    from tagent.task_agent.memory_tools import recall, remember
     from tagent.task_agent.models import GoalNotAchievedError, TaskBasedAgentResult
     from tagent.task_agent.tools import Tool, ToolContext
 
@@ -44,6 +46,8 @@ __all__ = [
     "TaskBasedAgentResult",
     "Tool",
     "ToolContext",
+    "remember",
+    "recall",
     "TAgentError",
     "GoalNotAchievedError",
     "MissingExtraError",
@@ -66,21 +70,15 @@ _HOMES = {
     "TaskBasedAgentResult": "tagent.task_agent.models",
     "Tool": "tagent.task_agent.tools",
     "ToolContext": "tagent.task_agent.tools",
+    "remember": "tagent.task_agent.memory_tools",
+    "recall": "tagent.task_agent.memory_tools",
     "TAgentError": "tagent.exceptions",
     "GoalNotAchievedError": "tagent.task_agent.models",
     "MissingExtraError": "tagent.exceptions",
 }
 
+_load, __dir__ = loaded_late(__name__, _HOMES)
+
 
 def __getattr__(name: str) -> object:
-    if name == "PIPELINE_AVAILABLE":
-        return find_spec("yaml") is not None
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return find_spec("yaml") is not None if name == "PIPELINE_AVAILABLE" else _load(name)

@@ -1,10 +1,5 @@
-"""Settings: one immutable value, merged from file, environment and arguments.
+"""Settings: one immutable value, merged from file, environment and arguments."""
 
-The only module that reads the environment.
-"""
-
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -20,9 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from tagent import surroundings
 from tagent.exceptions import ConfigurationError, nearest
-
-ENVIRONMENT_PREFIX = "TAGENT_"
 
 PROVIDER_KEYS: Mapping[str, str] = {
     "OPENAI_API_KEY": "openai-chat:gpt-4.1-mini",
@@ -103,31 +97,16 @@ class TAgentConfig(BaseModel):
         Raises:
             ConfigurationError: If the file is missing or malformed, or a value does not fit.
         """
-        environment = os.environ if environment is None else environment
-        return cls._from_file(file, environment).merged(cls._from_environment(environment))
-
-    @classmethod
-    def _from_file(cls, file: str | Path | None, environment: Mapping[str, str]) -> "TAgentConfig":
-        named = file or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
-        path = Path(named or "tagent.toml")
-        if not named and not path.is_file():
-            return cls()
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigurationError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"The configuration file {path} is not valid TOML: {error}.") from error
-        return cls.model_validate(values, context={"origin": str(path)})
+        environment = surroundings.environment() if environment is None else environment
+        path, values = surroundings.settings_of_file(file, environment)
+        settings = cls.model_validate(values, context={"origin": path})
+        return settings.merged(cls._from_environment(environment))
 
     @classmethod
     def _from_environment(cls, environment: Mapping[str, str]) -> "TAgentConfig":
         names = cls.model_fields.keys() - {"tools"}
-        values: dict[str, object] = {
-            name: environment[variable]
-            for name in names
-            if environment.get(variable := ENVIRONMENT_PREFIX + name.upper())
-        }
+        found = {name: surroundings.variable_of(name, environment) for name in names}
+        values = {name: value for name, value in found.items() if value}
         return cls.model_validate(values, context={"origin": "the environment"})
 
     @model_validator(mode="wrap")
@@ -149,24 +128,24 @@ class TAgentConfig(BaseModel):
 
 def provider_from_keys(environment: Mapping[str, str] | None = None) -> str | None:
     """Return the model string for the first provider whose key is in the environment, None without one."""
-    environment = os.environ if environment is None else environment
+    environment = surroundings.environment() if environment is None else environment
     return next((model for key, model in PROVIDER_KEYS.items() if environment.get(key)), None)
 
 
 def local_model_file(environment: Mapping[str, str] | None = None) -> Path | None:
     """Return the GGUF file that `TAGENT_LOCAL_MODEL` names, None when it is not set."""
-    environment = os.environ if environment is None else environment
-    named = environment.get(f"{ENVIRONMENT_PREFIX}LOCAL_MODEL")
+    environment = surroundings.environment() if environment is None else environment
+    named = surroundings.variable_of("local_model", environment)
     return Path(named).expanduser() if named else None
 
 
 def openai_base_url(environment: Mapping[str, str] | None = None) -> str | None:
     """Return the endpoint that `OPENAI_BASE_URL` names for OpenAI's models, None when it is not set."""
-    environment = os.environ if environment is None else environment
+    environment = surroundings.environment() if environment is None else environment
     return environment.get("OPENAI_BASE_URL") or None
 
 
 def openai_api_key(environment: Mapping[str, str] | None = None) -> str | None:
     """Return the key in `OPENAI_API_KEY`, None when it is not set."""
-    environment = os.environ if environment is None else environment
+    environment = surroundings.environment() if environment is None else environment
     return environment.get("OPENAI_API_KEY") or None

@@ -3,16 +3,19 @@
 import random
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from tagent.adapters.clock import SystemClock
 from tagent.adapters.models.provider import AdapterModels
 from tagent.adapters.processes import MachineProcesses
-from tagent.adapters.storage.urls import open_store
-from tagent.config import TAgentConfig
+from tagent.adapters.storage.urls import lasting_url, open_store
 from tagent.ports.event_sink import EventSink
 from tagent.ports.services import Services, register_services
 from tagent.threads import DaemonThreads
+
+if TYPE_CHECKING:
+    from tagent.config import TAgentConfig
 
 _threads = DaemonThreads()
 """One pool for the process: the limit on blocking work is the machine's, not a run's."""
@@ -23,18 +26,38 @@ def new_run_id() -> str:
     return secrets.token_hex(8)
 
 
-@asynccontextmanager
-async def open_services(config: TAgentConfig, *, sinks: tuple[EventSink, ...] = ()) -> AsyncIterator[Services]:
+def open_services(
+    config: "TAgentConfig", *, sinks: tuple[EventSink, ...] = ()
+) -> AbstractAsyncContextManager[Services]:
     """Open what `config` names, and close it at the end.
 
     Args:
-        config: Names the store and the model.
+        config: Names the store.
         sinks: Who is shown every committed event.
     """
-    store = open_store(config.store)
+    return open_services_on(config.store, sinks=sinks)
+
+
+@asynccontextmanager
+async def open_services_on(store_url: str, *, sinks: tuple[EventSink, ...] = ()) -> AsyncIterator[Services]:
+    """Open the store that `store_url` names and what goes with it, and close all at the end.
+
+    Whoever only looks at a store need not have settings; Pydantic, which checks them, takes long to import.
+    """
+    store = open_store(store_url)
     async with AdapterModels() as models:
         try:
-            yield Services(SystemClock(), store, models, MachineProcesses(), _threads, random.random, new_run_id, sinks)
+            yield Services(
+                SystemClock(),
+                store,
+                models,
+                MachineProcesses(),
+                _threads,
+                random.random,
+                new_run_id,
+                sinks,
+                lasting_url(store_url),
+            )
         finally:
             await store.close()
 

@@ -13,7 +13,7 @@ class TestMemoryStore(StoreContract):
     now = 0.0
 
     async def open_store(self, place: Path) -> Store:
-        return MemoryStore(monotonic=lambda: self.now)
+        return MemoryStore(monotonic=lambda: self.now, now=lambda: self.now)
 
     async def let_pass(self, seconds: float) -> None:
         self.now += seconds

@@ -7,7 +7,7 @@ an undisturbed run came to.
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from crash.effects import FOLDER_VARIABLE, HOLD_VARIABLE
 from crash.nursery import KILLED, TESTS, Kill, Nursery, Victim
 from crash.orders import Orders
 from crash.scene import Place, Scene, Unit, look_at
-from crash.victim_pipeline import CALLS, PRICE_USD
+from crash.victim_pipeline import CALLS, COUNTED, PRICE_USD
 from tagent.pipeline.events import StepCompleted
 
 MODEL_CALLS = frozenset(call for call in CALLS.values() if "." in call)
@@ -52,12 +52,14 @@ class Undisturbed:
     Attributes:
         outcome: What it came to.
         effects: What happened, each unit once.
+        shared: What it left in memory and mail.
         counts: Crash point -> how often it was passed.
         seconds: How long the process lived.
     """
 
     outcome: dict[str, Any]
     effects: Counter[Unit]
+    shared: Mapping[str, object]
     counts: dict[str, int]
     seconds: float
 
@@ -134,6 +136,7 @@ class Case:
         end = self.found()
         self._judge_journal(end)
         self._judge_effects(end)
+        self._judge_shared(end)
         self._judge_costs(end)
 
     def _judge_journal(self, end: Scene) -> None:
@@ -163,6 +166,18 @@ class Case:
             else:
                 self.figures.repeated_steps += times - 1
 
+    def _judge_shared(self, end: Scene) -> None:
+        """What a step remembers, sends and receives is there exactly if the step is done, and once."""
+        for scene in self.scenes:
+            done = {event.step for event in scene.events if isinstance(event, StepCompleted)}
+            assert scene.shared.get("pipeline/victim: count", 0) == len(done & set(COUNTED))
+            assert len(as_list(scene.shared.get("topic/crash.measured"))) == ("measured" in done)
+            assert as_list(scene.shared.get("topic/crash.tried")) == ([3] if "flaky" in done else [])
+            assert len(as_list(scene.shared.get("topic/crash.found"))) == 2 * ("research" in done)
+            assert len(as_list(scene.shared.get("run/ID/mail"))) == 2 * ("gathered" in done)
+            assert scene.shared.get("run/ID/mail reads run/ID/mail", 0) == 2 * ("checked" in done)
+        assert sorted_lists(end.shared) == sorted_lists(self.undisturbed.shared)
+
     def _judge_costs(self, end: Scene) -> None:
         paid = sum(times for (name, _), times in end.effects.items() if name in MODEL_CALLS)
         lost = sum(end.effects[call, 1] - 1 for call in MODEL_CALLS)
@@ -185,7 +200,17 @@ def undisturbed_run(nursery: Nursery, place: Place) -> Undisturbed:
     outcome = victim.last_words
     scene = look_at(place)
     assert set(scene.effects.values()) == {1}
-    return Undisturbed(outcome, scene.effects, outcome.pop("points"), seconds)
+    return Undisturbed(outcome, scene.effects, scene.shared, outcome.pop("points"), seconds)
+
+
+def as_list(found: object) -> list[Any]:
+    """Return the messages of a topic; none if there is no such topic."""
+    return found if isinstance(found, list) else []
+
+
+def sorted_lists(shared: Mapping[str, object]) -> dict[str, object]:
+    """Return what is shared, messages of concurrent calls in the same order."""
+    return {name: sorted(found) if isinstance(found, list) else found for name, found in shared.items()}
 
 
 def has_happened(folder: Path, name: str) -> Callable[[], bool]:

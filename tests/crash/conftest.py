@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 
 from crash.case import Case, Figures, Undisturbed, undisturbed_run
+from crash.figures import CROWDS
 from crash.nursery import Nursery
 from crash.scene import Place
 from crash.stores import SQLITE, DurableStore
@@ -76,4 +77,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for name, figures in config.stash.get(FIGURES, {}).items():
         terminalreporter.section(f"crashes: {name}")
         for line in figures.lines():
+            terminalreporter.write_line(line)
+    if crowds := config.stash.get(CROWDS, []):
+        terminalreporter.section("crowds")
+        for line in crowds:
             terminalreporter.write_line(line)

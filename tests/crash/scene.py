@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from crash.stores import DurableStore
 from crash.victim_pipeline import CALLS
 from tagent.adapters.storage.urls import open_store
+from tagent.payloads import decoded
 from tagent.pipeline.events import AgentProgressed, RunEvent, StepCompleted, StepFailed, StepStarted
 from tagent.pipeline.persistence import load_events
-from tagent.ports import RunRecord
+from tagent.ports import RunRecord, Store
+from tagent.ports.documents import DocumentQuery
 from tagent.task_agent.events import Finalized, Planned, TaskCompleted
 
 AGENT_STEPS = frozenset(step for step, _ in CALLS)
@@ -43,11 +46,13 @@ class Scene:
         run: The run; None when not even that was stored.
         events: Its journal.
         effects: How often each unit really happened.
+        shared: What is remembered and was sent, and how far it was read, without the run's id.
     """
 
     run: RunRecord | None
     events: tuple[RunEvent, ...]
     effects: Counter[Unit]
+    shared: Mapping[str, object]
 
     @property
     def run_id(self) -> str:
@@ -89,23 +94,41 @@ class Scene:
 def look_at(place: Place) -> Scene:
     """Return what is found, without touching it."""
     with place.store.shown(place.folder, place.url) as url:
-        run, events = asyncio.run(_read(url)) if url else (None, ())
+        run, events, shared = asyncio.run(_read(url)) if url else (None, (), {})
     log = place.folder / "effects.log"
     lines = log.read_text().splitlines() if log.exists() else []
-    return Scene(run, events, Counter((name, int(attempt)) for name, _, attempt in (x.rpartition(" ") for x in lines)))
+    effects = Counter((name, int(attempt)) for name, _, attempt in (line.rpartition(" ") for line in lines))
+    return Scene(run, events, effects, shared)
 
 
 def completed_steps(place: Place) -> set[str]:
     """Return the steps that are committed as completed, while the process that does them lives."""
-    _, events = asyncio.run(_read(place.url))
+    _, events, _ = asyncio.run(_read(place.url))
     return {event.step for event in events if isinstance(event, StepCompleted)}
 
 
-async def _read(url: str) -> tuple[RunRecord | None, tuple[RunEvent, ...]]:
+async def _read(url: str) -> tuple[RunRecord | None, tuple[RunEvent, ...], Mapping[str, object]]:
     store = open_store(url)
     try:
         runs = await store.runs()
         assert len(runs) <= 1, "a case has one run"
-        return (runs[0], await load_events(store, runs[0].run_id)) if runs else (None, ())
+        if not runs:
+            return None, (), {}
+        run_id = runs[0].run_id
+        return runs[0], await load_events(store, run_id), await _shared(store, run_id)
     finally:
         await store.close()
+
+
+async def _shared(store: Store, run_id: str) -> Mapping[str, object]:
+    """Return all memory by scope and key, all messages by topic, and all places by reader."""
+    found: dict[str, object] = {}
+    for usage in await store.scopes():
+        for document in await store.documents(DocumentQuery(usage.scope)):
+            found[f"{usage.scope}: {document.key}"] = decoded(document.value, what="it")
+    for topic in await store.topics():
+        messages = await store.messages(topic.name)
+        found[topic.name] = [decoded(message.payload, what="it") for message in messages]
+    for cursor in await store.cursors():
+        found[f"{cursor.subscriber} reads {cursor.topic}"] = cursor.seq
+    return {name.replace(run_id, "ID"): value for name, value in found.items()}

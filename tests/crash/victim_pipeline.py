@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from crash.effects import folder, happened, is_held
+from tagent import ToolContext
 from tagent.pipeline import ExecutionMode, Pipeline, RetryPolicy, StepContext
 from tagent.ports import ModelRequest
 from tagent.testing import ScriptedModel
@@ -44,6 +45,22 @@ class Size(BaseModel):
     unit: Literal["words", "cups"] = "cups"
 
 
+COUNTED = ("left", "right", "far_right")
+"""The steps that count themselves, at the same time, in the memory of their pipeline."""
+
+
+def added(there: object, mine: object) -> object:
+    """Return the sum of two numbers."""
+    assert isinstance(there, int)
+    assert isinstance(mine, int)
+    return there + mine
+
+
+def count_in(context: StepContext) -> None:
+    """Count one more, when the step succeeds."""
+    context.memory.pipeline.put("count", 1, merge=added)
+
+
 def begun() -> list[int]:
     happened("begun")
     return [1, 2, 3]
@@ -52,18 +69,21 @@ def begun() -> list[int]:
 async def measured(begun: list[int], context: StepContext) -> Size:
     happened("measured")
     context.save("unit", "cups")
+    context.messages.broadcast("crash.measured", sum(begun))
     return Size(n=sum(begun))
 
 
 async def flaky(measured: Size, context: StepContext) -> str:
     happened("flaky", context.attempt)
+    context.messages.broadcast("crash.tried", context.attempt)
     if context.attempt < 3:
         raise ConnectionError("not yet")
     return f"{measured.n} {measured.unit} at attempt {context.attempt}"
 
 
-async def left(flaky: str) -> str:
+async def left(flaky: str, context: StepContext) -> str:
     happened("left")
+    count_in(context)
     await asyncio.sleep(0.002)
     return f"left of {flaky}"
 
@@ -74,8 +94,9 @@ async def middle(flaky: str) -> Size:
     return Size(n=len(flaky))
 
 
-def right(flaky: str) -> str:
+def right(flaky: str, context: StepContext) -> str:
     happened("right")
+    count_in(context)
     time.sleep(0.001)
     return f"right of {flaky}"
 
@@ -83,12 +104,15 @@ def right(flaky: str) -> str:
 def far_right(flaky: str, context: StepContext) -> str:
     time.sleep(0.002)
     happened("far_right")
+    count_in(context)
     context.learn("longest", len(flaky))
     return flaky.upper()
 
 
-async def gathered(left: str, middle: Size, right: str, far_right: str) -> dict[str, object]:
+async def gathered(left: str, middle: Size, right: str, far_right: str, context: StepContext) -> dict[str, object]:
     happened("gathered")
+    for number in (1, 2):
+        context.messages.send(f"run:{context.run_id}", number)
     try:
         for _ in range(LOOKS):
             if not is_held("gathered"):
@@ -106,13 +130,16 @@ def checked(gathered: dict[str, object], context: StepContext) -> bool:
         if not is_held("checked") or context.cancelled:
             break
         time.sleep(0.01)
-    return gathered["n"] == 21
+    numbers = [context.messages.receive(source="run", timeout=0).data for _ in range(2)]
+    return gathered["n"] == 21 and numbers == [1, 2]
 
 
-async def look_up(word: str) -> dict[str, str]:
+async def look_up(word: str, context: ToolContext) -> dict[str, str]:
     """Look a word up."""
     await asyncio.sleep(0.001)
     happened(f"look_up:{word}")
+    context.memory.pipeline.put(word, "found")
+    context.messages.broadcast("crash.found", word)
     return {"text": f"{word}, found"}
 
 

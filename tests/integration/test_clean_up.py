@@ -24,8 +24,8 @@ from tagent.adapters.processes import MachineProcesses
 from tagent.adapters.storage.urls import open_store
 from tagent.cli.errors import run_and_exit
 from tagent.cli.main import cli
-from tagent.pipeline.search import searchable
 from tagent.ports import NewRun, Record, RunQuery, RunSummary
+from tagent.search import searchable
 from tagent.values import value
 
 DAY = 86_400.0

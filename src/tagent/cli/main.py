@@ -10,7 +10,10 @@ from tagent.cli.lazy import LazyGroup
 
 COMMANDS = {
     "run": ("tagent.cli.run:run", "Run a goal, or the pipeline of a file."),
+    "worker": ("tagent.cli.worker:worker", "Resume what was left, start pipelines on events and schedules."),
     "runs": ("tagent.cli.runs:runs", "List, look at, resume, fork, move and delete runs."),
+    "memory": ("tagent.cli.memory:memory", "Look at what pipelines, runs and steps remember, and change it."),
+    "messages": ("tagent.cli.messages:messages", "Look at what was sent between pipelines, and send something."),
     "db": ("tagent.cli.db:db", "Look at, upgrade and clean up the database of runs."),
     "doctor": ("tagent.cli.doctor:doctor", "Check the installation, the model and the store, and say what to mend."),
 }

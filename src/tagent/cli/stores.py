@@ -3,11 +3,15 @@
 import re
 import shlex
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import click
 
-from tagent.config import TAgentConfig
+from tagent import surroundings
+
+if TYPE_CHECKING:
+    from tagent.config import TAgentConfig
 
 DEFAULT_STORE = "sqlite:///.tagent/runs.db"
 PLAIN_STORE = "file:///.tagent/runs"
@@ -20,16 +24,31 @@ HIDDEN = "***"
 _PASSWORD = re.compile(r"(?<=:).*(?=@)", re.DOTALL)
 
 
-def with_store(config: TAgentConfig, named: str | None) -> TAgentConfig:
+def store_url(named: str | None) -> str:
+    """Return the URL of the store to use: `named`, else that of the settings, else the default of the command line."""
+    chosen = named or surroundings.chosen_store() or default_store()
+    if isinstance(chosen, str):
+        return chosen
+    from tagent.config import TAgentConfig  # says what is wrong; takes longer to import than a store to be looked at
+
+    return TAgentConfig.load().store
+
+
+def with_store(config: "TAgentConfig", named: str | None) -> "TAgentConfig":
     """Return `config` with the store to use: `named`, else its own, else the default of the command line."""
     if named:
-        return config.merged(TAgentConfig(store=named))
+        return config.model_copy(update={"store": named})
     if "store" in config.model_fields_set:
         return config
-    if find_spec("sqlalchemy") is None:
-        click.echo(f"Runs are kept in {PLAIN_STORE}: with tagent[persistence] it would be {DEFAULT_STORE}.", err=True)
-        return config.merged(TAgentConfig(store=PLAIN_STORE))
-    return config.merged(TAgentConfig(store=DEFAULT_STORE))
+    return config.model_copy(update={"store": default_store()})
+
+
+def default_store() -> str:
+    """Return the URL of the store that the command line uses unless another is chosen."""
+    if find_spec("sqlalchemy") is not None:
+        return DEFAULT_STORE
+    click.echo(f"Runs are kept in {PLAIN_STORE}: with tagent[persistence] it would be {DEFAULT_STORE}.", err=True)
+    return PLAIN_STORE
 
 
 def resume_command(run_id: str, store: str | None) -> str:

@@ -59,7 +59,7 @@ def open_view(picture: "Picture") -> Iterator[View]:
 
 
 class Picture:
-    """The run so far, as rows; a fold of its events like every other reading."""
+    """The run so far, as rows; a fold of its events like every other reading. It shows no outputs, and keeps none."""
 
     def __init__(self, pipeline: Pipeline, *, now: Callable[[], float] | None = None) -> None:
         self.state = PipelineState(ExecutionGraph.build(pipeline))
@@ -77,6 +77,7 @@ class Picture:
             inner = run_event.event
             self._tools[run_event.step] = inner.tool_name if isinstance(inner, TaskStarted) else ""
         elif isinstance(run_event, StepStarted | StepCompleted | StepFailed | StepSkipped):
+            self.state.steps[run_event.step].output = None
             self._moved.pop(run_event.step, None)
             self._moved[run_event.step] = None
 

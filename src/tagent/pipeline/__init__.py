@@ -1,43 +1,52 @@
-"""Pipelines: many goals, one run. Every public name of the pipeline package."""
+"""Pipelines: many goals, one run. Every public name of the pipeline package, loaded when it is first used."""
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from tagent.exceptions import MissingExtraError
+from tagent.exports import loaded_late
 
 if find_spec("yaml") is None:
     raise MissingExtraError("pipeline", feature="Pipeline support")
 
-from tagent.pipeline.context import StepContext, StepReport
-from tagent.pipeline.exceptions import (
-    DeadlockError,
-    InputError,
-    PipelineError,
-    PipelineLoadError,
-    PipelineValidationError,
-    Problem,
-    StepError,
-    StepFailedError,
-    StepInputError,
-    StepOutputError,
-    StepTimeoutError,
-)
-from tagent.pipeline.executor import PipelineExecutor
-from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
-from tagent.pipeline.models import (
-    Dependency,
-    DependencyType,
-    ExecutionMode,
-    Pipeline,
-    PipelineResult,
-    PipelineStep,
-    RunStatus,
-    StepStatus,
-)
-from tagent.pipeline.retries import RetryPolicy
-from tagent.pipeline.scheduler import PipelineScheduler
-from tagent.pipeline.state import PipelineState
-from tagent.pipeline.validation import validate
-from tagent.ports.language_model import TokenUsage
+if TYPE_CHECKING:
+    from tagent.memory import MemoryEntry
+    from tagent.messaging import DeadLetter, Delivery, MessageTimeoutError, NoReplyWantedError, ReceivedMessage
+    from tagent.pipeline.awaited import Event, event
+    from tagent.pipeline.communication import PipelineCommunicator
+    from tagent.pipeline.context import StepContext, StepReport
+    from tagent.pipeline.exceptions import (
+        DeadlockError,
+        InputError,
+        PipelineError,
+        PipelineLoadError,
+        PipelineValidationError,
+        Problem,
+        StepError,
+        StepFailedError,
+        StepInputError,
+        StepOutputError,
+        StepTimeoutError,
+    )
+    from tagent.pipeline.executor import PipelineExecutor
+    from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
+    from tagent.pipeline.memory import PipelineMemory
+    from tagent.pipeline.models import (
+        Dependency,
+        DependencyType,
+        ExecutionMode,
+        Pipeline,
+        PipelineResult,
+        PipelineStep,
+        RunStatus,
+        StepStatus,
+    )
+    from tagent.pipeline.retries import RetryPolicy
+    from tagent.pipeline.scheduler import PipelineScheduler
+    from tagent.pipeline.state import PipelineState
+    from tagent.pipeline.triggers import EventTrigger, ScheduleTrigger, TriggerError, on_event, on_schedule
+    from tagent.pipeline.validation import validate
+    from tagent.ports.language_model import TokenUsage
 
 __all__ = [
     "Pipeline",
@@ -52,6 +61,21 @@ __all__ = [
     "RunStatus",
     "StepStatus",
     "TokenUsage",
+    "PipelineMemory",
+    "MemoryEntry",
+    "PipelineCommunicator",
+    "ReceivedMessage",
+    "Delivery",
+    "MessageTimeoutError",
+    "NoReplyWantedError",
+    "DeadLetter",
+    "event",
+    "Event",
+    "on_event",
+    "on_schedule",
+    "EventTrigger",
+    "ScheduleTrigger",
+    "TriggerError",
     "validate",
     "Problem",
     "PipelineScheduler",
@@ -70,3 +94,52 @@ __all__ = [
     "StepOutputError",
     "StepTimeoutError",
 ]
+
+_HOMES = {
+    "Pipeline": "tagent.pipeline.models",
+    "PipelineStep": "tagent.pipeline.models",
+    "ExecutionMode": "tagent.pipeline.models",
+    "Dependency": "tagent.pipeline.models",
+    "DependencyType": "tagent.pipeline.models",
+    "RetryPolicy": "tagent.pipeline.retries",
+    "StepContext": "tagent.pipeline.context",
+    "StepReport": "tagent.pipeline.context",
+    "PipelineResult": "tagent.pipeline.models",
+    "RunStatus": "tagent.pipeline.models",
+    "StepStatus": "tagent.pipeline.models",
+    "TokenUsage": "tagent.ports.language_model",
+    "PipelineMemory": "tagent.pipeline.memory",
+    "MemoryEntry": "tagent.memory",
+    "PipelineCommunicator": "tagent.pipeline.communication",
+    "ReceivedMessage": "tagent.messaging",
+    "Delivery": "tagent.messaging",
+    "MessageTimeoutError": "tagent.messaging",
+    "NoReplyWantedError": "tagent.messaging",
+    "DeadLetter": "tagent.messaging",
+    "event": "tagent.pipeline.awaited",
+    "Event": "tagent.pipeline.awaited",
+    "on_event": "tagent.pipeline.triggers",
+    "on_schedule": "tagent.pipeline.triggers",
+    "EventTrigger": "tagent.pipeline.triggers",
+    "ScheduleTrigger": "tagent.pipeline.triggers",
+    "TriggerError": "tagent.pipeline.triggers",
+    "validate": "tagent.pipeline.validation",
+    "Problem": "tagent.pipeline.exceptions",
+    "PipelineScheduler": "tagent.pipeline.scheduler",
+    "ExecutionGraph": "tagent.pipeline.graph",
+    "PipelineExecutor": "tagent.pipeline.executor",
+    "PipelineState": "tagent.pipeline.state",
+    "PipelineError": "tagent.pipeline.exceptions",
+    "PipelineValidationError": "tagent.pipeline.exceptions",
+    "PipelineLoadError": "tagent.pipeline.exceptions",
+    "InputError": "tagent.pipeline.exceptions",
+    "CircularDependencyError": "tagent.pipeline.graph",
+    "DeadlockError": "tagent.pipeline.exceptions",
+    "StepError": "tagent.pipeline.exceptions",
+    "StepFailedError": "tagent.pipeline.exceptions",
+    "StepInputError": "tagent.pipeline.exceptions",
+    "StepOutputError": "tagent.pipeline.exceptions",
+    "StepTimeoutError": "tagent.pipeline.exceptions",
+}
+
+__getattr__, __dir__ = loaded_late(__name__, _HOMES)

@@ -12,6 +12,7 @@ from tagent.pipeline.reading import RunReader
 from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager
+from tagent.task_agent.memory_tools import fitting
 from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools import Tool, tools_by_name
 from tagent.threads import ThreadedCall
@@ -58,6 +59,7 @@ class AgentStep:
             goal = bindings.fill(step.goal or "", known, max_characters=longest)
             constraints = tuple(bindings.fill(rule, known, max_characters=longest) for rule in self._rules)
             context = self._context(known, outputs)
+            await self._recall(goal, context, attempt)
         except DataPathError as error:
             raise StepInputError(step.name, f"The step {step.name!r} asks for what is not there: {error}") from error
         result = await run_task_based_agent(
@@ -72,6 +74,13 @@ class AgentStep:
             on_abandon=self.abandoned.append,
         )
         return result.required_output(), None
+
+    async def _recall(self, goal: str, context: EnhancedContextManager, attempt: Attempt) -> None:
+        """Tell the agent what is remembered from earlier runs and fits its goal."""
+        reach = attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects)
+        if reach and reach.remembers == "pipeline":
+            for entry in await fitting(goal, reach.memory.pipeline):
+                context.add_fact(f"remembered: {entry.key}", entry.value)
 
     def _tools(self) -> Mapping[str, Tool]:
         available = tools_by_name([*self.config.tools, *self._step.tools])

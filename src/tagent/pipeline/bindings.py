@@ -16,6 +16,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 
 from tagent.exceptions import DataPathError
 from tagent.paths import PATH_PATTERN, DataPath
+from tagent.pipeline.awaited import Event
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
 from tagent.task_agent.context import fenced
@@ -174,6 +175,8 @@ def fill(text: str, values: Mapping[str, object], *, max_characters: int | None 
 
 def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple[str, ...]:
     """Return the texts of a step in which placeholders are replaced."""
+    if step.wait_for is not None:
+        return step.wait_for.texts if isinstance(step.wait_for, Event) else ()
     return (step.goal or "", *step.constraints, *global_constraints)
 
 

@@ -6,6 +6,8 @@ import re
 from pydantic_core import from_json, to_json
 
 from tagent.ports.records import Blob, Record
+from tagent.search import LONGEST_VALUE
+from tagent.values import value
 
 LARGEST_INLINE = 16 * 1024
 """Bytes of an output that stays in its record."""
@@ -14,16 +16,33 @@ _NAMED = re.compile(rb',"blob":"([0-9a-f]{64})"\}\Z')
 """The last member of a record whose output is in a blob. No value inside can look like it: its braces come after."""
 
 
+@value
+class StoredOutput:
+    """Stands for a large output that is in the store and not in memory.
+
+    Attributes:
+        hash: Names the blob that holds it.
+        excerpt: How its text begins, as far as searches look; empty in the journals of older versions.
+    """
+
+    hash: str
+    excerpt: str = ""
+
+    def __repr__(self) -> str:
+        return "<in the store>"
+
+
 def split(record: Record) -> tuple[Record, tuple[Blob, ...]]:
-    """Return the record with its output, if it is large, replaced by the name of the blob beside it."""
+    """Return the record with its output, if it is large, replaced by an excerpt and the name of the blob beside it."""
     if len(record.payload) <= LARGEST_INLINE:
         return record, ()
     values = from_json(record.payload)
     holder = values.get("event", values)
-    content = to_json(holder.get("output"))
+    output = holder.get("output")
+    content = to_json(output)
     if len(content) <= LARGEST_INLINE:
         return record, ()
-    holder["output"] = None
+    holder["output"] = output[:LONGEST_VALUE] if isinstance(output, str) else _beginning(content)
     blob = Blob(hashlib.sha256(content).hexdigest(), content)
     return Record(record.seq, record.kind, record.at, to_json({**values, "blob": blob.hash})), (blob,)
 
@@ -34,9 +53,15 @@ def blob_of(record: Record) -> str:
     return named[1].decode() if named else ""
 
 
-def joined(record: Record, content: bytes) -> Record:
-    """Return the record as it was before `split`, given its blob's content."""
+def stored_output(record: Record) -> StoredOutput | None:
+    """Return what stands for the record's output when that is in a blob, else None."""
+    blob_hash = blob_of(record)
+    if not blob_hash:
+        return None
     values = from_json(record.payload)
-    del values["blob"]
-    values.get("event", values)["output"] = from_json(content)
-    return Record(record.seq, record.kind, record.at, to_json(values))
+    return StoredOutput(blob_hash, values.get("event", values).get("output") or "")
+
+
+def _beginning(content: bytes) -> str:
+    # Four bytes are the longest character; one that is cut in two at the end is beyond the excerpt.
+    return content[: 4 * LONGEST_VALUE].decode(errors="ignore")[:LONGEST_VALUE]

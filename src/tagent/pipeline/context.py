@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tagent.memory import StepMemory
+from tagent.messaging import StepMessages
 from tagent.pipeline.models import StepStatus
 from tagent.ports.language_model import TokenUsage
+from tagent.task_agent.reach import Reach, required
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class StepContext:
         cancelled: True once nobody waits for this attempt any more; long work looks and returns early.
         facts: What this attempt has learned so far, by name.
         memories: What it has saved so far, by key.
+        reach: The way to memory and mail; None outside a run.
     """
 
     run_id: str
@@ -58,6 +62,27 @@ class StepContext:
     cancelled: bool = False
     facts: dict[str, object] = field(default_factory=dict)
     memories: dict[str, object] = field(default_factory=dict)
+    reach: Reach | None = field(default=None, repr=False)
+
+    @property
+    def memory(self) -> StepMemory:
+        """What is remembered: of the step, its run, its pipeline, and the spaces that this one shares.
+
+        What is written counts when this attempt succeeds; until then only this attempt sees it.
+
+        Raises:
+            OutsidePipelineError: If the context was made by hand.
+        """
+        return required(self.reach, "memory").memory
+
+    @property
+    def messages(self) -> StepMessages:
+        """The mail of the step.
+
+        Raises:
+            OutsidePipelineError: If the context was made by hand.
+        """
+        return required(self.reach, "mail").messages
 
     def learn(self, name: str, fact: object) -> None:
         """Put `fact` into the result's `learned_facts` when this attempt succeeds."""

@@ -16,6 +16,7 @@ from pydantic_core import from_json, to_json
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
 from tagent.pipeline import bindings
+from tagent.pipeline.awaited import Event, event_of
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
@@ -100,6 +101,8 @@ def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
         "final": pipeline.final,
         "inputs": _fingerprint(pipeline.inputs),
         "config": _settings(pipeline.config),
+        "memory": pipeline.memory,
+        "spaces": list(pipeline.spaces),
         "origin": {"file": origin.file, "object_name": origin.object_name},
         "steps": [_step_spec(step, names, pipeline.global_constraints) for step in pipeline.steps],
     }
@@ -112,6 +115,7 @@ def _step_spec(step: PipelineStep, names: Collection[str], global_constraints: C
         "name": step.name,
         "goal": step.goal,
         "function": None if step.run is None else getattr(step.run, "__qualname__", type(step.run).__qualname__),
+        "wait_for": None if step.wait_for is None else _event(event_of(step.wait_for)),
         "constraints": list(step.constraints),
         "depends_on": [
             {"step": dep.step, "type": dep.type.value, "path": dep.path, "wait_seconds": dep.wait_seconds}
@@ -126,8 +130,18 @@ def _step_spec(step: PipelineStep, names: Collection[str], global_constraints: C
         "read_data": list(step.read_data),
         "model": step.model if isinstance(step.model, str) else None,
         "config": _settings(step.config),
+        "memory": step.memory,
         "output": _fingerprint(output_type(step).declared),
     }
+
+
+def _event(event: Event) -> dict[str, object]:
+    return {"pattern": event.pattern, "where": dict(event.where), "from": event.from_}
+
+
+def _awaited(stored: Mapping[str, Any]) -> Event | None:
+    found = stored.get("wait_for")
+    return None if found is None else Event(found["pattern"], found["where"], found["from"])
 
 
 def _settings(config: TAgentConfig | Mapping[str, object] | None) -> dict[str, object]:
@@ -173,6 +187,8 @@ def bind(definition: Definition, code: Pipeline) -> Pipeline:
         inputs=code.inputs,
         final=spec["final"],
         config=TAgentConfig.of(code.config).merged(TAgentConfig.of(spec["config"])),
+        memory=spec.get("memory"),
+        spaces=spec.get("spaces", ()),
     )
     for stored in spec["steps"]:
         if stored["name"] not in known:
@@ -189,7 +205,8 @@ def outline(definition: Definition) -> Pipeline:
         PipelineStep(
             id=stored["id"],
             name=stored["name"],
-            goal=stored["goal"] or "",
+            goal=None if stored.get("wait_for") else stored["goal"] or "",
+            wait_for=_awaited(stored),
             depends_on=_dependencies(stored),
             execution_mode=ExecutionMode(stored["execution_mode"]),
             max_retries=stored["max_retries"],
@@ -206,11 +223,16 @@ def _dependencies(stored: Mapping[str, Any]) -> list[Dependency]:
     ]
 
 
+def _work(goal: object, wait_for: object) -> str:
+    if wait_for is not None:
+        return "an event"
+    return "a function" if goal is None else "a goal"
+
+
 def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) -> PipelineStep:
-    if (stored["goal"] is None) is not (code.goal is None):
-        message = (
-            f"The step {code.name!r} was a {'function' if stored['goal'] is None else 'goal'} and is none any more."
-        )
+    before, today = _work(stored["goal"], stored.get("wait_for")), _work(code.goal, code.wait_for)
+    if before != today:
+        message = f"The step {code.name!r} was {before} when the run was started, and is {today} today."
         raise DefinitionMismatchError(pipeline, code.name, message)
     if stored["output"] != _fingerprint(output_type(code).declared):
         message = f"The step {code.name!r} gave another type of output when the run was started."
@@ -230,7 +252,9 @@ def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) 
         read_data=stored["read_data"],
         model=stored["model"] or code.model,
         config=_merged(code.config, stored["config"]),
+        memory=stored.get("memory"),
         output_schema=code.output_schema,
         run=code.run,
+        wait_for=_awaited(stored),
         tools=code.tools,
     )

@@ -15,9 +15,11 @@ from pydantic_core import to_json
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
+from tagent.pipeline.awaited import EventSource
 from tagent.pipeline.definition import DEFINITION_VERSION, Definition, outline
 from tagent.pipeline.exceptions import PipelineError, PipelineValidationError
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.models import MemoryUse
 from tagent.pipeline.validation import MAX_NAME_LENGTH, validate
 
 FORMAT = "tagent.run"
@@ -119,6 +121,12 @@ class _DependencySpec(_Strict):
     wait_seconds: Seconds | None
 
 
+class _EventSpec(_Strict):
+    pattern: str
+    where: dict[str, Any]
+    from_: Annotated[EventSource, Field(alias="from")]
+
+
 class _RetrySpec(_Strict):
     base_seconds: Seconds
     ceiling_seconds: Seconds
@@ -138,6 +146,7 @@ class _StepSpec(_Strict):
     name: str
     goal: str | None
     function: str | None
+    wait_for: _EventSpec | None
     constraints: _Texts
     depends_on: Annotated[list[_DependencySpec], FailFast()]
     execution_mode: str
@@ -149,6 +158,7 @@ class _StepSpec(_Strict):
     read_data: _Texts
     model: str | None
     config: _Settings
+    memory: MemoryUse | None
     output: str | None
 
 
@@ -161,6 +171,8 @@ class _DefinitionSpec(_Strict):
     final: str | None
     inputs: str | None
     config: _Settings
+    memory: MemoryUse
+    spaces: _Texts
     origin: _OriginSpec
     steps: Annotated[list[_StepSpec], FailFast()]
 

@@ -7,19 +7,24 @@ from pydantic import BaseModel
 
 from tagent.config import TAgentConfig
 from tagent.pipeline.definition import Definition, Origin
+from tagent.pipeline.event_step import listening
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.labels import check_labels
+from tagent.pipeline.large_outputs import LargeOutputs
 from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
+from tagent.pipeline.reaching import RunReach
 from tagent.pipeline.reading import RunReader
-from tagent.pipeline.reports import result_of
+from tagent.pipeline.reports import final_step
 from tagent.pipeline.run_loop import RunLoop
 from tagent.pipeline.scheduler import PipelineScheduler
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_executor import StepExecutor
+from tagent.pipeline.stopping import StopSignal
 from tagent.pipeline.validation import require_valid
+from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.services import Services, open_services
 from tagent.task_agent.context import EnhancedContextManager
 
@@ -34,7 +39,8 @@ class PipelineExecutor:
         base_config: The settings that steps start from.
         scheduler: The order of the steps and where each stands.
         results: Step name -> output as its declared type, filled when the run ends.
-        shared_state: What the run knows: the shared context, then each completed step's output.
+        shared_state: What the run knows: the shared context, then each completed step's output; of a large one,
+            when it is kept elsewhere, only the beginning.
 
     Args:
         pipeline: The definition.
@@ -75,7 +81,7 @@ class PipelineExecutor:
             if problem.severity == "warning":
                 logger.warning("%s: %s", pipeline.name, problem)
         self.scheduler = PipelineScheduler(pipeline)
-        self.results: dict[str, object] = {}
+        self.results: Mapping[str, object] = {}
         self.shared_state = EnhancedContextManager(pipeline.description, max_tokens=self.base_config.context_tokens)
         self._inputs = check_inputs(pipeline, inputs)
         self._output_types = {step.name: output_type(step) for step in pipeline.steps}
@@ -86,32 +92,51 @@ class PipelineExecutor:
         self._services = services
         self._labels = check_labels(labels or {})
 
-    async def execute(self) -> PipelineResult:
+    async def execute(self, *, effects: Effects = NO_EFFECTS, stop: StopSignal | None = None) -> PipelineResult:
         """Run the pipeline to its end and return what it came to; a failed step is in the result, not raised.
+
+        Args:
+            effects: What else becomes true with the run's beginning, like that the message is read which it is for.
+            stop: Asks it to stop between two steps.
 
         Raises:
             ModelError: If a step needs a model and none can be had; nothing has run then.
+            EffectRefusedError: If an effect cannot be had; likewise.
             StoreError: If the journal cannot be written; nothing counts that was not committed.
+            RunStoppedError: If it was asked to stop.
         """
         if self._services is not None:
-            return await self._execute(self._services)
+            return await self._execute(self._services, effects, stop)
         async with open_services(self.base_config) as services:
-            return await self._execute(services)
+            return await self._execute(services, effects, stop)
 
     async def go_on(
-        self, state: PipelineState, journal: RunJournal, resumed: RunResumed, services: Services
+        self,
+        state: PipelineState,
+        journal: RunJournal,
+        resumed: RunResumed,
+        services: Services,
+        *,
+        stop: StopSignal | None = None,
     ) -> PipelineResult:
         """Drive a claimed run on from `state` and return what it came to.
 
         Raises:
             ModelError: If a step needs a model and none can be had; nothing has run then.
             StoreError: As for `execute`.
+            RunStoppedError: If it was asked to stop.
         """
-        return await self._drive(state, journal, resumed, services)
+        return await self._drive(state, journal, resumed, services, stop)
 
-    async def _execute(self, services: Services) -> PipelineResult:
+    async def _execute(self, services: Services, effects: Effects, stop: StopSignal | None) -> PipelineResult:
+        run_id = services.new_id()
         journal = RunJournal.begin(
-            services, self._definition, lease_seconds=self.base_config.lease_seconds, labels=self._labels
+            services,
+            self._definition,
+            run_id=run_id,
+            lease_seconds=self.base_config.lease_seconds,
+            labels=self._labels,
+            effects=effects.plus(await listening(self.pipeline, run_id=run_id, store=services.store)),
         )
         shared = {name: OutputType().dump(value, step=name) for name, value in self._shared_context.items()}
         now = services.clock.now()
@@ -124,18 +149,27 @@ class PipelineExecutor:
             labels=self._labels,
             actor=services.processes.user(),
         )
-        return await self._drive(PipelineState(self.scheduler.graph), journal, started, services)
+        return await self._drive(PipelineState(self.scheduler.graph), journal, started, services, stop)
 
     async def _drive(
-        self, state: PipelineState, journal: RunJournal, first: RunEvent, services: Services
+        self,
+        state: PipelineState,
+        journal: RunJournal,
+        first: RunEvent,
+        services: Services,
+        stop: StopSignal | None,
     ) -> PipelineResult:
-        reader = RunReader(self.pipeline, state, self._output_types)
-        steps = StepExecutor(self.pipeline, reader, self.base_config, services)
+        large = LargeOutputs(state, services, final=final_step(self.pipeline, state.graph))
+        await large.prepare()
+        reader = RunReader(self.pipeline, state, self._output_types, large, store_url=services.store_url)
+        reach = RunReach(self.pipeline, state, services)
+        steps = StepExecutor(self.pipeline, reader, reach, self.base_config, services)
         await steps.check_models()  # before anything is written: a run that cannot be asked does not begin
         self.scheduler.step_status = state.statuses
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)
-        await RunLoop(self.pipeline, state, steps, journal, services, self.shared_state).run(first)
-        result = result_of(self.pipeline, state, output_of=reader.output_of)
-        self.results = dict(result.step_outputs)
+        loop = RunLoop(self.pipeline, state, steps, journal, services, self.shared_state, large, stop or StopSignal())
+        await loop.run(first)
+        result = await reader.result()
+        self.results = result.step_outputs
         return result

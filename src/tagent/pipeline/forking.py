@@ -7,6 +7,7 @@ from tagent.exceptions import nearest
 from tagent.pipeline.blobs import blob_of
 from tagent.pipeline.definition import outline
 from tagent.pipeline.edits import Edits, ForkError
+from tagent.pipeline.event_step import listening
 from tagent.pipeline.events import RunEvent, RunFinished, RunForked, RunResumed, RunStarted, StepCompleted, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.inputs import check_inputs
@@ -111,6 +112,8 @@ async def fork_run(
     copied = [_renumbered(event, record, seq) for seq, (event, record) in enumerate(past, 1)]
     more, blobs = journalled(added, after_seq=len(copied))
     shared = {blob_hash for record in copied if (blob_hash := blob_of(record))} - {blob.hash for blob in blobs}
+    completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
+    awaited = await listening(outline(edited), run_id=new_id, store=services.store, done=completed)
     await services.store.create_run(
         NewRun(
             new_id,
@@ -126,9 +129,9 @@ async def fork_run(
             labels=begun.labels,
             parent=run_id,
             forked_seq=last,
+            effects=awaited,
         )
     )
-    completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
     rest = tuple(name for name in state.statuses if name not in completed)
     return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest)
 

@@ -72,7 +72,10 @@ class ExecutionGraph:
             incoming[step.name] = edges
             for edge in edges:
                 outgoing[edge.source].append(edge)
-        serial = frozenset(s.name for s in pipeline.steps if s.execution_mode == ExecutionMode.SERIAL)
+        # Who only waits does not keep others from working.
+        serial = frozenset(
+            s.name for s in pipeline.steps if s.execution_mode == ExecutionMode.SERIAL and s.wait_for is None
+        )
         return cls(
             tuple(positions),
             positions,

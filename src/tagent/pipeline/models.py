@@ -4,18 +4,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Self, TypedDict, Unpack
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
+from tagent.pipeline.awaited import Event
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.retries import RetryPolicy
+from tagent.pipeline.triggers import Trigger
 from tagent.ports.language_model import LanguageModel, TokenUsage
 from tagent.task_agent.tools import Tool
 
 ToolLike = Callable[..., object] | Tool
+
+MemoryUse = Literal["run", "pipeline"]
+"""Which memory steps use."""
 
 
 class ExecutionMode(StrEnum):
@@ -95,7 +100,7 @@ class Dependency:
 
 @dataclass(slots=True)
 class PipelineStep:
-    """One unit of a pipeline: a goal for an agent, or a function.
+    """One unit of a pipeline: a goal for an agent, a function, or an event to wait for.
 
     Attributes:
         id: A label, `step_1` and so on when left empty. Everything else knows a step by its name.
@@ -112,6 +117,8 @@ class PipelineStep:
         output_schema: What the output must be, a Pydantic model or any type that Pydantic can check.
         run: The function to call instead of an agent, sync or async. Its parameters are filled by
             name: a step's output, an input, or a `StepContext`.
+        wait_for: What the step waits for instead of working: a message, `event(...)` or the pattern of its topic,
+            that is sent after the run began. What the message says is its output; `timeout` is how long it waits.
         read_data: Paths like `facts.version`: what the agent is told of earlier outputs, instead of
             the whole outputs of its dependencies.
         tools: Functions that the agent may use besides those of the run.
@@ -127,7 +134,9 @@ class PipelineStep:
         compensate: Not available yet.
         approval: Not available yet.
         cache: Not available yet.
-        memory: Not available yet.
+        memory: `pipeline` remembers from run to run: what the step learns, saves and comes to is kept in the
+            pipeline's memory, and its agent is told what of that fits its goal. `run` forgets it with the run.
+            None leaves it to the pipeline.
         budget: Not available yet.
     """
 
@@ -143,6 +152,7 @@ class PipelineStep:
     tools_filter: Sequence[str] | None = None
     output_schema: object = None
     run: Callable[..., object] | None = None
+    wait_for: str | Event | None = None
     read_data: Sequence[str] = ()
     tools: Sequence[ToolLike] = ()
     retry: RetryPolicy = RetryPolicy()
@@ -157,7 +167,7 @@ class PipelineStep:
     compensate: object = None
     approval: object = None
     cache: object = None
-    memory: object = None
+    memory: MemoryUse | None = None
     budget: object = None
 
 
@@ -174,6 +184,7 @@ class StepOptions(TypedDict, total=False):
     tools_filter: Sequence[str] | None
     output_schema: object
     run: Callable[..., object] | None
+    wait_for: str | Event | None
     read_data: Sequence[str]
     tools: Sequence[ToolLike]
     retry: RetryPolicy
@@ -188,7 +199,7 @@ class StepOptions(TypedDict, total=False):
     compensate: object
     approval: object
     cache: object
-    memory: object
+    memory: MemoryUse | None
     budget: object
 
 
@@ -211,6 +222,9 @@ class Pipeline:
         final: The step whose output is the run's `final_output`; None takes the last one on which no
             other depends.
         config: Settings for its runs, over those of the environment and of `TAgentConfig`.
+        memory: What steps remember unless they say it themselves: `pipeline` from run to run, `run` within one.
+        spaces: The memory spaces that it shares with other pipelines, by name.
+        triggers: What starts its runs while a worker lives: `on_event(...)` and `on_schedule(...)`.
 
     Made from another pipeline it is a copy, with what else is given added or instead.
 
@@ -220,7 +234,7 @@ class Pipeline:
         ['facts', 'text']
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a pipeline has, each by name
         self,
         name: "str | Pipeline",
         description: str = "",
@@ -232,6 +246,9 @@ class Pipeline:
         default_mode: ExecutionMode | None = None,
         final: str | None = None,
         config: TAgentConfig | Mapping[str, object] | None = None,
+        memory: MemoryUse | None = None,
+        spaces: Sequence[str] = (),
+        triggers: Sequence[Trigger] = (),
     ) -> None:
         other = name if isinstance(name, Pipeline) else None
         self.name: str = name.name if isinstance(name, Pipeline) else name
@@ -243,6 +260,9 @@ class Pipeline:
         self.default_mode: ExecutionMode = default_mode or (other.default_mode if other else ExecutionMode.SERIAL)
         self.final: str | None = final or (other.final if other else None)
         self.config: TAgentConfig | Mapping[str, object] | None = other.config if other and config is None else config
+        self.memory: MemoryUse = memory or (other.memory if other else "run")
+        self.spaces: list[str] = list(dict.fromkeys([*(other.spaces if other else ()), *_texts(spaces)]))
+        self.triggers: list[Trigger] = [*(other.triggers if other else ()), *triggers]
         for step in steps:
             self.add_step(step)
 
@@ -291,7 +311,8 @@ class PipelineResult:
         unpriced_calls: Model calls whose price is unknown.
         cost_per_step: Step name -> USD.
         token_usage: Step name -> tokens and requests.
-        step_outputs: Step name -> output, for every completed step, as its declared type.
+        step_outputs: Step name -> output, for every completed step, as its declared type. A large one
+            that is not in memory any more is read from the run's store each time it is asked for.
         step_metadata: Step name -> `status`, `attempts`, `retry_count` (attempts after the first),
             `started_at` and `finished_at` (seconds since 1970-01-01 UTC, None if never),
             `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
@@ -311,7 +332,7 @@ class PipelineResult:
     unpriced_calls: int = 0
     cost_per_step: dict[str, float] = field(default_factory=dict)
     token_usage: dict[str, TokenUsage] = field(default_factory=dict)
-    step_outputs: dict[str, Any] = field(default_factory=dict)
+    step_outputs: Annotated[Mapping[str, Any], PlainSerializer(dict)] = field(default_factory=dict)
     step_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     final_output: Any = None
     learned_facts: dict[str, Any] = field(default_factory=dict)

@@ -84,13 +84,15 @@ class OutputType:
 
 
 def output_type(step: PipelineStep) -> OutputType:
-    """Return the type of what `step` hands over: its schema, else what its function is annotated with.
+    """Return the type of what `step` hands over: its schema, else what its function is annotated with, or text.
 
     Raises:
         TypeError: If Pydantic cannot check the type.
     """
     if step.output_schema is not None:
         return OutputType(step.output_schema)
+    if step.wait_for is not None:
+        return OutputType()
     return OutputType(str) if step.run is None else OutputType(signature_of(step.run).return_type)
 
 

@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
+from pydantic_core import from_json
+
 from tagent.exceptions import StoreError
 from tagent.pipeline import lease as leases
-from tagent.pipeline.blobs import blob_of, joined, split
+from tagent.pipeline.blobs import StoredOutput, split, stored_output
 from tagent.pipeline.definition import Definition
-from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
+from tagent.pipeline.events import AgentProgressed, RunEvent, RunResumed, RunStarted, StepCompleted
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports.clock import Clock
+from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.records import Batch, Blob, NewRun, Record, RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError, UnknownRunError
+from tagent.task_agent.events import Finalized, TaskCompleted
 
 PATIENCE_SECONDS = 60.0
 """How long a run waits for a store that cannot be written now, the tries included."""
@@ -54,12 +58,23 @@ class RunJournal:
         services: Services,
         definition: Definition,
         *,
+        run_id: str,
         lease_seconds: float,
         labels: Mapping[str, str],
+        effects: Effects = NO_EFFECTS,
     ) -> Self:
-        """Return the journal of a new run. Its first commit creates the run: one that exists has begun."""
+        """Return the journal of a new run. Its first commit creates the run: one that exists has begun.
+
+        Args:
+            services: Where it will be, and all else.
+            definition: What is stored of its pipeline.
+            run_id: Its id.
+            lease_seconds: How long the claim lasts unless it is renewed.
+            labels: Names and values to find it by.
+            effects: What else becomes true with its beginning.
+        """
         new = NewRun(
-            services.new_id(),
+            run_id,
             str(definition.spec["name"]),
             definition.payload,
             definition.hash,
@@ -67,6 +82,7 @@ class RunJournal:
             lease_seconds,
             services.clock.now(),
             labels=labels,
+            effects=effects,
         )
         journal = cls(services.store, services.clock, new.run_id, epoch=1, last_seq=0, lease_seconds=lease_seconds)
         journal._new = new
@@ -113,19 +129,25 @@ class RunJournal:
         except StoreError as error:  # the lease ends by itself
             logger.warning("The claim on run %s could not be given up: %s", self.run_id, error)
 
-    async def commit(self, events: Sequence[RunEvent], summary: RunSummary | None = None) -> None:
-        """Append `events` together, all or none; when this returns, they are what happened.
+    async def commit(
+        self, events: Sequence[RunEvent], summary: RunSummary | None = None, effects: Effects = NO_EFFECTS
+    ) -> Mapping[str, StoredOutput]:
+        """Append `events` together, with their effects, all or nothing; when this returns, they are what happened.
 
         The first commit of a new run creates it, or fails at once. Later ones, while the store cannot be
         written, wait and try again, up to `PATIENCE_SECONDS`. One that says the run is finished gives
         the claim up.
 
+        Returns:
+            Step name -> what stands for its output, for the steps that gave a large one.
+
         Raises:
             ConflictError: If another process has taken the run over; nothing was written.
+            DocumentConflictError: If an effect cannot be had, like the other errors of effects; likewise.
             StoreError: If nothing could be written; the journal is as before and can be resumed.
         """
         records, blobs = journalled(events, after_seq=self.last_seq)
-        batch = Batch(self.run_id, self.epoch, records, summary, blobs)
+        batch = Batch(self.run_id, self.epoch, records, summary, blobs, effects)
         if self._new is not None:
             await self._create(self._new, batch)
         else:
@@ -137,9 +159,13 @@ class RunJournal:
         self.last_seq += len(records)
         if summary is not None and summary.is_finished:
             self._let_go()
+        return _stored(events, records) if blobs else {}
 
     async def _create(self, new: NewRun, batch: Batch) -> None:
-        await self._store.create_run(replace(new, records=batch.records, summary=batch.summary, blobs=batch.blobs))
+        effects = new.effects.plus(batch.effects)
+        await self._store.create_run(
+            replace(new, records=batch.records, summary=batch.summary, blobs=batch.blobs, effects=effects)
+        )
         self._new = None
         if self._lease is not None:
             leases.keeper.keep(self._lease)
@@ -181,44 +207,77 @@ def journalled(events: Iterable[RunEvent], *, after_seq: int) -> tuple[tuple[Rec
     return tuple(records), tuple(blobs)
 
 
+def _stored(events: Sequence[RunEvent], records: Sequence[Record]) -> dict[str, StoredOutput]:
+    pairs = zip(events, records, strict=True)
+    completed = [(event.step, stored_output(record)) for event, record in pairs if isinstance(event, StepCompleted)]
+    return {step: stored for step, stored in completed if stored is not None}
+
+
 async def load_events(store: Store, run_id: str, *, is_whole: bool = True) -> tuple[RunEvent, ...]:
     """Return the events of a run, in order.
 
     Args:
         store: Where the run is.
         run_id: The run.
-        is_whole: Whether to load the large outputs too; without, they are None.
+        is_whole: Whether to load the large outputs too; without, a `StoredOutput` stands for each.
 
     Raises:
         UnknownRunError: If no run has this id.
         JournalFormatError: If a record cannot be read, or the run's beginning is missing.
+        MissingBlobError: If a large output is not in the store.
     """
-    records = await store.records(run_id)
-    if is_whole:
-        records = await _with_blobs(store, records)
-    return events_in(records, run_id=run_id)
+    events = events_in(await store.records(run_id), run_id=run_id)
+    return await _with_outputs(store, events) if is_whole else events
 
 
 def events_in(records: Sequence[Record], *, run_id: str) -> tuple[RunEvent, ...]:
-    """Return the events of a run's journal, read from its beginning; outputs that are in blobs are None.
+    """Return the events of a run's journal, read from its beginning; a `StoredOutput` stands for each large output.
 
     Raises:
         JournalFormatError: If a record cannot be read, or the run's beginning is missing.
     """
-    events = tuple([event_of(record) for record in records])
+    events = tuple([_event_in(record) for record in records])
     if not events or not isinstance(events[0], RunStarted):
         raise JournalFormatError(f"The journal of run {run_id} does not begin with the run's start.")
     return events
 
 
-async def _with_blobs(store: Store, records: Sequence[Record]) -> Sequence[Record]:
-    """Return the records with their large outputs in them, each blob loaded once."""
-    named = {record.seq: blob_hash for record in records if (blob_hash := blob_of(record))}
+def _event_in(record: Record) -> RunEvent:
+    event, stored = event_of(record), stored_output(record)
+    return event if stored is None else _with_output(event, stored)
+
+
+async def _with_outputs(store: Store, events: tuple[RunEvent, ...]) -> tuple[RunEvent, ...]:
+    """Return the events with their large outputs in them, each blob loaded once."""
+    named = {place: output for place, event in enumerate(events) if (output := _stored_in(event)) is not None}
     if not named:
-        return records
+        return events
     async with asyncio.TaskGroup() as group:
-        loads = {blob_hash: group.create_task(store.blob(blob_hash)) for blob_hash in set(named.values())}
-    return [joined(record, loads[named[record.seq]].result()) if record.seq in named else record for record in records]
+        loads = {blob: group.create_task(store.blob(blob)) for blob in {stored.hash for stored in named.values()}}
+    return tuple(
+        [
+            _with_output(event, from_json(loads[named[place].hash].result())) if place in named else event
+            for place, event in enumerate(events)
+        ]
+    )
+
+
+def _stored_in(event: RunEvent) -> StoredOutput | None:
+    holder = event.event if isinstance(event, AgentProgressed) else event
+    if isinstance(holder, StepCompleted | TaskCompleted | Finalized) and isinstance(holder.output, StoredOutput):
+        return holder.output
+    return None
+
+
+def _with_output(event: RunEvent, output: object) -> RunEvent:
+    """Return the event with another output, if it has one."""
+    match event:
+        case StepCompleted():
+            return replace(event, output=output)
+        case AgentProgressed(event=TaskCompleted() | Finalized() as inner):
+            return replace(event, event=replace(inner, output=output))
+        case _:
+            return event
 
 
 async def first_definition(store: Store, run_id: str) -> Definition:

@@ -160,13 +160,13 @@ def _with_doubles(
     shared = config.merged(TAgentConfig.of(pipeline.config))
     for step in copy.steps:
         known = recorded.get(step.name)
-        if step.run is None:
+        if step.goal is not None:
             _double_agent(step, known or RecordedStep(step.name), shared)
-        elif recorded_functions:
+        elif recorded_functions or step.wait_for is not None:  # nobody sends the message a second time
             step.depends_on = bindings.dependencies(step, names, pipeline.global_constraints)
             typed = output_type(step)
             step.output_schema = typed.declared
-            step.run = recorded_function(step.name, known, typed)
+            step.run, step.wait_for = recorded_function(step.name, known, typed), None
     return copy
 
 

@@ -1,12 +1,15 @@
 """Readings of a run's state: how a step went, and what the whole run came to."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
+from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.context import StepReport
-from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
-from tagent.pipeline.search import searchable
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus
 from tagent.pipeline.state import PipelineState, StepRecord
 from tagent.ports.records import RunSummary
+from tagent.search import searchable
 
 
 def report_of(state: PipelineState, name: str) -> StepReport:
@@ -23,16 +26,19 @@ def report_of(state: PipelineState, name: str) -> StepReport:
     )
 
 
-def result_of(pipeline: Pipeline, state: PipelineState, *, output_of: Callable[[str], object]) -> PipelineResult:
+def final_step(pipeline: Pipeline, graph: ExecutionGraph) -> str:
+    """Return the step whose output is that of the run."""
+    return pipeline.final or graph.sinks[-1]
+
+
+def result_of(pipeline: Pipeline, state: PipelineState, outputs: Mapping[str, Any]) -> PipelineResult:
     """Return what the run came to.
 
     Args:
         pipeline: The definition.
         state: The run's state.
-        output_of: Gives a completed step's output as its declared type.
+        outputs: What the completed steps gave.
     """
-    outputs = {name: output_of(name) for name, status in state.statuses.items() if status is StepStatus.COMPLETED}
-    final = pipeline.final or state.graph.sinks[-1]
     return PipelineResult(
         pipeline_name=pipeline.name,
         run_id=state.run_id,
@@ -45,7 +51,7 @@ def result_of(pipeline: Pipeline, state: PipelineState, *, output_of: Callable[[
         token_usage={name: record.spending.usage for name, record in state.steps.items()},
         step_outputs=outputs,
         step_metadata={name: _metadata(state, name) for name in state.steps},
-        final_output=outputs.get(final),
+        final_output=outputs.get(final_step(pipeline, state.graph)),
         learned_facts=dict(state.facts),
         saved_memories=dict(state.memories),
     )
@@ -59,10 +65,14 @@ def summary_of(state: PipelineState) -> RunSummary:
         *state.labels.values(),
         state.inputs or "",
         *(record.reason for record in state.steps.values()),
-        *(record.output for record in state.steps.values() if record.output is not None),
+        *(_in_memory(record.output) for record in state.steps.values() if record.output is not None),
     )
     text = searchable(remembered)
     return RunSummary(state.status.value, state.last_at, state.cost_usd, is_finished=state.is_finished, text=text)
+
+
+def _in_memory(output: object) -> object:
+    return output.excerpt if isinstance(output, StoredOutput) else output
 
 
 def _metadata(state: PipelineState, name: str) -> dict[str, object]:

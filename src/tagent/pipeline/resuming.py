@@ -10,13 +10,15 @@ from tagent.pipeline.events import RunEvent, RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.large_outputs import LargeOutputs
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import RunJournal, first_definition, latest_definition, load_events
 from tagent.pipeline.reading import RunReader
-from tagent.pipeline.reports import result_of, summary_of
+from tagent.pipeline.reports import final_step, summary_of
 from tagent.pipeline.state import PipelineState, apply, fold
+from tagent.pipeline.stopping import StopSignal
 from tagent.ports.services import Services
 from tagent.task_agent.events import Evaluated, Finalized, Planned, TaskCompleted
 
@@ -74,6 +76,7 @@ async def resume_run(
     definition: DefinitionChoice = "stored",
     overrides: TAgentConfig | None = None,
     announce: Callable[[Reuse], None] | None = None,
+    stop: StopSignal | None = None,
 ) -> PipelineResult:
     """Take up the run and return what it comes to; a completed run is returned as it is.
 
@@ -86,6 +89,7 @@ async def resume_run(
             uses today's for what is not completed.
         overrides: Settings over those of the pipeline.
         announce: Told what is reused before anything runs.
+        stop: Asks it to stop between two steps.
 
     Raises:
         UnknownRunError: If no run has this id.
@@ -93,7 +97,10 @@ async def resume_run(
         NoPipelineError: If it was built in code and no `pipeline` is given.
         DefinitionMismatchError: If the code does not fit.
         CrashLoopError: If it was resumed too often without getting any further.
-        StepOutputError: If a stored output does not fit the type that its step has today.
+        StepOutputError: If a stored output does not fit the type that its step has today; of a large one,
+            whoever reads it from the result is told.
+        LostOutputError: If a large output that is needed is not in the store any more.
+        RunStoppedError: If it was asked to stop.
     """
     first = await first_definition(services.store, run_id)
     hint = f"Resume it from there: resume({run_id!r}, pipeline=...)."
@@ -101,7 +108,8 @@ async def resume_run(
     code = pipeline or code_of(first, run_id=run_id, hint=hint)
     journal = await RunJournal.claim(services, run_id, lease_seconds=config.lease_seconds)
     try:
-        events = await load_events(services.store, run_id)  # behind the claim, where nobody else adds to them
+        # Behind the claim, where nobody else adds to them; whole only where what is released could not be read again.
+        events = await load_events(services.store, run_id, is_whole=not services.store_url)
         stored = latest_definition(first, events)
         is_current = definition == "current"
         chosen = code if is_current else bind(stored, code)
@@ -114,7 +122,16 @@ async def resume_run(
             definition="" if counts.hash == stored.hash else counts.payload.decode(),
         )
         return await _go_on(
-            journal, events, chosen, counts, services, config, resumed, overrides=overrides, announce=announce
+            journal,
+            events,
+            chosen,
+            counts,
+            services,
+            config,
+            resumed,
+            overrides=overrides,
+            announce=announce,
+            stop=stop,
         )
     finally:  # whatever came of it: a claim that stays would keep everybody out until its lease ends
         await journal.release()
@@ -131,14 +148,17 @@ async def _go_on(
     *,
     overrides: TAgentConfig | None,
     announce: Callable[[Reuse], None] | None,
+    stop: StopSignal | None,
 ) -> PipelineResult:
     begun = next(event for event in events if isinstance(event, RunStarted))
     state = fold(ExecutionGraph.build(pipeline), events)
     if state.status is RunStatus.COMPLETED:
         types = {step.name: output_type(step) for step in pipeline.steps}
-        return result_of(pipeline, state, output_of=RunReader(pipeline, state, types).output_of)
-    if state.idle_resumes >= MAX_IDLE_RESUMES:
-        error = CrashLoopError(journal.run_id, resumes=state.idle_resumes, running=tuple(state.running))
+        large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
+        return await RunReader(pipeline, state, types, large, store_url=services.store_url).result()
+    at_work = tuple(step.name for step in pipeline.steps if step.name in state.running and step.wait_for is None)
+    if state.idle_resumes >= MAX_IDLE_RESUMES and at_work:  # one that only waits may see many processes come and go
+        error = CrashLoopError(journal.run_id, resumes=state.idle_resumes, running=at_work)
         finished = RunFinished(RunStatus.FAILED, services.clock.now(), error.code, error.message)
         apply(state, finished)
         await journal.commit([finished], summary_of(state))
@@ -148,7 +168,7 @@ async def _go_on(
     )
     if announce is not None:
         announce(_reuse(pipeline, state))
-    return await executor.go_on(state, journal, resumed, services)
+    return await executor.go_on(state, journal, resumed, services, stop=stop)
 
 
 def _reuse(pipeline: Pipeline, state: PipelineState) -> Reuse:

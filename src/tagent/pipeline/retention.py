@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tagent.names import run_prefix
 from tagent.pipeline.models import RunStatus
 from tagent.pipeline.paging import every_run
 from tagent.ports.records import RunQuery, RunRecord
@@ -73,6 +74,18 @@ async def prune(store: Store, retention: Retention, *, now: float, dry_run: bool
     return list(going) if dry_run else await delete_unchanged(store, going)
 
 
+async def delete_run(store: Store, run_id: str) -> None:
+    """Delete a finished run, then what it and its steps remember and its mail.
+
+    Raises:
+        UnknownRunError: If the run does not exist.
+        RunUnfinishedError: If it has not come to its end.
+        RunHeldError: If somebody holds it, to take it up again.
+    """
+    await store.delete(run_id)
+    await store.forget(run_prefix(run_id))
+
+
 async def delete_unchanged(store: Store, runs: Iterable[RunRecord]) -> list[RunRecord]:
     """Delete the runs and return those that are gone by this.
 
@@ -83,6 +96,6 @@ async def delete_unchanged(store: Store, runs: Iterable[RunRecord]) -> list[RunR
     for run in runs:
         with suppress(UnknownRunError, RunHeldError, RunUnfinishedError):
             if await store.run(run.run_id) == run:
-                await store.delete(run.run_id)
+                await delete_run(store, run.run_id)
                 deleted.append(run)
     return deleted

@@ -3,18 +3,27 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tagent.exceptions import StoreError
+from tagent.payloads import PayloadError
+from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
     RunFinished,
+    RunForked,
+    RunResumed,
+    RunStarted,
     StepCompleted,
     StepFailed,
     StepSkipped,
     StepStarted,
 )
+from tagent.pipeline.exceptions import StepFailedError
+from tagent.pipeline.large_outputs import LargeOutputs
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reports import summary_of
@@ -22,6 +31,9 @@ from tagent.pipeline.retries import backoff_seconds
 from tagent.pipeline.scheduler import FinishRun, SkipStep, StartStep, WaitUntil, next_commands
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
+from tagent.pipeline.stopping import RunStoppedError, StopSignal
+from tagent.ports.effect_errors import EffectRefusedError
+from tagent.ports.effects import Effects
 from tagent.ports.records import RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError
@@ -55,6 +67,8 @@ class RunLoop:
         journal: RunJournal,
         services: Services,
         shared_state: EnhancedContextManager,
+        large: LargeOutputs,
+        stop: StopSignal,
     ) -> None:
         self._definitions: dict[str, PipelineStep] = {step.name: step for step in pipeline.steps}
         self._state = state
@@ -62,6 +76,8 @@ class RunLoop:
         self._journal = journal
         self._services = services
         self._shared_state = shared_state
+        self._large = large
+        self._stop = stop
         self._inbox: deque[tuple[StepStarted, AttemptOutcome | _Progress]] = deque()
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
@@ -74,6 +90,7 @@ class RunLoop:
         Raises:
             ConflictError: If another process took the run over; this one has stopped its steps.
             StoreError: If the journal could not be written; the run can be resumed.
+            RunStoppedError: If it was asked to stop.
         """
         loop = asyncio.get_running_loop()
 
@@ -84,7 +101,8 @@ class RunLoop:
         try:
             async with asyncio.TaskGroup() as group:
                 try:
-                    await self._loop(group, list(first))
+                    with self._stop.watched(self._wake):
+                        await self._loop(group, list(first))
                 finally:
                     self._is_stopping = True
         except BaseExceptionGroup as raised:
@@ -102,28 +120,34 @@ class RunLoop:
             apply(self._state, event)
         committed: list[asyncio.Future[None]] = []
         while True:
-            starts = self._decide(events)
+            starts = [] if self._stop.is_given and self._state.unfinished else self._decide(events)
             if events:
-                await self._journal.commit(events, self._summary(events))
-            for event in events:
-                self._show(event)
-            for future in committed:
-                if not future.done():
-                    future.set_result(None)
+                self._large.committed(await self._journal.commit(events, self._summary(events)))
+            self._tell(events, committed)
             for start in starts:
                 group.create_task(self._attempt(start), name=f"step:{start.step}")
             if self._state.is_finished:
                 return
+            if self._stop.is_given and all(map(self._steps.only_waits, self._state.running)):
+                raise RunStoppedError(self._state.run_id)
             await self._wait_for_reports()
             if self._lost is not None:
                 raise self._lost
-            events, committed = self._take_reports()
+            events, committed = await self._take_effects() or self._take_reports()
+
+    def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
+        """Tell everybody who is to know what is committed now."""
+        for event in events:
+            self._show(event)
+        for future in committed:
+            if not future.done():
+                future.set_result(None)
 
     def _summary(self, events: list[RunEvent]) -> RunSummary | None:
         """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
-        if isinstance(events[0], StepCompleted | StepFailed | AgentProgressed) and not self._state.is_finished:
-            return None
-        return summary_of(self._state)
+        if isinstance(events[0], RunStarted | RunResumed | RunForked) or self._state.is_finished:
+            return summary_of(self._state)
+        return None
 
     def _decide(self, events: list[RunEvent]) -> list[StepStarted]:
         """Carry the scheduler's commands out on the state, append what they mean to `events`, return the starts."""
@@ -165,7 +189,9 @@ class RunLoop:
 
     def _show(self, event: RunEvent) -> None:
         if isinstance(event, StepCompleted):
-            self._shared_state.add_fact(event.step, event.output)
+            self._shared_state.add_fact(event.step, self._large.shown(event.step, event.output))
+        if isinstance(event, StepCompleted | StepFailed | StepSkipped):
+            self._large.ended(event.step)
         for sink in self._services.sinks:
             try:
                 sink.emit(event)
@@ -190,12 +216,52 @@ class RunLoop:
         finally:
             self._reported = None
 
+    async def _take_effects(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]] | None:
+        """Commit a success that waits first in the inbox with its effects, before anything is decided on it.
+
+        Effects may be refused, and what is decided cannot be undone; so it takes a commit of its own.
+
+        Returns:
+            What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
+        """
+        if not self._inbox:
+            return None
+        start, outcome = self._inbox[0]
+        if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
+            return None
+        self._inbox.popleft()
+        now = self._services.clock.now()
+        event = self._outcome_event(start, outcome, now)
+        try:
+            stored = await effects.write(self._services.store, partial(self._commit_effects, event))
+        except (EffectRefusedError, PayloadError) as error:
+            return self._refused(start, Failure(error.code, str(error), error.is_retryable), now)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a merge of the user's
+            failed = StepFailedError(start.step, error)
+            return self._refused(start, Failure(failed.code, str(failed), failed.is_retryable), now)
+        apply(self._state, event)
+        self._large.committed(stored)
+        self._show(event)
+        return [], []
+
+    async def _commit_effects(self, event: RunEvent, effects: Effects) -> Mapping[str, StoredOutput]:
+        return await self._journal.commit([event], effects=effects)
+
+    def _refused(
+        self, start: StepStarted, failure: Failure, now: float
+    ) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+        event = self._outcome_event(start, AttemptFailed(failure), now)
+        apply(self._state, event)
+        return [event], []
+
     def _take_reports(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Turn all that waits in the inbox into events, applied in order; and whom to tell once they are committed."""
         events: list[RunEvent] = []
         committed: list[asyncio.Future[None]] = []
         now = self._services.clock.now()
-        while self._inbox:
+        while self._inbox and getattr(self._inbox[0][1], "effects", None) is None:
             start, report = self._inbox.popleft()
             if isinstance(report, _Progress):
                 event: RunEvent = AgentProgressed(start.step, start.attempt, report.event, now)
@@ -231,8 +297,9 @@ class RunLoop:
             await committed
 
         try:
-            history = tuple(self._state.steps[start.step].agent_events)
-            attempt = Attempt(start.attempt, start.idempotency_key, record, history)
+            known = self._state.steps[start.step]
+            history = tuple(known.agent_events)
+            attempt = Attempt(start.attempt, start.idempotency_key, record, history, known.attempt_began_at)
             outcome = await self._steps.run_attempt(start.step, attempt)
         except asyncio.CancelledError:
             if self._is_stopping:

@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 from typing import assert_never
 
 from tagent.exceptions import DataPathError
+from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
@@ -52,9 +53,11 @@ class StepRecord:
         attempts_before: How many of them belong to earlier ends of the run; the limit counts from there.
         is_interrupted: Whether the last attempt was cut off by a crash and is to go on.
         agent_events: What the agent of the current attempt has done so far.
+        attempt_began_at: When the newest attempt began, in the process it began in.
         started_at: When the first one did; None before.
         finished_at: When the step reached its final status; None before.
-        output: Its output as JSON values; None until it completed.
+        output: Its output as JSON values, or a `StoredOutput` while a large one is in the store only;
+            None until it completed.
         code: Why it failed or was skipped, for programs.
         reason: The same for people.
         spending: What its model calls took, those of failed attempts included.
@@ -64,6 +67,7 @@ class StepRecord:
     attempts_before: int = 0
     is_interrupted: bool = False
     agent_events: list[AgentEvent] = field(default_factory=list)
+    attempt_began_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
     output: object = None
@@ -203,6 +207,7 @@ def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
             state.running.add(event.step)
             if event.attempt != record.attempts:
                 record.agent_events.clear()
+                record.attempt_began_at = event.at
             record.is_interrupted = False
             record.attempts = event.attempt
             if record.started_at is None:
@@ -323,7 +328,8 @@ def _release(state: PipelineState, edge: Edge, output: object) -> None:
     target = edge.target
     if state.statuses[target] is not StepStatus.PENDING or target in state.doomed:
         return
-    if edge.path is not None:
+    # What is not in memory is not looked into: `LargeOutputs.prepare` reads it before a run goes on, which counts anew.
+    if edge.path is not None and not isinstance(output, StoredOutput):
         try:
             edge.path.look_up({edge.source: output})
         except DataPathError as error:

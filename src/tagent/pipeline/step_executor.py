@@ -5,16 +5,22 @@ Whatever goes wrong inside comes back as a value; only a cancellation passes thr
 
 import logging
 from collections.abc import Coroutine, Mapping
-from dataclasses import field
+from dataclasses import field, replace
+from functools import partial
 from typing import TypeVar
 
 from tagent.config import TAgentConfig
+from tagent.effects import EffectBuffer
 from tagent.exceptions import TAgentError
 from tagent.pipeline.agent_step import AgentStep
+from tagent.pipeline.awaited import event_of
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.event_step import EventStep
 from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
 from tagent.pipeline.function_step import FunctionStep
-from tagent.pipeline.models import Pipeline
+from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.reaching import RunReach
 from tagent.pipeline.reading import RunReader
 from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
@@ -29,11 +35,12 @@ logger = logging.getLogger("tagent")
 
 @value
 class AttemptSucceeded:
-    """The attempt gave an output. All values are JSON values."""
+    """The attempt gave an output. All values are JSON values; `effects` are None when there are none."""
 
     output: object
     facts: Mapping[str, object] = field(default_factory=dict)
     memories: Mapping[str, object] = field(default_factory=dict)
+    effects: EffectBuffer | None = None
 
 
 @value
@@ -50,16 +57,14 @@ AttemptOutcome = AttemptSucceeded | AttemptFailed
 class StepExecutor:
     """Runs attempts at the steps of one run."""
 
-    def __init__(self, pipeline: Pipeline, reader: RunReader, config: TAgentConfig, services: Services) -> None:
+    def __init__(
+        self, pipeline: Pipeline, reader: RunReader, reach: RunReach, config: TAgentConfig, services: Services
+    ) -> None:
         self._services = services
+        self._reach = reach
         self._reader = reader
-        self._timeouts = {step.name: step.timeout for step in pipeline.steps}
-        self._steps: dict[str, FunctionStep | AgentStep] = {
-            step.name: AgentStep(step, pipeline, reader, config, services)
-            if step.run is None
-            else FunctionStep(step.name, step.run, reader, services.threads)
-            for step in pipeline.steps
-        }
+        self._timeouts = {step.name: step.timeout for step in pipeline.steps if step.wait_for is None}
+        self._steps = {step.name: _work_of(step, pipeline, reader, config, services) for step in pipeline.steps}
 
     async def check_models(self) -> None:
         """Open the model of every agent step, so that a run that cannot be asked does not begin.
@@ -71,20 +76,26 @@ class StepExecutor:
             if isinstance(step, AgentStep):
                 await self._services.models.model_for(step.config)
 
+    def only_waits(self, name: str) -> bool:
+        """Return whether the step does nothing but wait for an event."""
+        return isinstance(self._steps[name], EventStep)
+
     def is_abandoned(self, name: str) -> bool:
         """Return whether a blocking call of the step goes on although its attempt was given up."""
         return any(not call.has_ended for call in self._steps[name].abandoned)
 
     async def run_attempt(self, name: str, attempt: Attempt) -> AttemptOutcome:
         """Return what became of one attempt at the step `name`."""
-        work = self._steps[name].run(attempt)
-        timeout = self._timeouts[name]
+        attempt = replace(attempt, reach=partial(self._reach.of, name))
+        work = self._work(name, attempt)
+        timeout = self._timeouts.get(name)
         try:
             returned, context = await (work if timeout is None else self._within(timeout, work, step=name))
             output = self._reader.output_types[name].dump(returned, step=name)
-            if context is None:
-                return AttemptSucceeded(output)
-            return AttemptSucceeded(output, _plain(context.facts, name), _plain(context.memories, name))
+            facts = {} if context is None else _plain(context.facts, name)
+            memories = {} if context is None else _plain(context.memories, name)
+            memories |= self._reach.remember(name, attempt.effects, {**facts, **memories}, output)
+            return AttemptSucceeded(output, facts, memories, attempt.effects if attempt.effects else None)
         except TAgentError as error:
             failure = Failure(error.code, str(error), error.is_retryable)
             wait = error.retry_after_seconds if isinstance(error, ModelRateLimitError) else None
@@ -93,6 +104,10 @@ class StepExecutor:
             logger.debug("The step %r raised.", name, exc_info=error)
             failed = StepFailedError(name, error)
             return AttemptFailed(Failure(failed.code, str(failed), failed.is_retryable))
+
+    async def _work(self, name: str, attempt: Attempt) -> tuple[object, StepContext | None]:
+        await self._reader.load(name)
+        return await self._steps[name].run(attempt)
 
     async def _within(self, seconds: float, work: Coroutine[object, object, Value], *, step: str) -> Value:
         try:
@@ -105,6 +120,17 @@ class StepExecutor:
         if limit.expired():  # it caught the cancellation and went on
             raise StepTimeoutError(step, seconds=seconds)
         return done
+
+
+def _work_of(
+    step: PipelineStep, pipeline: Pipeline, reader: RunReader, config: TAgentConfig, services: Services
+) -> FunctionStep | AgentStep | EventStep:
+    if step.wait_for is not None:
+        event = event_of(step.wait_for)
+        return EventStep(step.name, event, reader, services, pipeline=pipeline.name, timeout=step.timeout)
+    if step.run is not None:
+        return FunctionStep(step.name, step.run, reader, services.threads)
+    return AgentStep(step, pipeline, reader, config, services)
 
 
 def _plain(values: Mapping[str, object], step: str) -> dict[str, object]:

@@ -10,13 +10,16 @@ from pydantic import BaseModel, RootModel
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, DataPathError, nearest
+from tagent.names import InvalidNameError, checked_name
 from tagent.paths import DataPath
 from tagent.pipeline import bindings
+from tagent.pipeline.awaited import Event, event_of
 from tagent.pipeline.exceptions import PipelineValidationError, Problem, StepOutputError
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
-from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
+from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, MemoryUse, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.retries import RetryPolicy
+from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
 from tagent.task_agent.tools import tools_by_name
 
 MAX_NAME_LENGTH = 200
@@ -24,7 +27,7 @@ MODES_AVAILABLE = (ExecutionMode.SERIAL, ExecutionMode.CONCURRENT)
 TYPES_AVAILABLE = (DependencyType.HARD, DependencyType.DATA)
 OPTIONS_TO_COME = (
     "condition", "branches", "for_each", "merge", "optional", "on_error",
-    "compensate", "approval", "cache", "memory", "budget",
+    "compensate", "approval", "cache", "budget",
 )  # fmt: skip
 
 
@@ -67,6 +70,10 @@ def require_valid(
     return problems
 
 
+def _unknown_memory(given: object, *, step: str = "") -> Problem:
+    return Problem("bad_memory", f"`memory` is {given!r}; it must be 'run' or 'pipeline'.", step)
+
+
 class _Checker:
     """The checks of one pipeline, with what several of them look up."""
 
@@ -99,8 +106,32 @@ class _Checker:
             OutputType().dump(self._pipeline.shared_context, step="shared_context")
         except StepOutputError:
             yield Problem("bad_context", "`shared_context` holds something that cannot be written as JSON.")
+        if self._pipeline.memory not in get_args(MemoryUse):
+            yield _unknown_memory(self._pipeline.memory)
+        for space in self._pipeline.spaces:
+            try:
+                checked_name(space)
+            except InvalidNameError as error:
+                yield Problem("bad_space", f"The space {error}")
+        yield from self._trigger_problems()
         yield from self._configuration(self._pipeline.config, step="")
         yield from self._graph_problems()
+
+    def _trigger_problems(self) -> Iterator[Problem]:
+        declared = self._pipeline.inputs
+        required = [name for name, it in declared.model_fields.items() if it.is_required()] if declared else []
+        triggers: Sequence[object] = self._pipeline.triggers
+        for place, trigger in enumerate(triggers):
+            if not isinstance(trigger, EventTrigger | ScheduleTrigger):
+                message = f"`triggers` holds {trigger!r}; make it with on_event(topic) or on_schedule(cron)."
+                yield Problem("bad_trigger", message)
+            elif trigger in triggers[:place]:
+                yield Problem("duplicate_trigger", f"The trigger {trigger} is there twice. Remove one of them.")
+            elif isinstance(trigger, ScheduleTrigger):
+                for name in required:
+                    if name != SCHEDULED_AT:
+                        message = f"A schedule gives no input but {SCHEDULED_AT!r}, and {name!r} has no default."
+                        yield Problem("trigger_inputs", message)
 
     def _unused_inputs(self) -> Iterator[Problem]:
         if self._pipeline.inputs is not None or not self._inputs:
@@ -152,6 +183,8 @@ class _Checker:
             return
         for code, message in self._errors_of(step):
             yield Problem(code, message, shown)
+        if step.memory is not None and step.memory not in get_args(MemoryUse):
+            yield _unknown_memory(step.memory, step=shown)
         yield from self._configuration(step.config, step=step.name)
         yield from self._warnings_of(step)
 
@@ -159,13 +192,16 @@ class _Checker:
         yield from _name_problems(step)
         yield from _number_problems(step)
         yield from _unavailable(step)
-        if step.goal is None and step.run is None:
+        works = [name for name in ("goal", "run", "wait_for") if getattr(step, name) is not None]
+        if not works:
             yield (
                 "no_work",
                 "It has neither a goal nor a function. Give it one: .step(name, goal) or run=function.",
             )
-        elif step.goal is not None and step.run is not None:
-            yield "two_works", "It has a goal and a function. Keep one of them."
+        elif len(works) > 1:
+            yield "two_works", f"It has several works: {', '.join(works)}. Keep one of them."
+        if step.wait_for is not None:
+            yield from _event_problems(step.wait_for)
         yield from self._dependency_problems(step)
         yield from self._path_problems(step)
         if step.run is not None:
@@ -298,6 +334,8 @@ def _type_problems(step: PipelineStep) -> Iterator[str]:
             yield f"`{key}` is a single text. Write a list: [{given!r}]."
         elif not isinstance(given, Sequence) or not all(isinstance(item, of) for item in given):
             yield f"`{key}` must be a list of {' or '.join(kind.__name__ for kind in of)}."
+    if not isinstance(fields["wait_for"], str | Event | None):
+        yield f"`wait_for` is {fields['wait_for']!r}; it must be a topic or an event(...)."
     if not isinstance(retry, RetryPolicy):
         yield f"`retry` is {retry!r}; it must be a RetryPolicy. How often is said by max_retries."
     if model is not None and not (isinstance(model, str) or hasattr(model, "ask")):
@@ -320,6 +358,13 @@ def _name_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:
         yield "bad_name", f"Its name has {len(step.name)} characters; {MAX_NAME_LENGTH} are allowed."
     elif not step.name.isprintable():
         yield "bad_name", "Its name holds control characters."
+
+
+def _event_problems(wait_for: str | Event) -> Iterator[tuple[str, str]]:
+    try:
+        event_of(wait_for)
+    except InvalidNameError as error:
+        yield "bad_event", str(error)
 
 
 def _number_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:

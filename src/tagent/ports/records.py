@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.values import value
 
 
@@ -67,6 +68,7 @@ class Batch:
         records: New entries; the first follows the journal's last, each the one before it.
         summary: What lists are to show from now on; None leaves it.
         blobs: What the new entries name.
+        effects: What else changes with them.
     """
 
     run_id: str
@@ -74,6 +76,7 @@ class Batch:
     records: tuple[Record, ...]
     summary: RunSummary | None = None
     blobs: tuple[Blob, ...] = ()
+    effects: Effects = NO_EFFECTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class NewRun:
         labels: Names and values to find it by.
         parent: The run that it was forked from; empty for none.
         forked_seq: The place of the parent's last record that it shares.
+        effects: What else changes with its beginning.
     """
 
     run_id: str
@@ -109,6 +113,7 @@ class NewRun:
     labels: Mapping[str, str] = field(default_factory=dict)
     parent: str = ""
     forked_seq: int = 0
+    effects: Effects = NO_EFFECTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,19 @@ adapter. So whoever sits on top registers how services are opened, and the lower
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from tagent.config import TAgentConfig
 from tagent.ports.clock import Clock
 from tagent.ports.event_sink import EventSink
 from tagent.ports.language_model import ModelProvider
 from tagent.ports.process import ProcessTable
 from tagent.ports.store import Store
 from tagent.threads import DaemonThreads
+
+if TYPE_CHECKING:
+    from tagent.config import TAgentConfig  # takes longer to import than all else here
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Services:
         sinks: Who is shown every committed event.
         random: Draws from [0, 1), for jitter.
         new_id: Makes ids that do not repeat.
+        store_url: The URL under which the store can be opened once more; empty when it cannot.
     """
 
     clock: Clock
@@ -41,9 +45,10 @@ class Services:
     random: Callable[[], float]
     new_id: Callable[[], str]
     sinks: tuple[EventSink, ...] = ()
+    store_url: str = field(default="", repr=False)  # it may hold a password
 
 
-OpenServices = Callable[[TAgentConfig], AbstractAsyncContextManager[Services]]
+OpenServices = Callable[["TAgentConfig"], AbstractAsyncContextManager[Services]]
 
 _registered: list[OpenServices] = []
 
@@ -53,7 +58,7 @@ def register_services(opener: OpenServices) -> None:
     _registered[:] = [opener]
 
 
-def open_services(config: TAgentConfig) -> AbstractAsyncContextManager[Services]:
+def open_services(config: "TAgentConfig") -> AbstractAsyncContextManager[Services]:
     """Return the default services for `config`, to be entered with `async with`.
 
     The runtime registers them when it is imported. It lies above every layer that asks here, so it

@@ -1,4 +1,4 @@
-"""Where journals live. A store moves versioned JSON records and has never heard of a step.
+"""Where journals, memory and messages live. A store moves versioned JSON and has never heard of a step.
 
 A run is driven by one holder at a time. Holding is a lease: it has an epoch, which grows by one each
 time the run changes hands, and an end, by the store's own clock, which the holder moves on. Every
@@ -8,17 +8,21 @@ write names the epoch it was made under; one from an older epoch is refused.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from tagent.ports.documents import Document, DocumentQuery, ScopeUsage
+from tagent.ports.effects import Effects, Swept, Written
+from tagent.ports.messages import Cursor, Message, Topic
 from tagent.ports.records import NEWEST, Batch, NewRun, Record, RunQuery, RunRecord
 
 
 class Store(Protocol):
-    """Keeps journals. Every write is one atomic batch; safe to use from many tasks at once."""
+    """Keeps journals, memory and messages. Every write is all or nothing; safe to use from many tasks at once."""
 
     async def create_run(self, run: NewRun) -> RunRecord:
         """Begin a journal with the run's first records, all or nothing, and claim it with epoch 1.
 
         Raises:
             ConflictError: If the run exists already.
+            DocumentConflictError: As for `write`, like the other errors of effects.
             StoreUnavailableError: As for `commit`.
         """
         ...
@@ -62,6 +66,8 @@ class Store(Protocol):
             UnknownRunError: If the run does not exist.
             ConflictError: If the epoch is not the run's, or the first `seq` does not follow the last.
             MissingBlobError: If a blob without content is not there.
+            DocumentConflictError: As for `write`, like the other errors of effects. A write that does not
+                continue the journal is a `ConflictError`, whatever its effects.
             StoreUnavailableError: If nothing could be written now, or nobody knows whether it was: the
                 answer may have been lost. The next try with the same batch finds out.
         """
@@ -111,6 +117,64 @@ class Store(Protocol):
             RunUnfinishedError: If it has not come to its end.
             RunHeldError: If somebody holds it, to take it up again.
         """
+        ...
+
+    async def write(self, effects: Effects) -> Written:
+        """Write effects that belong to no run, all or nothing.
+
+        Raises:
+            DocumentConflictError: If a document is not of the version that is expected.
+            CursorConflictError: If a subscriber does not stand where he is expected to.
+            QuotaExceededError: If a scope would hold more than it may.
+            StoreUnavailableError: As for `commit`. Messages with keys and puts with an expected version may
+                be written again without harm.
+        """
+        ...
+
+    async def document(self, scope: str, key: str) -> Document | None:
+        """Return a document; None if there is none, or it has expired."""
+        ...
+
+    async def documents(self, query: DocumentQuery) -> Sequence[Document]:
+        """Return the documents that fit, by key."""
+        ...
+
+    async def scopes(self, prefix: str = "") -> Sequence[ScopeUsage]:
+        """Return the scopes that hold something and whose names begin with `prefix`, by name."""
+        ...
+
+    async def topics(self, prefix: str = "") -> Sequence[Topic]:
+        """Return the topics whose names begin with `prefix`, by name."""
+        ...
+
+    async def messages(self, topic: str, *, after_seq: int = 0, limit: int = 100) -> Sequence[Message]:
+        """Return the messages of a topic behind `after_seq`, in order; none if there is no such topic."""
+        ...
+
+    async def unread(self, subscriber: str, topics: Sequence[str], *, limit: int = 100) -> Sequence[Message]:
+        """Return what the subscriber has not read of these topics, by time, those of a topic in its order.
+
+        Args:
+            subscriber: Who reads.
+            topics: The names of what he reads.
+            limit: How many at most, of each topic.
+        """
+        ...
+
+    async def cursors(self, *, subscriber: str = "", topic: str = "") -> Sequence[Cursor]:
+        """Return how far everybody has read, by subscriber and topic; restricted to those named."""
+        ...
+
+    async def forget(self, prefix: str) -> None:
+        """Delete every scope, topic and subscriber whose name begins with `prefix`.
+
+        Raises:
+            ValueError: If the prefix is empty.
+        """
+        ...
+
+    async def sweep(self, *, messages_older_than_seconds: float) -> Swept:
+        """Delete the documents that have expired, and the messages that are older; topics keep their places."""
         ...
 
     async def wait_for_change(self, seen: int, *, seconds: float) -> int:

@@ -1,8 +1,11 @@
 """One try at some work, as the work sees it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import field
 
+from tagent.effects import EffectBuffer
 from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.reach import OpenReach
 from tagent.values import value
 
 RecordEvent = Callable[[AgentEvent], Awaitable[None]]
@@ -17,9 +20,15 @@ class Attempt:
         idempotency_key: Names the work in its run, equal in every try; empty outside a pipeline.
         record: Commits an event of the agent; returns once it is durable. None keeps no journal.
         history: What the agent had done when this try was interrupted; its finished calls are not made again.
+        began_at: When it began, in the process it began in, in seconds since 1970-01-01 UTC.
+        effects: Gathers what it changes besides its output.
+        reach: Opens memory and mail; None outside a pipeline.
     """
 
     number: int = 1
     idempotency_key: str = ""
     record: RecordEvent | None = None
     history: Sequence[AgentEvent] = ()
+    began_at: float = 0.0
+    effects: EffectBuffer = field(default_factory=EffectBuffer)
+    reach: OpenReach | None = None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tagent.ports.effects import Effects
 from tagent.task_agent.models import ModelCall, Task
 
 
@@ -31,11 +32,12 @@ class TaskStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskCompleted:
-    """A task's tool returned `output`, JSON values, after `seconds`."""
+    """A task's tool returned `output`, JSON values, after `seconds`; `effects` are written when its step succeeds."""
 
     index: int
     output: object
     seconds: float
+    effects: Effects | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import cast
 from pydantic_core import to_json
 
 from tagent.config import TAgentConfig
+from tagent.effects import EffectBuffer
 from tagent.exceptions import DataPathError, ToolError
 from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest
 from tagent.ports.model_errors import ModelError
@@ -133,6 +134,8 @@ class _Agent:
         """
         for event in self._attempt.history:
             self._machine.send(event)
+            if isinstance(event, TaskCompleted) and event.effects:
+                self._attempt.effects.absorb(event.effects)
         for task in self._machine.state.tasks:
             tool = self._assignment.tools.get(task.tool_name)
             if task.status is TaskStatus.RUNNING and tool is not None and tool.side_effect:
@@ -250,13 +253,19 @@ class _Agent:
         if failed := [index for index in sorted(needed) if tasks[index].status is not TaskStatus.COMPLETED]:
             return TaskFailed(task.index, "task.dependency_failed", f"It needs task {failed[0]}, which failed.")
         started_at = self._services.clock.now()
+        effects = EffectBuffer(self._attempt.effects, may_merge=False)
         try:
             arguments = resolve(task.tool_args, {index: tasks[index].output for index in needed})
+            key = self._call_key(task, arguments)
             await self._happened(TaskStarted(task.index, task.tool_name))
             output = await run_tool(
                 self._assignment.tools[task.tool_name],
                 cast("Mapping[str, object]", arguments),
-                context=ToolContext(self._assignment.goal, idempotency_key=self._call_key(task, arguments)),
+                context=ToolContext(
+                    self._assignment.goal,
+                    idempotency_key=key,
+                    reach=self._attempt.reach and self._attempt.reach(key, effects),
+                ),
                 clock=self._services.clock,
                 threads=self._services.threads,
                 timeout_seconds=self._settings.tool_timeout_seconds,
@@ -264,7 +273,10 @@ class _Agent:
             )
         except (ToolError, DataPathError) as error:
             return TaskFailed(task.index, error.code, str(error))
-        return TaskCompleted(task.index, output, self._services.clock.now() - started_at)
+        gathered = effects.effects or None
+        if gathered is not None:
+            self._attempt.effects.absorb(gathered)
+        return TaskCompleted(task.index, output, self._services.clock.now() - started_at, gathered)
 
     def _call_key(self, task: Task, arguments: object) -> str:
         """Return the key that names this call, however often it is made."""

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, Validation
 from pydantic.fields import FieldInfo
 
 from tagent.exceptions import ConfigurationError, ToolError, text_of
+from tagent.memory import StepMemory
+from tagent.messaging import StepMessages
+from tagent.task_agent.reach import Reach, required
 
 
 @dataclass(slots=True)
@@ -22,11 +25,33 @@ class ToolContext:
         idempotency_key: Names this call in its run: step, tool, arguments, and which call with the same
             ones it is. Equal when a later attempt makes the call again, so that a service that takes a
             key does the thing once. Empty outside a pipeline.
+        reach: The way to memory and mail; None outside a pipeline.
     """
 
     goal: str = ""
     cancelled: bool = False
     idempotency_key: str = ""
+    reach: Reach | None = None
+
+    @property
+    def memory(self) -> StepMemory:
+        """What is remembered: of the step, its run, its pipeline, and the spaces that this one shares.
+
+        What a tool writes counts when its step succeeds.
+
+        Raises:
+            OutsidePipelineError: If the agent does not work at a step of a pipeline.
+        """
+        return required(self.reach, "memory").memory
+
+    @property
+    def messages(self) -> StepMessages:
+        """The mail of the step.
+
+        Raises:
+            OutsidePipelineError: If the agent does not work at a step of a pipeline.
+        """
+        return required(self.reach, "mail").messages
 
 
 @dataclass(frozen=True, slots=True)

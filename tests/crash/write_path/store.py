@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from crash import effects
 from crash.effects import points
 from tagent.ports import Batch, NewRun, Record, RunRecord, Store
+from tagent.ports.documents import Document, DocumentQuery, ScopeUsage
+from tagent.ports.effects import Effects, Swept, Written
+from tagent.ports.messages import Cursor, Message, Topic
 from tagent.ports.records import NEWEST, RunQuery
 from tagent.ports.store_errors import StoreUnavailableError
 
@@ -69,6 +72,37 @@ class PointedStore:
 
     async def definition(self, definition_hash: str) -> bytes:
         return await self._store.definition(definition_hash)
+
+    async def write(self, effects: Effects) -> Written:
+        with points.around("store.write"):
+            return await self._store.write(effects)
+
+    async def document(self, scope: str, key: str) -> Document | None:
+        return await self._store.document(scope, key)
+
+    async def documents(self, query: DocumentQuery) -> Sequence[Document]:
+        return await self._store.documents(query)
+
+    async def scopes(self, prefix: str = "") -> Sequence[ScopeUsage]:
+        return await self._store.scopes(prefix)
+
+    async def topics(self, prefix: str = "") -> Sequence[Topic]:
+        return await self._store.topics(prefix)
+
+    async def messages(self, topic: str, *, after_seq: int = 0, limit: int = 100) -> Sequence[Message]:
+        return await self._store.messages(topic, after_seq=after_seq, limit=limit)
+
+    async def unread(self, subscriber: str, topics: Sequence[str], *, limit: int = 100) -> Sequence[Message]:
+        return await self._store.unread(subscriber, topics, limit=limit)
+
+    async def cursors(self, *, subscriber: str = "", topic: str = "") -> Sequence[Cursor]:
+        return await self._store.cursors(subscriber=subscriber, topic=topic)
+
+    async def forget(self, prefix: str) -> None:
+        await self._store.forget(prefix)
+
+    async def sweep(self, *, messages_older_than_seconds: float) -> Swept:
+        return await self._store.sweep(messages_older_than_seconds=messages_older_than_seconds)
 
     async def close(self) -> None:
         await self._store.close()

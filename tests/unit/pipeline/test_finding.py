@@ -6,8 +6,8 @@ from builders import chain, run, services
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.exceptions import ConfigurationError
 from tagent.pipeline import Pipeline, PipelineExecutor
-from tagent.pipeline.search import LONGEST_TEXT, searchable, words_of
 from tagent.ports.records import RunQuery
+from tagent.search import LONGEST_TEXT, searchable, words_of
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ async def test_a_batch_that_does_not_continue_the_journal_writes_nothing() -> No
     """Two writers must not both believe that they drive the run."""
     opened = services()
     definition = Definition.of(chain("a"), Origin())
-    journal = RunJournal.begin(opened, definition, lease_seconds=15, labels={})
+    journal = RunJournal.begin(opened, definition, run_id="run-1", lease_seconds=15, labels={})
     await journal.commit(EVENTS[:2])
     for epoch, last_seq in ((1, 1), (0, 2)):
         writer = RunJournal(

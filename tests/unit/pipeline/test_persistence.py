@@ -39,7 +39,7 @@ class Unsteady(MemoryStore):
 
 async def begun(store: MemoryStore, clock: ManualClock) -> RunJournal:
     opened = services(store=store, clock=clock)
-    journal = RunJournal.begin(opened, Definition.of(chain("a"), Origin()), lease_seconds=15, labels={})
+    journal = RunJournal.begin(opened, Definition.of(chain("a"), Origin()), run_id="run-1", lease_seconds=15, labels={})
     await journal.commit([STARTED])
     return journal
 

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders import services
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.adapters.storage.urls import open_store
 from tagent.exceptions import StoreError
-from tagent.pipeline import RunStatus
+from tagent.pipeline import Pipeline, PipelineExecutor, RunStatus, StepContext
 from tagent.pipeline.paging import every_run
-from tagent.pipeline.retention import Retention, delete_unchanged, prune
+from tagent.pipeline.retention import Retention, delete_run, delete_unchanged, prune
 from tagent.ports import Batch, NewRun, Record, RunQuery, RunRecord, RunSummary, Store
+from tagent.ports.effects import Effects
+from tagent.ports.messages import NewMessage
 from tagent.ports.records import Blob
 from tagent.ports.store_errors import RunUnfinishedError
 from tagent.values import value
@@ -229,3 +232,22 @@ def test_a_database_is_paged_without_loss(tmp_path: Path) -> None:
             await store.close()
 
     assert asyncio.run(paged()) == [f"r{n}" for n in range(9, -1, -1)]
+
+
+async def test_a_deleted_run_leaves_no_memory_and_no_mail() -> None:
+    """And takes nothing that belongs to its pipeline."""
+    opened = services()
+
+    def remember(context: StepContext) -> None:
+        for scope in (context.memory.step, context.memory.run, context.memory.pipeline):
+            scope.put("k", 1)
+        context.messages.send(f"run:{context.run_id}", 1)
+        context.messages.receive(source="pipeline", timeout=0)
+
+    await opened.store.write(Effects(messages=(NewMessage("pipeline/p", b'{"v":1,"data":1}'),)))
+    result = await PipelineExecutor(Pipeline("p").step("a", run=remember), services=opened).execute()
+    assert result.success, result.step_metadata
+    await delete_run(opened.store, result.run_id)
+    assert [usage.scope for usage in await opened.store.scopes()] == ["pipeline/p"]
+    assert [topic.name for topic in await opened.store.topics()] == ["pipeline/p"]
+    assert [cursor.subscriber for cursor in await opened.store.cursors()] == ["pipeline/p"]

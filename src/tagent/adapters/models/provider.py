@@ -6,14 +6,13 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tagent.adapters.models.weights import is_installed
-from tagent.config import PROVIDER_KEYS, TAgentConfig, provider_from_keys
 from tagent.exceptions import ConfigurationError
 from tagent.ports.language_model import LanguageModel
 from tagent.ports.model_errors import ModelNotChosenError
 
 if TYPE_CHECKING:
     from tagent.adapters.models.pydantic_ai_model import PydanticAIModel
+    from tagent.config import TAgentConfig
 
 EMBEDDED = "embedded"
 
@@ -34,7 +33,7 @@ class AdapterModels:
     ) -> None:
         await self._stack.aclose()
 
-    async def model_for(self, config: TAgentConfig) -> LanguageModel:
+    async def model_for(self, config: "TAgentConfig") -> LanguageModel:
         """Return the model that `config` chooses.
 
         Raises:
@@ -56,7 +55,7 @@ class AdapterModels:
                 self._opened[key] = await self._open(key)
         return self._opened[key]
 
-    async def _open(self, config: TAgentConfig) -> "PydanticAIModel":
+    async def _open(self, config: "TAgentConfig") -> "PydanticAIModel":
         # The library behind it takes about a second to import: only when a model is needed, off the loop.
         module = await asyncio.to_thread(import_module, "tagent.adapters.models.opening")
         open_model = module.open_embedded if config.model == EMBEDDED else module.open_model
@@ -70,6 +69,10 @@ def default_model() -> str:
     Raises:
         ModelNotChosenError: If no key is in the environment and the embedded model is not installed.
     """
+    # Settings take long to import: only when a model is needed.
+    from tagent.adapters.models.weights import is_installed
+    from tagent.config import PROVIDER_KEYS, provider_from_keys
+
     chosen = provider_from_keys() or (EMBEDDED if is_installed() else None)
     if chosen is None:
         raise ModelNotChosenError(key_variables=PROVIDER_KEYS)

@@ -5,7 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from tagent.adapters.storage.changes import NO_CHANGES, Changes
+from tagent.adapters.storage.deciding import decided
+from tagent.adapters.storage.kept_effects import KeptEffects
 from tagent.exceptions import StoreError, nearest
+from tagent.ports.documents import Document, DocumentQuery, ScopeUsage
+from tagent.ports.effects import Effects, Swept, Written, required_prefix
+from tagent.ports.messages import Cursor, Message, Topic
 from tagent.ports.records import NEWEST, Batch, Blob, NewRun, Record, RunQuery, RunRecord, RunSummary, begun, summarized
 from tagent.ports.store_errors import ConflictError, MissingBlobError, RunHeldError, RunUnfinishedError, UnknownRunError
 
@@ -20,17 +26,25 @@ class _Journal:
 
 
 class MemoryStore:
-    """Journals in a dict. A batch is checked before any of it is written.
+    """Everything in dicts. A batch is checked before any of it is written.
 
     Args:
         monotonic: The store's own clock for leases, in seconds.
+        now: Its clock for documents and messages, in seconds since 1970-01-01 UTC.
     """
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,  # noqa: TID251 - the store's own clock, as a server has one
+    ) -> None:
         self._journals: dict[str, _Journal] = {}
         self._definitions: dict[str, bytes] = {}
         self._blobs: dict[str, bytes] = {}
+        self._effects = KeptEffects()
         self._monotonic = monotonic
+        self._now = now
         self._version = 1
         self._watchers: set[asyncio.Future[None]] = set()
         self._is_closed = False
@@ -41,11 +55,12 @@ class MemoryStore:
         if run.run_id in self._journals:
             raise ConflictError(run.run_id, expected="its beginning", found="an existing run")
         self._require_content(run.blobs)
+        changes = self._decided(run.effects)
         record = begun(run)
         journal = _Journal(record, self._monotonic() + run.lease_seconds)
         self._journals[run.run_id] = journal
         self._definitions[run.definition_hash] = run.definition
-        self._write(journal, run.records, run.blobs, run.summary)
+        self._write(journal, run.records, run.blobs, run.summary, changes)
         return record
 
     async def claim(
@@ -89,9 +104,10 @@ class MemoryStore:
             raise ConflictError(batch.run_id, expected=f"record {batch.records[0].seq - 1}", found=f"record {last}")
         if batch.blobs:
             self._require_content(batch.blobs)
+        changes = self._decided(batch.effects)
         if batch.summary is not None:
             journal.run = summarized(run, batch.summary)
-        self._write(journal, batch.records, batch.blobs, batch.summary)
+        self._write(journal, batch.records, batch.blobs, batch.summary, changes)
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""
@@ -139,6 +155,63 @@ class MemoryStore:
             del self._definitions[journal.run.definition_hash]
         self._tell()
 
+    async def write(self, effects: Effects) -> Written:
+        """Write effects that belong to no run."""
+        self._check_open()
+        changes, written = decided(effects, self._effects, now=self._now())
+        self._effects.apply(changes)
+        self._tell()
+        return written
+
+    async def document(self, scope: str, key: str) -> Document | None:
+        """Return a document; None if there is none, or it has expired."""
+        self._check_open()
+        return self._effects.document(scope, key, now=self._now())
+
+    async def documents(self, query: DocumentQuery) -> Sequence[Document]:
+        """Return the documents that fit, by key."""
+        self._check_open()
+        return self._effects.documents(query, now=self._now())
+
+    async def scopes(self, prefix: str = "") -> Sequence[ScopeUsage]:
+        """Return the scopes that hold something and whose names begin with `prefix`, by name."""
+        self._check_open()
+        return self._effects.scopes(prefix)
+
+    async def topics(self, prefix: str = "") -> Sequence[Topic]:
+        """Return the topics whose names begin with `prefix`, by name."""
+        self._check_open()
+        return self._effects.topics(prefix)
+
+    async def messages(self, topic: str, *, after_seq: int = 0, limit: int = 100) -> Sequence[Message]:
+        """Return the messages of a topic behind `after_seq`, in order."""
+        self._check_open()
+        return self._effects.messages(topic, after_seq=after_seq, limit=limit)
+
+    async def unread(self, subscriber: str, topics: Sequence[str], *, limit: int = 100) -> Sequence[Message]:
+        """Return what the subscriber has not read of these topics, by time."""
+        self._check_open()
+        return self._effects.unread(subscriber, topics, limit=limit)
+
+    async def cursors(self, *, subscriber: str = "", topic: str = "") -> Sequence[Cursor]:
+        """Return how far everybody has read; restricted to those named."""
+        self._check_open()
+        return self._effects.cursors(subscriber=subscriber, topic=topic)
+
+    async def forget(self, prefix: str) -> None:
+        """Delete every scope, topic and subscriber whose name begins with `prefix`."""
+        self._check_open()
+        self._effects.forget(required_prefix(prefix))
+        self._tell()
+
+    async def sweep(self, *, messages_older_than_seconds: float) -> Swept:
+        """Delete the documents that have expired, and the messages that are older."""
+        self._check_open()
+        now = self._now()
+        swept = self._effects.sweep(now=now, messages_before=now - messages_older_than_seconds)
+        self._tell()
+        return swept
+
     async def wait_for_change(self, seen: int, *, seconds: float) -> int:
         """Return as soon as anything was committed since this returned `seen`."""
         self._check_open()
@@ -156,7 +229,12 @@ class MemoryStore:
         self._is_closed = True
 
     def _write(
-        self, journal: _Journal, records: Sequence[Record], blobs: Iterable[Blob], summary: RunSummary | None
+        self,
+        journal: _Journal,
+        records: Sequence[Record],
+        blobs: Iterable[Blob],
+        summary: RunSummary | None,
+        changes: Changes,
     ) -> None:
         journal.records.extend(records)
         for blob in blobs:
@@ -165,7 +243,13 @@ class MemoryStore:
                 self._blobs[blob.hash] = blob.content
         if summary is not None and summary.text is not None:
             journal.text = summary.text
+        if changes:
+            self._effects.apply(changes)
         self._tell()
+
+    def _decided(self, effects: Effects) -> Changes:
+        """Return what the effects of a run's write come to, which mostly has none."""
+        return decided(effects, self._effects, now=self._now())[0] if effects else NO_CHANGES
 
     def _tell(self) -> None:
         self._version += 1

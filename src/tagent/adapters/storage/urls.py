@@ -41,6 +41,17 @@ def open_store(url: str) -> Store:
     return _OPENERS[scheme](scheme, rest)
 
 
+def lasting_url(url: str) -> str:
+    """Return the URL under which the same store can be opened again, from any folder; empty if it cannot."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "memory":
+        return ""
+    if scheme not in {"sqlite", "file"}:
+        return url
+    location, mark, options = rest.partition("?")
+    return f"{scheme}:///{Path(location[1:]).absolute()}{mark}{options}"
+
+
 def sqlite_path(url: str) -> Path | None:
     """Return the file of a SQLite store's URL, None for the URL of any other store."""
     scheme, _, rest = url.partition("://")

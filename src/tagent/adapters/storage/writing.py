@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from tagent.adapters.storage.claiming import claimed
 from tagent.adapters.storage.submissions import Submissions, Submitted
 from tagent.exceptions import StoreError
+from tagent.ports.effects import Effects, Swept, Written, required_prefix
 from tagent.ports.records import Batch, NewRun, RunRecord
 
 Result = TypeVar("Result")
@@ -99,6 +100,18 @@ class JournalWrites(Protocol[Medium_contra]):
         """Delete a finished run."""
         ...
 
+    def write(self, medium: Medium_contra, /, *, effects: Effects) -> Written:
+        """Write effects that belong to no run."""
+        ...
+
+    def forget(self, medium: Medium_contra, /, *, prefix: str) -> None:
+        """Delete every scope, topic and subscriber whose name begins with `prefix`, which is not empty."""
+        ...
+
+    def sweep(self, medium: Medium_contra, /, *, messages_older_than_seconds: float) -> Swept:
+        """Delete the documents that have expired, and the messages that are older."""
+        ...
+
 
 class WritingStore(Generic[Medium]):
     """The writing half of a store whose writes are works of one thread.
@@ -142,3 +155,16 @@ class WritingStore(Generic[Medium]):
     async def delete(self, run_id: str) -> None:
         """Delete a finished run, and every definition and blob that no other run needs."""
         await self._writer.submit(partial(self._writes.delete, run_id=run_id))
+
+    async def write(self, effects: Effects) -> Written:
+        """Write effects that belong to no run."""
+        return await self._writer.submit(partial(self._writes.write, effects=effects))
+
+    async def forget(self, prefix: str) -> None:
+        """Delete every scope, topic and subscriber whose name begins with `prefix`."""
+        await self._writer.submit(partial(self._writes.forget, prefix=required_prefix(prefix)))
+
+    async def sweep(self, *, messages_older_than_seconds: float) -> Swept:
+        """Delete the documents that have expired, and the messages that are older."""
+        work = partial(self._writes.sweep, messages_older_than_seconds=messages_older_than_seconds)
+        return await self._writer.submit(work)

@@ -7,6 +7,7 @@ from tagent.cli.agreement import agrees, yes_option
 from tagent.cli.errors import DONE, FAILED, report
 from tagent.cli.runs.options import counted, json_option, look_at, store_option, verbose_option
 from tagent.exceptions import StoreError
+from tagent.pipeline.retention import delete_run
 from tagent.ports import Services
 
 
@@ -27,7 +28,7 @@ def delete_command(run_ids: tuple[str, ...], is_agreed: bool, store: str | None,
         refusals = {}
         for run_id in run_ids:
             try:
-                await services.store.delete(run_id)
+                await delete_run(services.store, run_id)
             except StoreError as error:  # told below; the others go all the same
                 refusals[run_id] = error
         return refusals

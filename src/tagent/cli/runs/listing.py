@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 import click
-from pydantic_core import to_json
 
 from tagent.cli.labels import label, labels_of
 from tagent.cli.runs.options import (
@@ -69,6 +68,8 @@ def list_command(
 
     found = look_at(store, look)
     if as_json:
+        from pydantic_core import to_json
+
         click.echo(to_json(found[:limit], indent=2).decode())
         return
     for line in run_table(found[:limit]) if found else ():
@@ -104,6 +105,6 @@ async def _fitting(query: RunQuery, shown: Sequence[str], services: Services) ->
 def _words_of(text: str) -> tuple[str, ...]:
     if not text.strip():
         return ()
-    from tagent.pipeline.search import words_of  # takes long to import
+    from tagent.search import words_of
 
     return words_of(text)

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tagent.cli.stores import with_store
+from tagent.cli.stores import store_url
 from tagent.cli.tables import table_lines
 from tagent.cli.times import time_text
-from tagent.config import TAgentConfig
 from tagent.ports import RunRecord, Services
-from tagent.runtime import open_services
+from tagent.runtime import open_services, open_services_on
+
+if TYPE_CHECKING:
+    from tagent.config import TAgentConfig
 
 __all__ = [
     "FINISHED",
@@ -51,12 +54,18 @@ verbose_option = click.option(
 
 def look_at(store: str | None, look: Callable[[Services], Awaitable[Result]]) -> Result:
     """Return what `look` returns, given the services with the store to use."""
-    return asyncio.run(with_services(with_store(TAgentConfig.load(), store), look))
+    return asyncio.run(_given(open_services_on(store_url(store)), look))
 
 
-async def with_services(config: TAgentConfig, look: Callable[[Services], Awaitable[Result]]) -> Result:
+async def with_services(config: "TAgentConfig", look: Callable[[Services], Awaitable[Result]]) -> Result:
     """Return what `look` returns, given the services that `config` names."""
-    async with open_services(config) as services:
+    return await _given(open_services(config), look)
+
+
+async def _given(
+    opening: AbstractAsyncContextManager[Services], look: Callable[[Services], Awaitable[Result]]
+) -> Result:
+    async with opening as services:
         return await look(services)
 
 

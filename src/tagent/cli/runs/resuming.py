@@ -40,7 +40,7 @@ def resume_command(
     overrides = TAgentConfig(model=model) if model else TAgentConfig()
 
     async def find(services: Services) -> tuple[Definition, tuple[RunEvent, ...]]:
-        events = await load_events(services.store, run_id)
+        events = await load_events(services.store, run_id, is_whole=False)
         return latest_definition(await first_definition(services.store, run_id), events), events
 
     stored, history = asyncio.run(with_services(config, find))

@@ -13,7 +13,9 @@ from tagent.cli.view import Picture
 from tagent.pipeline import Pipeline
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.events import RunEvent
+from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
+from tagent.pipeline.state import fold
 from tagent.ports import Services
 
 
@@ -33,15 +35,16 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
         return latest_definition(first, events), events, listed(run, services)
 
     definition, events, found = look_at(store, look)
-    picture = _picture(outline(definition), events)
+    pipeline = outline(definition)
+    state = fold(ExecutionGraph.build(pipeline), events)
     if step is not None:
-        if step not in picture.state.steps:
+        if step not in state.steps:
             raise click.BadParameter(f"The run has no step {step!r}.", param_hint="--step")
-        click.echo(as_text(picture.state.steps[step].output))
+        click.echo(as_text(state.steps[step].output))
     elif as_json:
         steps = {
             name: {
-                "status": picture.state.statuses[name],
+                "status": state.statuses[name],
                 "attempts": record.attempts,
                 "output": record.output,
                 "code": record.code,
@@ -50,13 +53,13 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
                 "started_at": record.started_at and time_text(record.started_at),
                 "finished_at": record.finished_at and time_text(record.finished_at),
             }
-            for name, record in picture.state.steps.items()
+            for name, record in state.steps.items()
         }
-        click.echo(to_json({**found, "inputs": picture.state.inputs, "steps": steps}, indent=2).decode())
+        click.echo(to_json({**found, "inputs": state.inputs, "steps": steps}, indent=2).decode())
     else:
         console = Console()
         console.print(Text(f"{found['run_id']}  {found['pipeline']}  {found['status']}  {found['created_at']}"))
-        console.print(picture.rows())
+        console.print(_picture(pipeline, events).rows())
 
 
 def _picture(pipeline: Pipeline, events: Iterable[RunEvent]) -> Picture:

@@ -10,17 +10,19 @@ import pytest
 from tagent.testing.store_contract.claims import Claims
 from tagent.testing.store_contract.contents import Contents
 from tagent.testing.store_contract.deletions import Deletions
+from tagent.testing.store_contract.documents import Documents
 from tagent.testing.store_contract.durability import Durability
 from tagent.testing.store_contract.ends import Ends
 from tagent.testing.store_contract.journals import Journals
 from tagent.testing.store_contract.machine import check_against_a_dict
+from tagent.testing.store_contract.messages import Messages
 from tagent.testing.store_contract.searches import Searches
 
 __all__ = ["DurableStoreContract", "StoreContract"]
 
 
 @pytest.mark.asyncio
-class StoreContract(Journals, Contents, Claims, Searches, Deletions, Ends):
+class StoreContract(Journals, Contents, Claims, Searches, Deletions, Documents, Messages, Ends):
     """The promises of `tagent.ports.Store`, each one a test.
 
     Inherit it in a test module and say how the store is opened; pytest does the rest. It needs pytest,

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tagent.ports.documents import DocumentQuery, Put
+from tagent.ports.effects import Effects
+from tagent.ports.messages import NewMessage, Receipt
 from tagent.ports.records import Blob, RunSummary
+from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError, RunHeldError
 from tagent.testing.store_contract.opening import OpenedStore
 from tagent.testing.store_contract.samples import DEFINITION, at_once, batch, claim, end, new_run, seqs
@@ -29,6 +33,27 @@ class Durability(OpenedStore):
                 await claim(store, "r")
             await store.commit(batch("r", 4, 4))
             assert await seqs(store, "r") == [1, 2, 3, 4]
+        finally:
+            await store.close()
+
+    async def test_memory_and_messages_are_there_after_reopening(self, tmp_path: Path) -> None:
+        """What a pipeline knows and what waits for it outlives every process."""
+        store = await self.open_store(tmp_path)
+        messages = (NewMessage("t", b"1", "key"), NewMessage("t", b"2", "", "somebody", "answers"))
+        await store.write(Effects((Put("s", "k", b"1", "text", ttl_seconds=3600.0), Put("s", "l", b"2")), messages))
+        await store.write(Effects((Put("s", "l", None),), (), (Receipt("me", "t", 0, 1, 2),)))
+
+        async def everything(store: Store) -> list[object]:
+            found = await store.documents(DocumentQuery("s", words=("text",))), await store.scopes()
+            return [*found, await store.messages("t"), await store.topics(), await store.cursors()]
+
+        before = await everything(store)
+        await store.close()
+        store = await self.open_store(tmp_path)
+        try:
+            assert await everything(store) == before
+            assert (await store.write(Effects((Put("s", "l", b"3"),), messages))).seqs == (1, 3)
+            assert [it.version for it in await store.documents(DocumentQuery("s"))] == [1, 3]
         finally:
             await store.close()
 
@@ -67,6 +92,12 @@ class Durability(OpenedStore):
             assert await ours.blob("tea") == b"green"
             await theirs.commit(end("r", 3, epoch=2))
             await ours.delete("r")
+            await ours.write(Effects((Put("s", "k", b"1"),), (NewMessage("t", b"1"),)))
+            await theirs.write(Effects((Put("s", "k", b"2"),), (NewMessage("t", b"2"),), (Receipt("me", "t", 0, 1),)))
+            found = await ours.document("s", "k")
+            assert found is not None
+            assert (found.version, found.value) == (2, b"2")
+            assert [it.payload for it in await ours.unread("me", ["t"])] == [b"2"]
             assert list(await theirs.runs()) == []
         finally:
             await ours.close()

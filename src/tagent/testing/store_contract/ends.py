@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from tagent.exceptions import StoreError
+from tagent.ports.documents import DocumentQuery
+from tagent.ports.effects import NO_EFFECTS
 from tagent.ports.store import Store
 from tagent.ports.store_errors import UnknownRunError
 from tagent.testing.store_contract.opening import OpenedStore
@@ -50,6 +52,16 @@ class Ends(OpenedStore):
             "delete": lambda: store.delete("r"),
             "wait_for_change": lambda: store.wait_for_change(0, seconds=0),
             "definition": lambda: store.definition("hash"),
+            "write": lambda: store.write(NO_EFFECTS),
+            "document": lambda: store.document("s", "k"),
+            "documents": lambda: store.documents(DocumentQuery("s")),
+            "scopes": store.scopes,
+            "topics": store.topics,
+            "messages": lambda: store.messages("t"),
+            "unread": lambda: store.unread("me", ["t"]),
+            "cursors": store.cursors,
+            "forget": lambda: store.forget("s"),
+            "sweep": lambda: store.sweep(messages_older_than_seconds=1),
         }
         for call in calls.values():
             with pytest.raises(StoreError, match="closed"):

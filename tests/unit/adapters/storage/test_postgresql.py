@@ -3,14 +3,16 @@
 import asyncio
 import itertools
 import logging
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text
 
 from postgres import PASSWORD, PostgresServer, server
 from tagent.adapters.storage.sql import notifications
@@ -18,6 +20,9 @@ from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.postgresql import open_postgresql
 from tagent.adapters.storage.sql.store import SqlStore
 from tagent.exceptions import StoreError
+from tagent.ports.documents import DocumentQuery, Put
+from tagent.ports.effects import Effects
+from tagent.ports.messages import NewMessage, Receipt, Subscription, Topic
 from tagent.ports.records import Batch, Blob, RunSummary
 from tagent.ports.store_errors import StoreUnavailableError
 from tagent.testing.store_contract.samples import Call, at_once, batch, end, new_run, seqs
@@ -137,14 +142,36 @@ async def test_a_read_that_loses_its_server_is_unavailable_and_the_next_one_work
 ) -> None:
     """Reading again costs nothing."""
 
-    def lose_the_server(connection: object) -> None:
+    def lose_the_server(cursor: Cursor) -> None:
         ending.stop(suddenly=True)
         ending.start()
-        connection.execute(text("SELECT 1"))  # type: ignore[attr-defined]  # a SQLAlchemy connection
+        cursor.execute("SELECT 1")
 
     with pytest.raises(StoreUnavailableError, match="lost its connection"):
         await store._readers.read(lose_the_server)
     assert (await store.run("r")).last_seq == 0
+
+
+async def test_every_connection_that_lay_idle_while_the_server_restarted_is_replaced(
+    store: SqlStore, ending: PostgresServer
+) -> None:
+    """A read changes nothing, so it is done again; many run at once in a process that watches runs."""
+    together = threading.Barrier(3)
+
+    def count_together(cursor: Cursor) -> object:
+        together.wait(PATIENCE)
+        cursor.execute("SELECT count(*) FROM run")
+        return cursor.fetchall()[0][0]
+
+    async def counted() -> list[object]:
+        async with asyncio.TaskGroup() as group:
+            reads = [group.create_task(store._readers.read(count_together)) for _ in range(3)]
+        return [read.result() for read in reads]
+
+    assert await counted() == [1, 1, 1]
+    ending.stop(suddenly=True)
+    ending.start()
+    assert await counted() == [1, 1, 1]
 
 
 async def test_a_commit_wakes_who_waits_in_another_process(
@@ -272,7 +299,7 @@ async def test_processes_that_write_the_same_blobs_do_not_lock_each_other_out(st
 
 
 async def test_a_deadlock_with_another_program_is_resolved(store: SqlStore, url: str) -> None:
-    """The server ends one of the two; ours is then done again, or can be."""
+    """The server ends one of the two; ours is then done again."""
     await store.create_run(new_run("s"))
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE run SET status = 'theirs' WHERE run_id = 's'")
@@ -286,19 +313,11 @@ async def test_a_deadlock_with_another_program_is_resolved(store: SqlStore, url:
 
         writing = store._writer.submit(write_r_then_s)
         await entered.wait()
-        theirs = "done"
-        try:
+        with suppress(psycopg.errors.DeadlockDetected):
             await asyncio.to_thread(connection.execute, "UPDATE run SET status = 'theirs' WHERE run_id = 'r'")
-            connection.commit()
-        except psycopg.errors.DeadlockDetected:
-            theirs = "refused"
-            connection.rollback()
-    if theirs == "refused":
-        await writing
-    else:
-        with pytest.raises(StoreUnavailableError, match="another process writes the same rows"):
-            await writing
-    await store.commit(batch("r", 1, 1))
+        connection.rollback()
+    await writing
+    assert {run.status for run in await store.runs()} == {"ours"}
 
 
 async def test_a_lock_of_another_program_is_not_waited_for_for_ever(store: SqlStore, url: str) -> None:
@@ -327,7 +346,7 @@ async def test_writes_do_not_depend_on_how_the_server_was_set_up(database: str) 
 async def test_a_reader_cannot_write(store: SqlStore) -> None:
     """There is one writer."""
     with pytest.raises(StoreUnavailableError, match="read-only"):
-        await store._readers.read(lambda connection: connection.execute(text("DELETE FROM run")))
+        await store._readers.read(lambda cursor: cursor.execute("DELETE FROM run"))
     assert (await store.run("r")).run_id == "r"
 
 
@@ -341,6 +360,84 @@ async def test_a_database_that_is_read_only_can_be_read(database: str) -> None:
     with pytest.raises(StoreUnavailableError, match="cannot be written: it is read-only"):
         await store.create_run(new_run("r"))
     await store.close()
+
+
+async def test_processes_that_write_the_same_effects_in_any_order_all_do(store: SqlStore, other: SqlStore) -> None:
+    """They take turns; nobody waits in a circle, and nobody is refused."""
+
+    def effects(names: Sequence[str]) -> Effects:
+        return Effects(tuple(Put(it, "k", b"1") for it in names), tuple(NewMessage(it, b"1") for it in names))
+
+    names = [f"name {number}" for number in range(20)]
+    writes = [partial(it.write, effects(order)) for it, order in ((store, names), (other, names[::-1])) * 20]
+    assert await at_once(writes) == ["done"] * 40
+    assert list(await store.topics()) == [Topic(name, 40, 40) for name in sorted(names)]
+    assert {it.version for name in names for it in await store.documents(DocumentQuery(name))} == {40}
+
+
+async def test_two_processes_that_wait_for_each_other_both_write_whole(store: SqlStore, other: SqlStore) -> None:
+    """The server ends one of them; what it had done is done again."""
+    met = threading.Barrier(2)
+
+    def define_then_send(cursor: Cursor) -> None:
+        store._writes.create_run(cursor, run=new_run("q", definition_hash="new"))
+        with suppress(threading.BrokenBarrierError):  # done again, it goes on at once
+            met.wait(PATIENCE)
+        met.abort()
+        store._writes.write(cursor, effects=Effects(messages=(NewMessage("t", b"1"),)))
+
+    def send_then_define(cursor: Cursor) -> None:
+        other._writes.write(cursor, effects=Effects(messages=(NewMessage("t", b"2"),)))
+        with suppress(threading.BrokenBarrierError):
+            met.wait(PATIENCE)
+        met.abort()
+        other._writes.create_run(cursor, run=new_run("p", definition_hash="new"))
+
+    ours, theirs = store._writer.submit(define_then_send), other._writer.submit(send_then_define)
+    await ours
+    await theirs
+    assert {run.run_id for run in await store.runs()} == {"p", "q", "r"}
+    assert sorted(it.payload for it in await store.messages("t")) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    "effects",
+    [
+        Effects((Put("a\0b", "k", b"1"),)),
+        Effects((Put("s", "a\0b", b"1"),)),
+        Effects((Put("s", "k", b"1", "a\0b"),)),
+        Effects(messages=(NewMessage("a\0b", b"1"),)),
+        Effects(messages=(NewMessage("t", b"1", "a\0b"),)),
+        Effects(messages=(NewMessage("t", b"1", "", "a\0b"),)),
+        Effects(receipts=(Receipt("a\0b", "t", 0, 1),)),
+        Effects(subscriptions=(Subscription("s", "a\0b"),)),
+    ],
+    ids=["scope", "key", "text", "topic", "message key", "sender", "subscriber", "subscribed topic"],
+)
+async def test_a_nul_in_effects_is_refused_and_spoils_nothing(store: SqlStore, effects: Effects) -> None:
+    """Whoever writes at the same moment is not to blame, and must not be given a place that does not last."""
+    good = Effects((Put("s", "good", b"1"),), (NewMessage("t", b"1"),))
+    outcomes = await at_once([partial(store.write, it) for it in (good, effects, good)])
+    assert outcomes == ["done", "StoreError", "done"]
+    with pytest.raises(StoreError, match="NUL"):
+        await store.commit(replace(batch("r", 1, 1), effects=effects))
+    assert (await store.run("r")).last_seq == 0
+    assert list(await store.topics()) == [Topic("t", 2, 2)]
+    assert [(it.key, it.version) for it in await store.documents(DocumentQuery("s"))] == [("good", 2)]
+
+
+async def test_names_sort_by_code_point_whatever_the_database_sorts_by(database: str) -> None:
+    """What begins alike is a range of names, and a page of a scope begins behind the last key of the one before."""
+    await open_postgresql(server().url(database)).close()
+    found = server().execute(
+        "SELECT attrelid::regclass || '.' || attname, collname FROM pg_attribute JOIN pg_collation c"
+        " ON c.oid = attcollation WHERE attname IN ('scope', 'key', 'topic', 'subscriber') AND attnum > 0"
+        " AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'r')",
+        database=database,
+    )
+    names = ["cursor.subscriber", "cursor.topic", "document.key", "document.scope"]
+    names += ["message.key", "message.topic", "scope.scope", "topic.topic"]
+    assert sorted(found) == [(name, "C") for name in names]
 
 
 @pytest.mark.parametrize(
@@ -398,7 +495,7 @@ async def test_the_password_is_shown_nowhere(database: str, caplog: pytest.LogCa
     store = open_postgresql(url)
     await store.create_run(new_run("r"))
     told = [repr(vars(part)) for part in (store, *vars(store).values())]
-    told.append(repr(store._readers._engine))
+    told.append(repr(store._readers._connect))
     await store._writer.submit(lambda cursor: cursor.execute("SELECT 1"))
     await quiet(store)
     server().execute(f"DROP DATABASE {database} WITH (FORCE)")

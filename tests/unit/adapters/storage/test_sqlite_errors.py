@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.sqlite import open_sqlite
@@ -119,7 +118,7 @@ async def test_a_store_that_may_not_be_written_can_still_be_read(store: SqlStore
 async def test_a_reader_cannot_write(store: SqlStore) -> None:
     """There is one writer."""
     with pytest.raises(StoreUnavailableError, match="cannot be written"):
-        await store._readers.read(lambda connection: connection.exec_driver_sql("DELETE FROM run"))
+        await store._readers.read(lambda cursor: cursor.execute("DELETE FROM run"))
 
 
 async def test_a_store_that_another_process_keeps_locked_is_unavailable(store: SqlStore, tmp_path: Path) -> None:
@@ -178,11 +177,6 @@ async def test_a_record_that_is_too_large_says_so(store: SqlStore) -> None:
     with pytest.raises(StoreError, match="as large as this"):
         await store.commit(batch(1, size=2000))
     await store.commit(batch(1))
-
-
-def test_a_pool_without_a_free_connection_may_be_tried_again() -> None:
-    """So many reads at once are possible, if unlikely."""
-    assert isinstance(translated(PoolTimeoutError("QueuePool limit"), store="x"), StoreUnavailableError)
 
 
 def test_an_error_of_ours_stays_what_it_is() -> None:

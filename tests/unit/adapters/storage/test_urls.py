@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tagent.adapters.storage.memory import MemoryStore
-from tagent.adapters.storage.urls import open_store
+from tagent.adapters.storage.urls import lasting_url, open_store
 from tagent.exceptions import ConfigurationError, MissingExtraError
 
 
@@ -25,6 +25,16 @@ async def test_three_slashes_are_relative_and_four_are_absolute(
     await open_store(f"sqlite:///{tmp_path}/there/runs.db?synchronous=normal").close()
     assert (tmp_path / "here" / "runs.db").is_file()
     assert (tmp_path / "there" / "runs.db").is_file()
+
+
+def test_a_lasting_url_leads_to_the_same_store_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads an output after the run may have gone elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    relative = "sqlite:///runs.db?synchronous=normal"
+    assert lasting_url(relative) == f"sqlite:///{tmp_path}/runs.db?synchronous=normal"
+    assert lasting_url("file:///runs") == lasting_url(lasting_url("file:///runs")) == f"file:///{tmp_path}/runs"
+    assert lasting_url("postgresql://me@host/runs") == "postgresql://me@host/runs"
+    assert lasting_url("memory://") == "", "it ends with its process"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tagent.adapters.storage.sql import writer as writer_module
 from tagent.adapters.storage.sql.driver import Cursor
 from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.writer import GroupWriter
@@ -369,3 +370,60 @@ async def test_closing_finishes_what_waits_and_ends_the_thread(disk: Disk, write
     assert not writer._submissions._thread.is_alive()
     assert await outcomes(futures) == [0, 1, 2, 3, 4]
     assert disk.numbers() == [0, 1, 2, 3, 4]
+
+
+async def test_other_processes_may_write_between_the_works_of_a_long_group(
+    disk: Disk, writer: GroupWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for a lock gives up in the end; a thousand works must not hold it all the while."""
+    monkeypatch.setattr(writer_module, "TRANSACTION_SECONDS", 0.0)
+    futures = [writer.submit(inserting(number)) for number in range(3)]
+    assert await outcomes(futures) == [0, 1, 2]
+    assert [it for it in disk.statements if it == "COMMIT"] == ["COMMIT"] * 3
+
+
+async def test_what_works_leave_for_the_end_is_done_before_the_commit(disk: Disk) -> None:
+    """And if the database objects to it, each work has an end of its own."""
+    left: list[int] = []
+
+    def finish(cursor: Cursor) -> None:
+        numbers, left[:] = left[:], []
+        for number in numbers:
+            cursor.execute("INSERT INTO number VALUES (:n)", {"n": number})
+
+    def leave(cursor: Cursor, number: int) -> int:
+        left.append(number)
+        return number
+
+    ours = partial(translated, store="numbers.db")
+    writer = GroupWriter(disk.connect, begin="BEGIN IMMEDIATE", translated=ours, before_commit=finish)
+    found = await outcomes([writer.submit(partial(leave, number=number)) for number in (1, 2, 2, 3)])
+    writer.close()
+    assert [type(it) for it in found] == [int, int, StoreError, int]
+    assert disk.numbers() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("times", [1, 100])
+async def test_what_was_undone_for_the_sake_of_another_is_done_again(disk: Disk, times: int) -> None:
+    """Of two who wait for each other the database ends one. It gives up only if that never ends."""
+    calls: list[str] = []
+
+    def insert_or_stand_in_the_way(cursor: Cursor) -> int:
+        insert(cursor, 7)
+        calls.append("tried")
+        if len(calls) <= times:
+            raise sqlite3.IntegrityError("deadlock")
+        return 7
+
+    writer = GroupWriter(
+        disk.connect,
+        begin="BEGIN IMMEDIATE",
+        translated=partial(translated, store="numbers.db"),
+        is_undone=lambda error: str(error) == "deadlock",
+    )
+    (found,) = await outcomes([writer.submit(insert_or_stand_in_the_way)])
+    writer.close()
+    if times == 1:
+        assert (found, len(calls), disk.numbers()) == (7, 2, [7])
+    else:
+        assert (type(found), len(calls), disk.numbers()) == (StoreError, 1 + writer_module.TRIES, [])

@@ -1,10 +1,12 @@
-"""Giving back what deleted runs took: a file of the log is replaced by one with the lines that are still needed."""
+"""Giving back what is needed no longer: a file of the log is replaced by one with what still matters of its lines."""
 
 from collections.abc import Iterator, Sequence
 
 from tagent.adapters.storage.files.descriptor import Descriptor
 from tagent.adapters.storage.files.directory import write_file
 from tagent.adapters.storage.files.format import HEADER
+from tagent.adapters.storage.files.index import Index
+from tagent.adapters.storage.files.operations import decoded, encoded
 from tagent.adapters.storage.files.segment import Place, Segment
 
 
@@ -22,18 +24,21 @@ def worth_cleaning(segments: Sequence[Segment], *, segment_bytes: int) -> int | 
     return len(ended) if is_worth_ending else None
 
 
-def needed_places(segments: Sequence[Segment], at: int) -> list[Place]:
-    """Return the lines that a file has to keep, in order.
-
-    A line that says that a run is gone is needed as long as a file before it may still hold lines of
-    that run.
-    """
-    keeps_tombstones = any(segment.garbage for segment in segments[:at])
-    return [it for it in segments[at].places if it.is_needed and (keeps_tombstones or not it.is_tombstone)]
+def give_up_tombstones(segments: Sequence[Segment], at: int) -> None:
+    """Give up what a file says is gone, as far as no file before it can hold anything of that any more."""
+    holding = max((segment.number for segment in segments[:at] if segment.garbage), default=-1)
+    for place in segments[at].places:
+        if place.tombstones and place.hides_from > holding:
+            place.give_up_tombstones()
 
 
-def write_needed(segment: Segment, needed: Sequence[Place]) -> Segment:
-    """Replace a file by one with only these of its lines, and return that; `move` then moves the places.
+def needed_places(segment: Segment) -> list[Place]:
+    """Return the lines that a file has to keep, in order."""
+    return [place for place in segment.places if place.needed]
+
+
+def write_needed(segment: Segment, needed: Sequence[Place], index: Index) -> Segment:
+    """Replace a file by one with only what is needed of these lines, and return that; `move` then moves the places.
 
     Raises:
         OSError: If it cannot be written. Then nothing has changed.
@@ -45,6 +50,8 @@ def write_needed(segment: Segment, needed: Sequence[Place]) -> Segment:
     def bodies() -> Iterator[bytes]:
         for place in needed:
             body = place.spot().read()
+            if place.needed < place.parts:
+                body = encoded(index.needed_of(decoded(body), place))
             new.extend(body)
             yield body
 
@@ -57,5 +64,6 @@ def move(needed: Sequence[Place], old: Segment, new: Segment) -> None:
     """Let the places say where their lines are now."""
     old.let_go()
     for place, there in zip(needed, new.places, strict=True):
-        place.segment, place.offset, place.before = new, there.offset, there.before
+        place.segment, place.offset, place.length, place.before = new, there.offset, there.length, there.before
+        place.parts = place.needed
     new.places = list(needed)

@@ -4,11 +4,14 @@ from collections import Counter
 from pathlib import Path
 from typing import assert_never
 
+from tagent.adapters.storage.files.changes_draft import ChangesDraft
 from tagent.adapters.storage.files.errors import translated
 from tagent.adapters.storage.files.index import ContentKey, Index, keys_of
 from tagent.adapters.storage.files.operations import (
     BatchCommitted,
+    ChangesWritten,
     ContentWritten,
+    Forgotten,
     Operation,
     RunCreated,
     RunDeleted,
@@ -30,10 +33,12 @@ class Draft:
 
     Attributes:
         entries: What is to be written, in order.
+        changes: What they change of memory and messages.
     """
 
     def __init__(self, index: Index, *, store: Path) -> None:
         self.entries: list[Entry] = []
+        self.changes = ChangesDraft(index.changes)
         self._index = index
         self._store = store
         self._states: dict[str, RunState | None] = {}
@@ -88,5 +93,11 @@ class Draft:
             case RunDeleted(run_id):
                 self._uses.subtract(keys_of(self.state(run_id)))
                 self._states[run_id] = None
+            case ChangesWritten(changes, run):
+                if run is not None:
+                    self._apply(run)
+                self.changes.apply(changes)
+            case Forgotten(prefix):
+                self.changes.forget(prefix)
             case _:
                 assert_never(operation)

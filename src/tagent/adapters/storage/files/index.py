@@ -5,16 +5,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import assert_never
 
+from tagent.adapters.storage.files.changes_index import ChangesIndex, parts_of_changes
 from tagent.adapters.storage.files.operations import (
     BatchCommitted,
+    ChangesWritten,
     ContentKind,
     ContentWritten,
+    Forgotten,
     Operation,
     RunCreated,
     RunDeleted,
     RunHeld,
 )
-from tagent.adapters.storage.files.segment import Place
+from tagent.adapters.storage.files.segment import Place, parts_of
 from tagent.adapters.storage.files.states import RunState, committed, created, held
 from tagent.exceptions import nearest
 from tagent.ports.store_errors import UnknownRunError
@@ -47,8 +50,12 @@ class Index:
 
     Of a run that is deleted further on, some lines may have been cleaned away and others not. So a line
     about a run that is not there says nothing.
+
+    Attributes:
+        changes: What the lines say of memory and messages.
     """
 
+    changes: ChangesIndex = field(default_factory=ChangesIndex)
     _journals: dict[str, _Journal] = field(default_factory=dict)
     _contents: dict[ContentKey, _Content] = field(default_factory=dict)
 
@@ -92,13 +99,32 @@ class Index:
             case RunHeld():
                 self._hold(operation, place)
             case RunDeleted(run_id):
-                place.is_tombstone = True
+                place.bury(hides_from=0)
                 self._delete(run_id)
+            case ChangesWritten(changes, run):
+                if run is None:
+                    place.divide(parts_of_changes(changes))
+                else:
+                    place.run_parts = parts_of(sum(len(record.payload) for record in run.records))
+                    place.divide(parts_of_changes(changes) + place.run_parts)
+                    self.apply(run, place)
+                self.changes.apply(changes, place)
+            case Forgotten(prefix):
+                self.changes.forget(prefix, place)
             case _:
                 assert_never(operation)
 
+    def needed_of(self, operation: Operation, place: Place) -> Operation:
+        """Return what still matters of a line that is needed."""
+        if not isinstance(operation, ChangesWritten):
+            return operation
+        changes = self.changes.needed_of(operation.changes, place)
+        run = operation.run if place.is_of_run else None
+        return ChangesWritten(changes, run) if changes or run is None else run
+
     def _create(self, creation: RunCreated, place: Place) -> None:
         state = created(creation)
+        place.is_of_run = True
         self._journals[state.run.run_id] = _Journal(state, [(state.run.last_seq, place)])
         for key in keys_of(state):
             self._use(key)
@@ -106,8 +132,9 @@ class Index:
     def _commit(self, commit: BatchCommitted, place: Place) -> None:
         journal = self._journals.get(commit.run_id)
         if journal is None:
-            place.give_up()
+            place.give_up(place.run_parts)
             return
+        place.is_of_run = True
         before, journal.state = journal.state, committed(journal.state, commit)
         journal.places.append((journal.state.run.last_seq, place))
         if commit.blobs:
@@ -129,7 +156,8 @@ class Index:
         if journal is None:
             return
         for _, place in journal.places:
-            place.give_up()
+            place.is_of_run = False
+            place.give_up(place.run_parts)
         if journal.hold is not None:
             journal.hold.give_up()
         for key in keys_of(journal.state):

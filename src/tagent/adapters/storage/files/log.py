@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tagent.adapters.storage.files.cleaning import move, needed_places, worth_cleaning, write_needed
+from tagent.adapters.storage.files.cleaning import give_up_tombstones, move, needed_places, worth_cleaning, write_needed
 from tagent.adapters.storage.files.descriptor import Descriptor
 from tagent.adapters.storage.files.directory import numbers_in, path_of, sync_directory, write_file
 from tagent.adapters.storage.files.draft import Draft
@@ -164,7 +164,7 @@ class Log:
             self._view.seen = last.size
 
     def clean(self) -> bool:
-        """Give the disk back what one file holds of deleted runs; return False if no file is worth it.
+        """Give the disk back what one file holds that is needed no longer; return False if no file is worth it.
 
         Raises:
             OSError: If the log cannot be read or written.
@@ -320,9 +320,11 @@ class Log:
         if at == len(view.segments) - 1:
             self._begin_file(lock_file)
         first, _ = lock_file.extent()
-        old, needed = view.segments[at], needed_places(view.segments, at)
+        old = view.segments[at]
+        give_up_tombstones(view.segments, at)
+        needed = needed_places(old)
         is_kept = bool(needed) or old.number > first  # else it is removed below, or another process has removed it
-        new = write_needed(old, needed) if is_kept else old
+        new = write_needed(old, needed, view.index) if is_kept else old
         with self._mutex:
             move(needed, old, new)
             view.segments[at : at + 1] = [new] if needed else []

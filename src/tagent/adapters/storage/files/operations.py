@@ -5,11 +5,13 @@ in lines of their own before it; contents that no run names do not count.
 """
 
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, assert_never
 
+from tagent.adapters.storage.changes import Changes
+from tagent.adapters.storage.files.changes_json import changes_of, json_of_changes
+from tagent.adapters.storage.files.json_bytes import bytes_of, json_of_bytes
 from tagent.ports.records import Record, RunRecord, RunSummary
 from tagent.values import value
 
@@ -66,7 +68,26 @@ class RunDeleted:
     run_id: str
 
 
-Operation = ContentWritten | RunCreated | BatchCommitted | RunHeld | RunDeleted
+@value
+class ChangesWritten:
+    """Memory and messages have changed, and with them a run, if one is named.
+
+    A run that begins or grows alone is not wrapped so: a tagent that has never heard of changes goes on reading
+    what holds none, and refuses the rest.
+    """
+
+    changes: Changes
+    run: RunCreated | BatchCommitted | None = None
+
+
+@value
+class Forgotten:
+    """Every scope, topic and subscriber whose name begins with `prefix` is gone."""
+
+    prefix: str
+
+
+Operation = ContentWritten | RunCreated | BatchCommitted | RunHeld | RunDeleted | ChangesWritten | Forgotten
 
 _RUN_FIELDS = tuple(field.name for field in fields(RunRecord))
 _SUMMARY_FIELDS = tuple(field.name for field in fields(RunSummary))
@@ -100,10 +121,21 @@ def decoded(body: bytes) -> Operation:
     return decode(data)
 
 
+def run_part(operation: Operation) -> RunCreated | BatchCommitted | None:
+    """Return what an operation says of the beginning or the growth of a run, None if it says nothing of that."""
+    match operation:
+        case RunCreated() | BatchCommitted():
+            return operation
+        case ChangesWritten(_, run):
+            return run
+        case _:
+            return None
+
+
 def _json_of(operation: Operation) -> Mapping[str, object]:
     match operation:
         case ContentWritten(kind, hash_, content):
-            return {"op": "content", "kind": kind, "hash": hash_} | _json_of_bytes("content", content)
+            return {"op": "content", "kind": kind, "hash": hash_} | json_of_bytes("content", content)
         case RunCreated(run, lease_ends, text, records, blobs):
             known = {name: getattr(run, name) for name in _RUN_FIELDS} | {"labels": dict(run.labels)}
             return {"op": "create", "run": known, "lease_ends": lease_ends, "text": text} | _growth(records, blobs)
@@ -114,46 +146,37 @@ def _json_of(operation: Operation) -> Mapping[str, object]:
             return {"op": "hold", "run_id": run_id, "epoch": epoch, "owner": owner, "lease_ends": lease_ends}
         case RunDeleted(run_id):
             return {"op": "delete", "run_id": run_id}
+        case ChangesWritten(changes, run):
+            return {"op": "change"} | json_of_changes(changes) | ({} if run is None else {"run": _json_of(run)})
+        case Forgotten(prefix):
+            return {"op": "forget", "prefix": prefix}
         case _:
             assert_never(operation)
 
 
 def _growth(records: Iterable[Record], blobs: Iterable[str]) -> dict[str, object]:
-    rows = [{"seq": it.seq, "kind": it.kind, "at": it.at} | _json_of_bytes("payload", it.payload) for it in records]
+    rows = [{"seq": it.seq, "kind": it.kind, "at": it.at} | json_of_bytes("payload", it.payload) for it in records]
     names = list(blobs)
     return {"records": rows, "blobs": names} if names else {"records": rows}
-
-
-def _json_of_bytes(name: str, content: bytes) -> dict[str, str]:
-    """Return bytes as text, which somebody can read, if they are UTF-8; else as base64 under another name."""
-    try:
-        return {name: content.decode()}
-    except UnicodeDecodeError:
-        return {f"{name}_base64": b64encode(content).decode()}
 
 
 # What json.loads returns is Any: a field that is missing or of a wrong type is an error when it is used.
 
 
-def _bytes_of(name: str, data: Mapping[str, Any]) -> bytes:
-    text: str | None = data.get(name)
-    return b64decode(data[f"{name}_base64"], validate=True) if text is None else text.encode()
-
-
 def _records_of(data: Mapping[str, Any]) -> tuple[Record, ...]:
-    return tuple(Record(it["seq"], it["kind"], it["at"], _bytes_of("payload", it)) for it in data["records"])
+    return tuple(Record(it["seq"], it["kind"], it["at"], bytes_of("payload", it)) for it in data["records"])
 
 
 def _content_of(data: Mapping[str, Any]) -> Operation:
-    return ContentWritten(data["kind"], data["hash"], _bytes_of("content", data))
+    return ContentWritten(data["kind"], data["hash"], bytes_of("content", data))
 
 
-def _creation_of(data: Mapping[str, Any]) -> Operation:
+def _creation_of(data: Mapping[str, Any]) -> RunCreated:
     blobs = tuple(data.get("blobs", ()))
     return RunCreated(RunRecord(**data["run"]), data["lease_ends"], data["text"], _records_of(data), blobs)
 
 
-def _commit_of(data: Mapping[str, Any]) -> Operation:
+def _commit_of(data: Mapping[str, Any]) -> BatchCommitted:
     summary = RunSummary(**data["summary"]) if "summary" in data else None
     return BatchCommitted(data["run_id"], _records_of(data), summary, tuple(data.get("blobs", ())))
 
@@ -166,10 +189,25 @@ def _deletion_of(data: Mapping[str, Any]) -> Operation:
     return RunDeleted(data["run_id"])
 
 
-_DECODERS: Mapping[object, Callable[[Mapping[str, Any]], Operation]] = {
-    "content": _content_of,
+def _change_of(data: Mapping[str, Any]) -> Operation:
+    run = data.get("run")
+    return ChangesWritten(changes_of(data), None if run is None else _GROWTHS[run["op"]](run))
+
+
+def _forgetting_of(data: Mapping[str, Any]) -> Operation:
+    return Forgotten(data["prefix"])
+
+
+_GROWTHS: Mapping[object, Callable[[Mapping[str, Any]], RunCreated | BatchCommitted]] = {
     "create": _creation_of,
     "commit": _commit_of,
+}
+
+_DECODERS: Mapping[object, Callable[[Mapping[str, Any]], Operation]] = {
+    "content": _content_of,
+    **_GROWTHS,
     "hold": _hold_of,
     "delete": _deletion_of,
+    "change": _change_of,
+    "forget": _forgetting_of,
 }

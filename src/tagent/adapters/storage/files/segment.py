@@ -18,6 +18,9 @@ from tagent.adapters.storage.files.operations import Operation, UnknownOperation
 _CHUNK = 2**22
 """How many bytes are read at a time."""
 
+_PART_BYTES = 64
+"""About what the names take of something that a line says."""
+
 
 @dataclass(slots=True, eq=False)
 class Segment:
@@ -109,37 +112,73 @@ class Segment:
             raise DamagedLogError(self.path, self.lines + 1, reason="it does not say what happened") from error
 
 
+def parts_of(size: int) -> int:
+    """Return as how many parts of a line something counts that holds `size` bytes besides its names."""
+    return 1 + size // _PART_BYTES
+
+
 @dataclass(slots=True, eq=False)
 class Place:
-    """Where a line is. It may move to another file that takes the place of its own.
+    """Where a line is, and how much of it still matters. It may move to another file that takes the place of its own.
 
     Attributes:
         segment: The file.
         offset: The line's first byte.
         length: Its bytes, newline included.
         before: The checksum of the line before it.
-        is_needed: Whether what the line says still matters.
-        is_tombstone: Whether it only says that something is gone.
+        parts: How many parts of about the same size the line has; see `parts_of`.
+        needed: How many of them still matter.
+        tombstones: How many of those only say that something is gone.
+        hides_from: The number of the first file that may hold what the tombstones say is gone.
+        is_of_run: Whether a run needs the line.
+        run_parts: How many of the parts are about that run.
     """
 
     segment: Segment
     offset: int
     length: int
     before: int
-    is_needed: bool = True
-    is_tombstone: bool = False
+    parts: int = 1
+    needed: int = 1
+    tombstones: int = 0
+    hides_from: int = 0
+    is_of_run: bool = False
+    run_parts: int = 1
 
-    def give_up(self) -> None:
-        """Say that the line is needed no longer."""
-        if self.is_needed:
-            self.is_needed = False
-            self.segment.garbage += self.length
+    @property
+    def garbage(self) -> int:
+        """How many of its bytes are needed no longer."""
+        return self.length * (self.parts - self.needed) // self.parts
+
+    def divide(self, parts: int) -> None:
+        """Say how many parts the line has, all of them needed."""
+        self.parts = self.needed = parts
+
+    def give_up(self, parts: int = 1) -> None:
+        """Say that parts of the line are needed no longer."""
+        self._count(self.needed - parts)
 
     def take_back(self) -> None:
-        """Say that the line is needed after all."""
-        if not self.is_needed:
-            self.is_needed = True
-            self.segment.garbage -= self.length
+        """Say that a part of the line is needed after all."""
+        self._count(self.needed + 1)
+
+    def bury(self, *, hides_from: int) -> None:
+        """Say that a part of the line is needed only while what it says is gone may still be in the log.
+
+        Args:
+            hides_from: The number of the first file that may hold it.
+        """
+        self.hides_from = min(self.hides_from, hides_from) if self.tombstones else hides_from
+        self.tombstones += 1
+
+    def give_up_tombstones(self) -> None:
+        """Say that nothing is in the log any more of what the line says is gone."""
+        self.give_up(self.tombstones)
+        self.tombstones = 0
+
+    def _count(self, needed: int) -> None:
+        before, self.needed = self.garbage, needed
+        self.segment.garbage += self.garbage - before
 
     def spot(self) -> "Spot":
         """Return where the line is now; it can be read there even when it has moved."""

@@ -2,26 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
+from tagent.adapters.storage.changes import is_over
+from tagent.adapters.storage.files.changes_index import KeptDocument, KeptMessage
 from tagent.adapters.storage.files.directory import create_directory
 from tagent.adapters.storage.files.draft import Draft
 from tagent.adapters.storage.files.errors import translated
-from tagent.adapters.storage.files.index import ContentKey, Index
+from tagent.adapters.storage.files.index import Index
 from tagent.adapters.storage.files.log import Log
-from tagent.adapters.storage.files.operations import BatchCommitted, ContentWritten, RunCreated, decoded
-from tagent.adapters.storage.files.segment import Spot
+from tagent.adapters.storage.files.reader import LogReader
 from tagent.adapters.storage.files.writer import LogWriter
 from tagent.adapters.storage.files.writes import JournalWrites
-from tagent.adapters.storage.polling import wait_for_another
+from tagent.adapters.storage.polling import Polling
 from tagent.adapters.storage.writing import WritingStore
 from tagent.exceptions import StoreError
+from tagent.ports.documents import Document, DocumentQuery, ScopeUsage
+from tagent.ports.messages import Cursor, Message, Topic
 from tagent.ports.records import NEWEST, Record, RunQuery, RunRecord
 from tagent.ports.store_errors import MissingBlobError
-
-Result = TypeVar("Result")
 
 SEGMENT_BYTES = 2**25
 """How large a file of the log grows before the next one is begun."""
@@ -49,11 +49,12 @@ def open_files(path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> "FileStore"
 
 
 class FileStore(WritingStore[Draft]):
-    """Journals in a directory; opened by `open_files`.
+    """Journals, memory and messages in a directory; opened by `open_files`.
 
     Args:
         log: What is in the directory.
-        now: The clock that all processes of the machine share, for leases: seconds since 1970-01-01 UTC.
+        now: The clock that all processes of the machine share, for leases, documents and messages:
+            seconds since 1970-01-01 UTC.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class FileStore(WritingStore[Draft]):
     ) -> None:
         super().__init__(JournalWrites(now), LogWriter(log))
         self._log = log
-        self._is_closed = False
+        self._reader = LogReader(log)
+        self._now = now
+        self._polling = Polling(self._position)
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""
@@ -75,13 +78,13 @@ class FileStore(WritingStore[Draft]):
                 raise index.unknown(run_id)
             return state.run
 
-        return await asyncio.to_thread(self._look, look)
+        return await asyncio.to_thread(self._reader.look, look)
 
     async def runs(self, query: RunQuery = NEWEST) -> Sequence[RunRecord]:
         """Return the runs that fit, the newest first."""
 
         def search() -> Sequence[RunRecord]:
-            states = self._look(Index.states)
+            states = self._reader.look(Index.states)
             fitting = [state.run for state in states if query.fits(state.run, state.text)]
             return sorted(fitting, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
 
@@ -89,90 +92,91 @@ class FileStore(WritingStore[Draft]):
 
     async def records(self, run_id: str, *, after_seq: int = 0) -> Sequence[Record]:
         """Return the journal's records behind `after_seq`, in order."""
-
-        def look(index: Index) -> Sequence[Spot]:
-            if index.state(run_id) is None:
-                raise index.unknown(run_id)
-            return [place.spot() for place in index.places(run_id, after_seq=after_seq)]
-
-        return await asyncio.to_thread(self._read_records, look, after_seq)
+        return await asyncio.to_thread(self._reader.records, run_id, after_seq=after_seq)
 
     async def definition(self, definition_hash: str) -> bytes:
         """Return the definition with this hash."""
-        content = await asyncio.to_thread(self._read_content, ("definition", definition_hash))
+        content = await asyncio.to_thread(self._reader.content, ("definition", definition_hash))
         if content is None:
             raise StoreError(f"No definition has the hash {definition_hash!r}.")
         return content
 
     async def blob(self, blob_hash: str) -> bytes:
         """Return the content of the blob with this hash."""
-        content = await asyncio.to_thread(self._read_content, ("blob", blob_hash))
+        content = await asyncio.to_thread(self._reader.content, ("blob", blob_hash))
         if content is None:
             raise MissingBlobError(blob_hash)
         return content
 
+    async def document(self, scope: str, key: str) -> Document | None:
+        """Return a document; None if there is none, or it has expired."""
+
+        def find(index: Index) -> Iterable[tuple[str, KeptDocument]]:
+            kept = index.changes.document(scope, key)
+            return [] if kept is None or is_over(kept.state.expires_at, self._now()) else [(key, kept)]
+
+        found = await asyncio.to_thread(self._reader.documents, find, scope=scope)
+        return found[0] if found else None
+
+    async def documents(self, query: DocumentQuery) -> Sequence[Document]:
+        """Return the documents that fit, by key."""
+
+        def find(index: Index) -> Iterable[tuple[str, KeptDocument]]:
+            return index.changes.documents(query, now=self._now())
+
+        return await asyncio.to_thread(self._reader.documents, find, scope=query.scope)
+
+    async def scopes(self, prefix: str = "") -> Sequence[ScopeUsage]:
+        """Return the scopes that hold something and whose names begin with `prefix`, by name."""
+        return await asyncio.to_thread(self._reader.look, lambda index: index.changes.scopes(prefix))
+
+    async def topics(self, prefix: str = "") -> Sequence[Topic]:
+        """Return the topics whose names begin with `prefix`, by name."""
+        return await asyncio.to_thread(self._reader.look, lambda index: index.changes.topics(prefix))
+
+    async def messages(self, topic: str, *, after_seq: int = 0, limit: int = 100) -> Sequence[Message]:
+        """Return the messages of a topic behind `after_seq`, in order."""
+
+        def find(index: Index) -> Iterable[tuple[str, KeptMessage]]:
+            return [(topic, kept) for kept in index.changes.messages(topic, after_seq=after_seq, limit=limit)]
+
+        return await asyncio.to_thread(self._reader.messages, find)
+
+    async def unread(self, subscriber: str, topics: Sequence[str], *, limit: int = 100) -> Sequence[Message]:
+        """Return what the subscriber has not read of these topics, by time."""
+
+        def find(index: Index) -> Iterable[tuple[str, KeptMessage]]:
+            for topic in topics:
+                cursor = index.changes.cursor(subscriber, topic)
+                after_seq = 0 if cursor is None else cursor.seq
+                for kept in index.changes.messages(topic, after_seq=after_seq, limit=limit):
+                    yield topic, kept
+
+        return await asyncio.to_thread(self._reader.messages, find)
+
+    async def cursors(self, *, subscriber: str = "", topic: str = "") -> Sequence[Cursor]:
+        """Return how far everybody has read; restricted to those named."""
+        return await asyncio.to_thread(
+            self._reader.look, lambda index: index.changes.cursors(subscriber=subscriber, topic=topic)
+        )
+
     async def wait_for_change(self, seen: int, *, seconds: float) -> int:
         """Return as soon as anything was committed since this returned `seen`."""
-        return await wait_for_another(self._position, seen, seconds=seconds)
+        return await self._polling.wait(seen, seconds=seconds)
 
     async def close(self) -> None:
         """Finish the writes that wait, then refuse every call."""
         await asyncio.to_thread(self._writer.close)
-        self._is_closed = True
         self._log.close()
 
     async def _position(self) -> int:
-        self._check_open()
         try:
             is_behind = self._log.is_behind()
         except OSError as error:
             raise translated(error, store=self._log.directory) from error
         if is_behind:
-            await asyncio.to_thread(self._look, _nothing)
+            await asyncio.to_thread(self._reader.look, _nothing)
         return self._log.position
-
-    def _look(self, look: Callable[[Index], Result]) -> Result:
-        """Return what `look` finds in the index, with everything that is committed in it."""
-        self._check_open()
-        try:
-            self._log.refresh()
-        except OSError as error:
-            raise translated(error, store=self._log.directory) from error
-        with self._log.reading() as index:
-            return look(index)
-
-    def _read_records(self, look: Callable[[Index], Sequence[Spot]], after_seq: int) -> Sequence[Record]:
-        records: list[Record] = []
-        for spot in self._look(look):
-            match decoded(self._read(spot)):
-                case RunCreated() | BatchCommitted() as operation:
-                    records += [record for record in operation.records if record.seq > after_seq]
-                case other:
-                    raise AssertionError(f"{type(other).__name__} holds no records")
-        return records
-
-    def _read_content(self, key: ContentKey) -> bytes | None:
-        def look(index: Index) -> Spot | None:
-            place = index.content(key)
-            return None if place is None else place.spot()
-
-        spot = self._look(look)
-        if spot is None:
-            return None
-        operation = decoded(self._read(spot))
-        if not isinstance(operation, ContentWritten):
-            raise AssertionError(f"{type(operation).__name__} is no content")  # noqa: TRY004 - a mistake of ours
-        return operation.content
-
-    def _read(self, spot: Spot) -> bytes:
-        try:
-            return spot.read()
-        except OSError as error:
-            raise translated(error, store=self._log.directory) from error
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise StoreError("The store is closed.")
 
 
 def _nothing(index: Index) -> None:

@@ -2,9 +2,20 @@
 
 from collections.abc import Callable, Iterable
 
+from tagent.adapters.storage.changes import NO_CHANGES, Changes
+from tagent.adapters.storage.deciding import decided
 from tagent.adapters.storage.files.draft import Draft
-from tagent.adapters.storage.files.operations import BatchCommitted, ContentWritten, RunCreated, RunDeleted, RunHeld
+from tagent.adapters.storage.files.operations import (
+    BatchCommitted,
+    ChangesWritten,
+    ContentWritten,
+    Forgotten,
+    RunCreated,
+    RunDeleted,
+    RunHeld,
+)
 from tagent.adapters.storage.files.states import RunState
+from tagent.ports.effects import Effects, Swept, Written
 from tagent.ports.records import Batch, Blob, NewRun, RunRecord, begun
 from tagent.ports.store_errors import ConflictError, MissingBlobError, RunHeldError, RunUnfinishedError
 
@@ -13,7 +24,8 @@ class JournalWrites:
     """The writes of a store.
 
     Args:
-        now: The clock that all processes of the machine share, for leases: seconds since 1970-01-01 UTC.
+        now: The clock that all processes of the machine share, for leases, documents and messages:
+            seconds since 1970-01-01 UTC.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -26,10 +38,12 @@ class JournalWrites:
         contents = _new_blobs(draft, run.blobs)
         if not draft.has(("definition", run.definition_hash)):
             contents.append(ContentWritten("definition", run.definition_hash, run.definition))
+        changes = self._decided(draft, run.effects)
         record = begun(run)
         text = (run.summary and run.summary.text) or ""
         lease_ends = self._now() + run.lease_seconds
-        draft.add(*contents, RunCreated(record, lease_ends, text, run.records, _hashes(run.blobs)))
+        creation = RunCreated(record, lease_ends, text, run.records, _hashes(run.blobs))
+        draft.add(*contents, ChangesWritten(changes, creation) if changes else creation)
         return record
 
     def claim(self, draft: Draft, *, run_id: str, owner: str, lease_seconds: float, gone: str) -> RunRecord:
@@ -63,8 +77,10 @@ class JournalWrites:
             before = batch.records[0].seq - 1
             raise ConflictError(batch.run_id, expected=f"record {before}", found=f"record {run.last_seq}")
         contents = _new_blobs(draft, batch.blobs)
-        if batch.records or batch.summary is not None or batch.blobs:
-            draft.add(*contents, BatchCommitted(batch.run_id, batch.records, batch.summary, _hashes(batch.blobs)))
+        changes = self._decided(draft, batch.effects)
+        if batch.records or batch.summary is not None or batch.blobs or changes:
+            commit = BatchCommitted(batch.run_id, batch.records, batch.summary, _hashes(batch.blobs))
+            draft.add(*contents, ChangesWritten(changes, commit) if changes else commit)
 
     def delete(self, draft: Draft, *, run_id: str) -> None:
         """Delete a finished run that nobody holds."""
@@ -74,6 +90,30 @@ class JournalWrites:
         if state.run.owner:
             self._require_free(state)
         draft.add(RunDeleted(run_id))
+
+    def write(self, draft: Draft, *, effects: Effects) -> Written:
+        """Write effects that belong to no run."""
+        changes, written = decided(effects, draft.changes, now=self._now())
+        if changes:
+            draft.add(ChangesWritten(changes))
+        return written
+
+    def forget(self, draft: Draft, *, prefix: str) -> None:
+        """Delete every scope, topic and subscriber whose name begins with `prefix`."""
+        if draft.changes.has(prefix):
+            draft.add(Forgotten(prefix))
+
+    def sweep(self, draft: Draft, *, messages_older_than_seconds: float) -> Swept:
+        """Delete the documents that have expired, and the messages that are older."""
+        now = self._now()
+        changes, swept = draft.changes.sweep(now=now, messages_before=now - messages_older_than_seconds)
+        if changes:
+            draft.add(ChangesWritten(changes))
+        return swept
+
+    def _decided(self, draft: Draft, effects: Effects) -> Changes:
+        """Return what the effects of a run's write come to, which mostly has none."""
+        return decided(effects, draft.changes, now=self._now())[0] if effects else NO_CHANGES
 
     def _require_free(self, state: RunState) -> None:
         seconds_left = state.lease_ends - self._now()

@@ -1,6 +1,7 @@
 """The Lua scripts, and how one is called."""
 
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 
 Command = tuple[bytes, ...]
@@ -14,12 +15,11 @@ class Script:
 
     Args:
         name: Its file's name, without `.lua`.
-        is_writing: Whether it needs what `shared.lua` defines.
+        parts: The files before it, which define what it needs.
     """
 
-    def __init__(self, name: str, *, is_writing: bool = True) -> None:
-        parts = ("shared", name) if is_writing else (name,)
-        self._source = b"\n".join((_DIRECTORY / f"{part}.lua").read_bytes() for part in parts)
+    def __init__(self, name: str, parts: Sequence[str] = ()) -> None:
+        self._source = b"\n".join((_DIRECTORY / f"{part}.lua").read_bytes() for part in (*parts, name))
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest().encode()
         _SOURCES[self._sha] = self._source
 
@@ -37,10 +37,20 @@ def with_source(command: Command) -> Command:
     return (b"EVAL", _SOURCES[command[1]], *command[2:])
 
 
-CREATE_RUN = Script("create_run")
-CLAIM = Script("claim")
-RENEW = Script("renew")
-RELEASE = Script("release")
-COMMIT = Script("commit")
-DELETE = Script("delete")
-SEARCH = Script("search", is_writing=False)
+_JOURNAL = ("shared", "journals")
+_EFFECTS = ("memory", "messages", "effects")
+
+CREATE_RUN = Script("create_run", (*_JOURNAL, "no_effects"))
+CREATE_RUN_WITH_EFFECTS = Script("create_run", (*_JOURNAL, *_EFFECTS))
+CLAIM = Script("claim", _JOURNAL)
+RENEW = Script("renew", _JOURNAL)
+RELEASE = Script("release", _JOURNAL)
+COMMIT = Script("commit", (*_JOURNAL, "no_effects"))
+COMMIT_WITH_EFFECTS = Script("commit", (*_JOURNAL, *_EFFECTS))
+DELETE = Script("delete", _JOURNAL)
+SEARCH = Script("search")
+
+WRITE = Script("write", ("shared", *_EFFECTS))
+FORGET = Script("forget", ("shared", *_EFFECTS))
+SWEEP = Script("sweep", ("shared", *_EFFECTS))
+DOCUMENTS = Script("documents", ("shared", "memory"))

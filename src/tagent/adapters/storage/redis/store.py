@@ -16,7 +16,9 @@ from redis.exceptions import RedisError, ResponseError
 from tagent.adapters.storage.claiming import claimed
 from tagent.adapters.storage.redis import scripts, settings
 from tagent.adapters.storage.redis.address import Address, address_of
+from tagent.adapters.storage.redis.arguments import Arguments, number_argument, utf8
 from tagent.adapters.storage.redis.changes import Changes
+from tagent.adapters.storage.redis.effect_store import EffectStore
 from tagent.adapters.storage.redis.errors import translated
 from tagent.adapters.storage.redis.link import Reply
 from tagent.adapters.storage.redis.readers import Readers
@@ -24,16 +26,13 @@ from tagent.adapters.storage.redis.refusals import accepted, is_unknown
 from tagent.adapters.storage.redis.scripts import Command, Script
 from tagent.adapters.storage.redis.values import (
     FORMAT,
-    Arguments,
     commit_arguments,
     new_run_arguments,
-    number_argument,
     query_arguments,
     stored_portion,
     stored_record,
     stored_run,
     texts,
-    utf8,
 )
 from tagent.adapters.storage.redis.writer import Writer
 from tagent.exceptions import StoreError, nearest
@@ -99,8 +98,8 @@ def _check_format(address: Address) -> None:
         )
 
 
-class RedisStore:
-    """Journals on a Redis server; opened by `open_redis`.
+class RedisStore(EffectStore):
+    """Journals, memory and messages on a Redis server; opened by `open_redis`.
 
     Args:
         address: Where the server is, and what the names of the keys begin with.
@@ -108,14 +107,15 @@ class RedisStore:
 
     def __init__(self, address: Address) -> None:
         self._translated = partial(translated, store=address.name)
-        self._prefix = f"{address.prefix}:".encode()  # a key too, of which an ACL says whether it is ours
-        self._writer = Writer(address.connect, translated=self._translated)
-        self._readers = Readers(address.connect, translated=self._translated)
+        writer = Writer(address.connect, translated=self._translated)
+        readers = Readers(address.connect, translated=self._translated)
+        super().__init__(f"{address.prefix}:".encode(), writer=writer, readers=readers)
         self._changes = Changes(address.connect, stream=self._prefix + b"changes")
 
     async def create_run(self, run: NewRun) -> RunRecord:
         """Begin a journal with the run's first records and claim it with epoch 1."""
-        await self._write(scripts.CREATE_RUN, run.run_id, new_run_arguments(run))
+        script = scripts.CREATE_RUN_WITH_EFFECTS if run.effects else scripts.CREATE_RUN
+        await self._write(script, run.run_id, new_run_arguments(run))
         return begun(run)
 
     async def claim(
@@ -143,7 +143,8 @@ class RedisStore:
 
     async def commit(self, batch: Batch) -> None:
         """Append the batch's records."""
-        await self._write(scripts.COMMIT, batch.run_id, commit_arguments(batch))
+        script = scripts.COMMIT_WITH_EFFECTS if batch.effects else scripts.COMMIT
+        await self._write(script, batch.run_id, commit_arguments(batch))
 
     async def run(self, run_id: str) -> RunRecord:
         """Return what is known of the run."""
@@ -255,9 +256,6 @@ class RedisStore:
 
     def _newest_ids(self) -> Command:
         return (b"ZREVRANGE", self._prefix + b"runs", b"0", b"%d" % (NEWEST_IDS - 1))
-
-    def _key(self, kind: str, name: str) -> bytes:
-        return b"%s%s:%s" % (self._prefix, kind.encode(), utf8(name))
 
 
 def _missing_record(run_id: str, seq: int) -> StoreError:

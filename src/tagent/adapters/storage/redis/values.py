@@ -4,30 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
+from tagent.adapters.storage.redis.arguments import NO, YES, Arguments, number_argument, utf8
+from tagent.adapters.storage.redis.effect_values import effect_arguments
 from tagent.adapters.storage.redis.link import Reply
 from tagent.exceptions import StoreError
 from tagent.ports.records import Batch, Blob, NewRun, Record, RunQuery, RunRecord, RunSummary, begun
 
 FORMAT = 1
-"""The version of everything that is stored; a store of a newer one is not touched."""
+"""The version of everything that is stored; a store of a newer one is not touched.
 
-Arguments = tuple[bytes, ...]
-
-_YES, _NO = b"1", b""
-
-
-def utf8(text: str) -> bytes:
-    """Return a text as bytes.
-
-    Raises:
-        StoreError: If it is not Unicode.
-    """
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise StoreError(
-            "A text holds half of a surrogate pair: it is not Unicode, and no store can keep it."
-        ) from error
+Memory and messages did not change it: they are keys that an older tagent leaves alone.
+"""
 
 
 def new_run_arguments(run: NewRun) -> Arguments:
@@ -50,6 +37,7 @@ def new_run_arguments(run: NewRun) -> Arguments:
         utf8((run.summary and run.summary.text) or ""),
         utf8(json.dumps(stored, ensure_ascii=False)),
         *_batch_arguments(run.records, run.blobs, first_seq=1),
+        *(effect_arguments(run.effects) if run.effects else ()),
     )
 
 
@@ -64,6 +52,7 @@ def commit_arguments(batch: Batch) -> Arguments:
         b"%d" % batch.epoch,
         b"%d" % first,
         *_batch_arguments(batch.records, batch.blobs, first_seq=first),
+        *(effect_arguments(batch.effects) if batch.effects else ()),
         *_summary_arguments(batch.summary),
     )
 
@@ -78,11 +67,6 @@ def query_arguments(query: RunQuery) -> Arguments:
     lists = (query.statuses, query.pipelines, labels, query.words)
     times = (b"" if at is None else number_argument(at) for at in (query.since, query.until))
     return (*times, *(b"%d" % len(it) for it in lists), *(utf8(text) for it in lists for text in it))
-
-
-def number_argument(number: float) -> bytes:
-    """Return a number with all its digits."""
-    return repr(float(number)).encode()
 
 
 def stored_run(run_id: str, pairs: Sequence[str]) -> RunRecord:
@@ -138,14 +122,14 @@ def texts(reply: Reply) -> list[str]:
 
 
 def _batch_arguments(records: Sequence[Record], blobs: Sequence[Blob], *, first_seq: int) -> Arguments:
-    """Return records and blobs as `shared.lua` reads them."""
+    """Return records and blobs as `journals.lua` reads them."""
     arguments = [b"%d" % len(records), b"%d" % len(blobs)]
     for seq, record in enumerate(records, first_seq):
         if record.seq != seq:
             raise StoreError(f"Record {record.seq} stands where {seq} belongs: nothing was written.")
         arguments += (utf8(record.kind), number_argument(record.at), record.payload)
     for blob in blobs:
-        arguments += (utf8(blob.hash), _NO if blob.content is None else _YES, blob.content or b"")
+        arguments += (utf8(blob.hash), NO if blob.content is None else YES, blob.content or b"")
     return tuple(arguments)
 
 
@@ -157,8 +141,8 @@ def _summary_arguments(summary: RunSummary | None) -> Arguments:
         utf8(summary.status),
         number_argument(summary.at),
         number_argument(summary.cost_usd),
-        _YES if summary.is_finished else _NO,
-        _NO if summary.text is None else _YES,
+        YES if summary.is_finished else NO,
+        NO if summary.text is None else YES,
         utf8(summary.text or ""),
     )
 

@@ -1,1 +1,1 @@
-"""Stores in SQL databases: SQLAlchemy Core, one writer thread with group commit, Alembic migrations."""
+"""Stores in SQL databases: plain SQL, one writer thread with group commit, pooled readers, Alembic migrations."""

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Protocol
 
-from tagent.adapters.storage.polling import wait_for_another
+from tagent.adapters.storage.polling import Polling
 from tagent.exceptions import StoreError
 
 
@@ -35,6 +35,7 @@ class DataVersion:
         self._translated = translated
         self._connection: sqlite3.Connection | None = None
         self._is_closed = False
+        self._polling = Polling(self._version)
 
     async def wait(self, seen: int, *, seconds: float) -> int:
         """Return as soon as something was committed since this returned `seen`, or after `seconds`.
@@ -42,7 +43,7 @@ class DataVersion:
         Raises:
             StoreError: If the store is closed or cannot be read.
         """
-        return await wait_for_another(self._version, seen, seconds=seconds)
+        return await self._polling.wait(seen, seconds=seconds)
 
     def close(self) -> None:
         """Close the connection; whoever waits gets an error."""

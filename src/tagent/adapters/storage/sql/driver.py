@@ -1,4 +1,4 @@
-"""What the writer uses of a database driver (PEP 249), as far as it is the same for all."""
+"""What we use of a database driver (PEP 249), as far as it is the same for all."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ class Cursor(Protocol):
 
 
 class DriverConnection(Protocol):
-    """A connection that begins a transaction only when it is told to."""
+    """A connection that commits each statement unless it was told to begin a transaction."""
 
     def cursor(self) -> Cursor:
         """Return a new cursor."""

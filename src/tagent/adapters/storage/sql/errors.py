@@ -3,8 +3,7 @@
 Here is what is the same for all databases; the rest is in `sqlite_errors` and `postgresql_errors`.
 """
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from queue import Empty
 
 from tagent.adapters.storage.sql.sqlite_errors import of_sqlite
 from tagent.exceptions import StoreError
@@ -15,15 +14,13 @@ def translated(error: Exception, *, store: str) -> StoreError:
     """Return the error of ours that says what `error` means.
 
     Args:
-        error: What SQLAlchemy, the driver or the operating system raised.
+        error: What the driver or the operating system raised; `Empty` when no connection came free.
         store: What the store is called: its path, or its address without a password. The message never
             holds a statement or its values.
     """
-    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
-        error = error.orig
     if isinstance(error, StoreError):
         return error
-    if isinstance(error, PoolTimeoutError):
+    if isinstance(error, Empty):
         return StoreUnavailableError(f"The store {store} is too busy to be read.", hint="Try again.")
     if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__

@@ -1,12 +1,12 @@
 """Opens a PostgreSQL database as a store: its connections, and what is set on them."""
 
+from contextlib import closing
 from functools import partial
 from typing import TypeAlias, cast
 
 import psycopg
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import SQLAlchemyError
 
+from tagent.adapters.storage.sql.dialects import POSTGRESQL
 from tagent.adapters.storage.sql.driver import DriverConnection
 from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.notifications import NOTIFY, Notifications
@@ -29,9 +29,6 @@ MIGRATION_SECONDS = 60
 STALLED_SECONDS = 30
 """When the server ends a transaction whose process has stopped in the middle, so that its locks become free."""
 
-MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(7161019716)"
-"""Keeps other processes from migrating until the transaction ends; the number is ours, and means nothing else."""
-
 
 def open_postgresql(url: str) -> SqlStore:
     """Return the store in the database that `url` names; makes the tables in its default schema.
@@ -47,24 +44,25 @@ def open_postgresql(url: str) -> SqlStore:
     """
     address = address_of(url)
     ours = partial(translated, store=address.name)
-    migrating = _engine(address, isolation_level="READ COMMITTED", wait_seconds=MIGRATION_SECONDS)
     try:
-        bring_up_to_date(migrating, begin=MIGRATION_LOCK, store=address.name)
-    except (psycopg.Error, SQLAlchemyError) as error:
+        with closing(connect(address, wait_seconds=MIGRATION_SECONDS)) as connection:
+            bring_up_to_date(_driven(connection), POSTGRESQL, store=address.name, translated=ours)
+    except psycopg.Error as error:
         raise ours(error) from error
-    finally:
-        migrating.dispose()
-    statements = Statements(migrating.dialect)
+    statements = Statements(POSTGRESQL)
+    writes = JournalWrites(statements)
     writer = GroupWriter(
         partial(_connect_writer, address),
-        begin=statements.begin,
+        begin=POSTGRESQL.begin,
         translated=ours,
+        before_commit=writes.finish,
         after_commit=NOTIFY,
         is_lost=_is_lost,
+        is_undone=_is_undone,
     )
-    readers = Readers(_engine(address, isolation_level="AUTOCOMMIT", may_write=False), translated=ours)
+    readers = Readers(partial(_connect_reader, address), error=psycopg.Error, translated=ours, is_lost=_is_lost)
     changes = Notifications(partial(connect, address, may_write=False), translated=ours)
-    return SqlStore(JournalWrites(statements), writer=writer, readers=readers, changes=changes)
+    return SqlStore(statements, writes=writes, writer=writer, readers=readers, changes=changes)
 
 
 def read_revision(url: str) -> str:
@@ -75,14 +73,11 @@ def read_revision(url: str) -> str:
         StoreError: If it cannot be read.
     """
     address = address_of(url)
-    engine = _engine(address, isolation_level="AUTOCOMMIT", may_write=False)
     try:
-        with engine.connect() as connection:
-            return revision_of(connection)
-    except (psycopg.Error, SQLAlchemyError) as error:
+        with closing(connect(address, may_write=False)) as connection:
+            return revision_of(_driven(connection), POSTGRESQL)
+    except psycopg.Error as error:
         raise translated(error, store=address.name) from error
-    finally:
-        engine.dispose()
 
 
 def connect(address: Address, *, may_write: bool = True, wait_seconds: int = BUSY_SECONDS) -> Connection:
@@ -111,22 +106,20 @@ def connect(address: Address, *, may_write: bool = True, wait_seconds: int = BUS
 
 
 def _connect_writer(address: Address) -> DriverConnection:
-    return cast("DriverConnection", connect(address))  # psycopg's statements are typed as literals, ours are compiled
+    return _driven(connect(address))
+
+
+def _connect_reader(address: Address) -> DriverConnection:
+    return _driven(connect(address, may_write=False))
+
+
+def _driven(connection: Connection) -> DriverConnection:
+    return cast("DriverConnection", connection)  # psycopg's statements are typed as literals, ours are put together
 
 
 def _is_lost(connection: DriverConnection) -> bool:
-    return bool(cast("Connection", connection).closed)  # the only connections that this writer is given
+    return bool(cast("Connection", connection).closed)  # the only connections that it is asked about
 
 
-def _engine(
-    address: Address, *, isolation_level: str, may_write: bool = True, wait_seconds: int = BUSY_SECONDS
-) -> Engine:
-    """Return an engine that never sees the URL, and so cannot show the password."""
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=partial(connect, address, may_write=may_write, wait_seconds=wait_seconds),
-        isolation_level=isolation_level,
-        max_overflow=5,
-        pool_pre_ping=True,  # after a restart of the server all that are pooled are lost
-        use_native_hstore=False,  # else each engine asks for a type that we do not use
-    )
+def _is_undone(error: Exception) -> bool:
+    return isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)

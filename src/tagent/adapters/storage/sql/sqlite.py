@@ -4,16 +4,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Engine, QueuePool, create_engine
-from sqlalchemy.exc import SQLAlchemyError
-
 from tagent.adapters.storage.sql.changes import DataVersion
+from tagent.adapters.storage.sql.dialects import SQLITE
 from tagent.adapters.storage.sql.errors import translated
 from tagent.adapters.storage.sql.readers import Readers
 from tagent.adapters.storage.sql.schema import bring_up_to_date, revision_of
@@ -50,18 +47,20 @@ def open_sqlite(path: Path, *, synchronous: Synchronous = "full") -> SqlStore:
         _create(path)
         with closing(connect(path)) as connection:
             use_wal(connection, store=str(path))
-        migrating = _engine(partial(connect, path, synchronous=synchronous))
-        statements = Statements(migrating.dialect)
-        try:
-            bring_up_to_date(migrating, begin=statements.begin, store=str(path))
-        finally:
-            migrating.dispose()
-    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+            bring_up_to_date(connection, SQLITE, store=str(path), translated=ours)
+    except (OSError, sqlite3.Error) as error:
         raise ours(error) from error
-    readers = Readers(_engine(partial(_connect_reader, path)), translated=ours)
-    writer = GroupWriter(partial(connect, path, synchronous=synchronous), begin=statements.begin, translated=ours)
+    statements = Statements(SQLITE)
+    writes = JournalWrites(statements)
+    writer = GroupWriter(
+        partial(connect, path, synchronous=synchronous),
+        begin=SQLITE.begin,
+        translated=ours,
+        before_commit=writes.finish,
+    )
+    readers = Readers(partial(_connect_reader, path), error=sqlite3.Error, translated=ours)
     changes = DataVersion(partial(_connect_reader, path), translated=ours)
-    return SqlStore(JournalWrites(statements), writer=writer, readers=readers, changes=changes)
+    return SqlStore(statements, writes=writes, writer=writer, readers=readers, changes=changes)
 
 
 def read_revision(path: Path) -> str:
@@ -70,14 +69,11 @@ def read_revision(path: Path) -> str:
     Raises:
         StoreError: If the file cannot be read, or is no database.
     """
-    engine = _engine(partial(_connect_reader, path.absolute()))
     try:
-        with engine.connect() as connection:
-            return revision_of(connection)
-    except (sqlite3.Error, SQLAlchemyError) as error:
+        with closing(_connect_reader(path.absolute())) as connection:
+            return revision_of(connection, SQLITE)
+    except sqlite3.Error as error:
         raise translated(error, store=str(path)) from error
-    finally:
-        engine.dispose()
 
 
 def connect(path: Path, *, synchronous: Synchronous = "full") -> sqlite3.Connection:
@@ -97,10 +93,6 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     connection = connect(path)
     connection.execute("PRAGMA query_only = ON")
     return connection
-
-
-def _engine(creator: Callable[[], sqlite3.Connection]) -> Engine:
-    return create_engine("sqlite://", creator=creator, poolclass=QueuePool, paramstyle="named")
 
 
 def _create(path: Path) -> None:

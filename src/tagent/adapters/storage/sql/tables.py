@@ -1,18 +1,17 @@
-"""The tables, the same for SQLite and PostgreSQL. Every change here needs a migration; a test compares.
+"""The tables, the same for SQLite and PostgreSQL: what the migrations lead to, and only they import.
+
+Every change here needs a migration; a test compares. What is asked of the tables is in `statements`.
 
 There are no foreign keys: a batch updates its run's row in the same transaction, which proves that
 the run exists, and looking that up once more for every record would cost.
 """
 
-import json
-from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import JSON, BigInteger, Column, Double, Index, LargeBinary, MetaData, Table, Text
-
-from tagent.ports.records import RunRecord
+from sqlalchemy import JSON, BigInteger, Column, Double, Index, LargeBinary, MetaData, Table, Text, text
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
+
+Name = Text().with_variant(Text(collation="C"), "postgresql")
+"""A text that sorts by code point, so that what begins alike is a range; as SQLite sorts every text."""
 
 definition = Table(
     "definition",
@@ -76,15 +75,71 @@ run_blob = Table(
 )
 """Which runs need which blobs; one that none needs is deleted with the last."""
 
-RUN_RECORD = tuple(column for column in run.columns if column.name not in {"text", "lease_until"})
-"""The columns of a `RunRecord`, in its order."""
+scope = Table(
+    "scope",
+    metadata,
+    Column("scope", Name, primary_key=True),
+    Column("last_version", BigInteger, nullable=False),
+    Column("documents", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+"""What each scope holds, counted as it is written, and the last version that it gave; stays when it is empty."""
 
-_NAMES = tuple(column.name for column in RUN_RECORD)
+document = Table(
+    "document",
+    metadata,
+    Column("scope", Name, primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("expires_at", Double),
+)
+"""Memory. What has expired is there until somebody needs its room, but nobody sees it."""
 
+_is_mortal = text("expires_at IS NOT NULL")
+Index("ix_document_expires_at", document.c.expires_at, sqlite_where=_is_mortal, postgresql_where=_is_mortal)
 
-def run_record(row: Sequence[Any]) -> RunRecord:
-    """Return the record that a row of `RUN_RECORD` holds, as a driver gives it or as SQLAlchemy does."""
-    known = dict(zip(_NAMES, row, strict=True))
-    if isinstance(known["labels"], str):
-        known["labels"] = json.loads(known["labels"])
-    return RunRecord(**known)
+topic = Table(
+    "topic",
+    metadata,
+    Column("topic", Name, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+)
+"""The newest place of each topic, and how many messages up to there are kept: those, without gaps."""
+
+message = Table(
+    "message",
+    metadata,
+    Column("topic", Name, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("key", Name, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("reply_to", Text, nullable=False),
+)
+"""The messages that are kept."""
+
+_has_key = text("key <> ''")
+Index(
+    "ix_message_key",
+    message.c.topic,
+    message.c.key,
+    unique=True,
+    sqlite_where=_has_key,
+    postgresql_where=_has_key,
+)
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("subscriber", Name, primary_key=True),
+    Column("topic", Name, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Index("ix_cursor_topic", "topic"),
+)
+"""How far each subscriber has read."""

@@ -1,12 +1,19 @@
 """Group commit: what waits at the same moment shares one transaction, and nobody is answered before it is on disk."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 
 from tagent.adapters.storage.sql.driver import Cursor, DriverConnection
 from tagent.adapters.storage.submissions import Submitted
 from tagent.adapters.storage.writing import Work, WorkWriter, carry_out
 from tagent.exceptions import StoreError
+
+TRANSACTION_SECONDS = 0.25
+"""How long works are added to a transaction: other processes wait for its locks, and not for ever."""
+
+TRIES = 5
+"""How often a work is done that the database undid for the sake of another's."""
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +25,10 @@ class GroupWriter(WorkWriter[Cursor]):
         connect: Opens the connection on which nobody else writes; called in the thread.
         begin: Begins a transaction that may write.
         translated: Makes our error of one of the driver's.
+        before_commit: Executes what the works of a transaction have left for its end.
         after_commit: A statement that tells other processes of a commit; "" for none. Nobody waits for it.
         is_lost: Whether the database is not at the other end of the connection any more, as far as is known.
+        is_undone: Whether an error says that the database undid a transaction because it stood in another's way.
     """
 
     def __init__(
@@ -28,36 +37,71 @@ class GroupWriter(WorkWriter[Cursor]):
         *,
         begin: str,
         translated: Callable[[Exception], StoreError],
+        before_commit: Callable[[Cursor], object] = bool,
         after_commit: str = "",
         is_lost: Callable[[DriverConnection], bool] = lambda _: False,
+        is_undone: Callable[[Exception], bool] = lambda _: False,
     ) -> None:
         self._connect = connect
         self._begin = begin
         self._translated = translated
+        self._before_commit = before_commit
         self._after_commit = after_commit
         self._is_lost = is_lost
+        self._is_undone = is_undone
         self._connection: DriverConnection | None = None
         super().__init__()
 
     def _write(self, group: list[Submitted[Work[Cursor, object]]]) -> None:
-        """Carry out all works in one transaction; if the database objects, each in one of its own."""
+        """Carry out all works, many in one transaction; those to which the database objects, each in one of its own."""
+        waiting = group
+        while waiting:
+            waiting = waiting[self._write_together(waiting) :]
+
+    def _write_together(self, works: list[Submitted[Work[Cursor, object]]]) -> int:
+        """Carry out the first of the works, until it is time to commit; return how many are answered now."""
         try:
             cursor = self._begun()
         except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
             self._roll_back()
-            self._fail(group, error)  # no work is to blame, and each alone would only wait as long again
-            return
+            self._fail(works, error)  # no work is to blame, and each alone would only wait as long again
+            return len(works)
+        count, ends = 0, time.monotonic() + TRANSACTION_SECONDS
         try:
-            for submitted in group:
-                carry_out(submitted, cursor)
+            while count < len(works) and (count == 0 or time.monotonic() < ends):
+                count += 1
+                carry_out(works[count - 1], cursor)
+            self._before_commit(cursor)
             cursor.close()
             self._connected().commit()
         except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
-            if not self._roll_back() or len(group) == 1:  # without a connection nobody knows what was committed
-                self._fail(group, error)
+            if not self._roll_back():  # nobody knows what was committed
+                self._fail(works, error)
+                return len(works)
+            for submitted in works[:count]:
+                self._write_alone(submitted, error if count == 1 else None)
+        return count
+
+    def _write_alone(self, submitted: Submitted[Work[Cursor, object]], error: Exception | None) -> None:
+        """Carry out a work in a transaction of its own, unless that is what came to `error`.
+
+        What the database has undone for the sake of another's transaction is done again.
+        """
+        tries = 0
+        while error is None or (self._is_undone(error) and tries < TRIES):
+            tries += 1
+            try:
+                cursor = self._begun()
+                carry_out(submitted, cursor)
+                self._before_commit(cursor)
+                cursor.close()
+                self._connected().commit()
+            except Exception as again:  # noqa: BLE001 - it becomes the answer of who waits
+                self._roll_back()
+                error = again
+            else:
                 return
-            for submitted in group:
-                self._write([submitted])
+        self._fail([submitted], error)
 
     def _begun(self) -> Cursor:
         """Return a cursor in a new transaction, on a new connection if the last one was lost since it was used."""

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -10,6 +10,9 @@ import pytest
 
 from tagent.adapters.storage.files.store import open_files
 from tagent.exceptions import StoreError
+from tagent.ports.documents import Put
+from tagent.ports.effects import Effects
+from tagent.ports.messages import NewMessage
 from tagent.ports.records import Batch, Blob, Record
 from tagent.ports.store import Store
 from tagent.ports.store_errors import UnknownRunError
@@ -100,8 +103,45 @@ async def check(store: Store, told: dict[str, int]) -> None:
             assert await store.blob(BLOB.hash) == BLOB.content
 
 
+async def tell_changes(snapshots: Snapshots, store: Store) -> None:
+    """The same with memory and messages, of which little stays."""
+    told = snapshots.acknowledged
+    for count in range(1, 13):
+        puts = (Put("s", "count", str(count).encode()), Put("s", f"k{count}", b"x" * 300))
+        gone = f"run/{count}/"
+        messages = (NewMessage("t", b"x" * 300), NewMessage(gone, b"x" * 300))
+        await store.write(Effects((*puts, Put(gone, "k", b"1")), messages))
+        told["count"] = count
+        await store.forget(gone)
+        told["forgotten"] = count
+        await store.write(Effects((Put("s", f"k{count}", None),)))
+        told["deleted"] = count
+    await store.sweep(messages_older_than_seconds=-60.0)
+    told["swept"] = 12
+
+
+async def check_changes(store: Store, told: dict[str, int]) -> None:
+    found = await store.document("s", "count")
+    count = 0 if found is None else int(found.value)
+    assert count >= told.get("count", 0)
+    topics = {topic.name: topic for topic in await store.topics()}
+    assert (topics["t"].last_seq if count else 0) == count, "they are written together"
+    assert not count or topics["t"].messages == (0 if told.get("swept") else topics["t"].messages)
+    forgotten = range(1, told.get("forgotten", 0) + 1)
+    assert not {f"run/{number}/" for number in forgotten} & (
+        {scope.scope for scope in await store.scopes()} | {*topics}
+    )
+    for number in range(1, told.get("deleted", 0) + 1):
+        assert await store.document("s", f"k{number}") is None
+
+
+Tell = Callable[[Snapshots, Store], Awaitable[None]]
+Check = Callable[[Store, dict[str, int]], Awaitable[None]]
+
+
+@pytest.mark.parametrize(("tell", "check"), [(tell, check), (tell_changes, check_changes)], ids=["runs", "changes"])
 async def test_a_kill_between_any_two_changes_of_the_disk_loses_and_revives_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Tell, check: Check
 ) -> None:
     """Whatever was acknowledged is there, and the store goes on: new files, clean-ups and all."""
     (tmp_path / "copies").mkdir()
@@ -120,13 +160,13 @@ async def test_a_kill_between_any_two_changes_of_the_disk_loses_and_revives_noth
     assert not (tmp_path / "runs" / "log-000001.jsonl").exists()
     for copy, told in snapshots.taken:
         try:
-            await go_on(copy, told)
+            await go_on(copy, told, check)
         except (StoreError, AssertionError) as error:
             error.add_note(f"in {copy}")
             raise
 
 
-async def go_on(directory: Path, told: dict[str, int]) -> None:
+async def go_on(directory: Path, told: dict[str, int], check: Check) -> None:
     """Check what is there, write so much that files are begun and cleaned, and check again."""
     store = open_files(directory, segment_bytes=SEGMENT_BYTES)
     await check(store, told)

@@ -3,13 +3,20 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from redis_server import RedisServer
 from tagent.adapters.storage.redis.store import RedisStore, open_redis
 from tagent.exceptions import StoreError
+from tagent.ports.documents import DocumentQuery, Put
+from tagent.ports.effect_errors import DocumentConflictError
+from tagent.ports.effects import NO_EFFECTS, Effects
+from tagent.ports.messages import NewMessage
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError
+from tagent.testing.store_contract.messages import sent
 from tagent.testing.store_contract.samples import at_once, batch, new_run, seqs
 
 
@@ -42,6 +49,16 @@ async def calls_of(store: RedisStore) -> dict[str, Callable[[], Awaitable[object
         "blob": lambda: store.blob("tea"),
         "delete": lambda: store.delete("r"),
         "append_only_problem": store.append_only_problem,
+        "write": lambda: store.write(sent(b"1")),
+        "document": lambda: store.document("s", "k"),
+        "documents": lambda: store.documents(DocumentQuery("s")),
+        "scopes": store.scopes,
+        "topics": store.topics,
+        "messages": lambda: store.messages("t"),
+        "unread": lambda: store.unread("me", ["t"]),
+        "cursors": store.cursors,
+        "forget": lambda: store.forget("s"),
+        "sweep": lambda: store.sweep(messages_older_than_seconds=1),
     }
 
 
@@ -85,7 +102,9 @@ async def test_a_server_that_has_forgotten_the_scripts_gets_them_again(server: R
     server.command("SCRIPT", "FLUSH")
     assert [run.run_id for run in await store.runs()] == ["r"]
     server.command("SCRIPT", "FLUSH")
-    await at_once([lambda: store.create_run(new_run("s")), lambda: store.commit(batch("r", 2, 2))])
+    calls = [lambda: store.create_run(new_run("s")), lambda: store.commit(batch("r", 2, 2))]
+    await at_once([*calls, *[lambda: store.write(sent(b"1"))] * 3])
+    assert [it.seq for it in await store.messages("t")] == [1, 2, 3]
     assert await seqs(store, "r") == [1, 2]
     assert (await store.run("s")).epoch == 1
 
@@ -173,6 +192,34 @@ async def test_a_write_whose_answer_is_lost_is_told_so_and_is_not_repeated(
         with pytest.raises(ConflictError, match="at record 3, not at record 2"):
             await unlucky.commit(batch("r", 3, 3))
         await unlucky.close()
+
+
+async def test_effects_whose_answer_is_lost_may_be_written_again(server: RedisServer, store: RedisStore) -> None:
+    """Nobody knows whether they were written; the same ones again do no harm, and are not repeated by themselves."""
+    await store.write(sent(b"1"))  # from now on the server knows the scripts
+    await store.commit(replace(batch("r", 2, 2), effects=sent(b"2")))
+    keyed = Effects(messages=(NewMessage("t", b"3", key="k"),))
+    guarded = Effects((Put("s", "k", b"1", expected_version=0),), (NewMessage("t", b"4"),))
+    with_records = replace(batch("r", 3, 3), effects=sent(b"5"))
+    async with Proxy(server) as proxy:
+        unlucky = await asyncio.to_thread(open_redis, proxy.url)
+        writes: list[Callable[[], Awaitable[object]]] = [
+            partial(unlucky.write, keyed),
+            partial(unlucky.write, guarded),
+            partial(unlucky.commit, with_records),
+        ]
+        for write in writes:
+            await unlucky.write(NO_EFFECTS)  # it is connected again
+            proxy.is_losing = True
+            with pytest.raises(StoreUnavailableError, match="the next try finds out"):
+                await write()
+        assert (await unlucky.write(keyed)).seqs == (3,)
+        with pytest.raises(DocumentConflictError):
+            await unlucky.write(guarded)
+        with pytest.raises(ConflictError, match="at record 3, not at record 2"):
+            await unlucky.commit(with_records)
+        await unlucky.close()
+    assert [it.payload for it in await store.messages("t")] == [b"1", b"2", b"3", b"4", b"5"]
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(server: RedisServer, store: RedisStore) -> None:

@@ -21,5 +21,5 @@ if redis.call('HINCRBY', DEFINITION_USES, definition_hash, -1) <= 0 then
   redis.call('HDEL', DEFINITION_USES, definition_hash)
   redis.call('UNLINK', definition_key(definition_hash))
 end
-tell()
+tell(run_id)
 return {'done'}

@@ -3,8 +3,6 @@
 import unicodedata
 from collections.abc import Iterable
 
-from pydantic_core import to_json
-
 LONGEST_TEXT = 8_000
 """Characters kept of a run: enough to find it, few enough to read ten thousand in no time."""
 
@@ -22,6 +20,8 @@ def searchable(values: Iterable[object]) -> str:
         >>> searchable(["Écouter", {"topic": "TEA"}])
         'écouter\n{"topic":"tea"}'
     """
+    from pydantic_core import to_json  # takes long to import, and who only searches does not need it
+
     parts: list[str] = []
     room = LONGEST_TEXT
     for value in values:

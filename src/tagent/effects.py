@@ -1,0 +1,175 @@
+"""What an attempt wants to change besides its output: gathered while it works, written with its success."""
+
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from tagent.exceptions import TAgentError
+from tagent.payloads import decoded, encoded
+from tagent.ports.documents import Put
+from tagent.ports.effect_errors import DocumentConflictError
+from tagent.ports.effects import Effects
+from tagent.ports.messages import NewMessage, Receipt
+from tagent.ports.store import Store
+from tagent.values import value
+
+Result = TypeVar("Result")
+
+Merge = Callable[[object, object], object]
+"""What is there, and what was to be written -> what is written. Both are JSON values."""
+
+MOST_MERGES = 20
+"""How often a write is merged anew because somebody else was faster."""
+
+
+class MergeNotKeptError(TAgentError):
+    """A tool of an agent wants to merge what it remembers, which a crash would forget.
+
+    Attributes:
+        key: What it wants to remember.
+    """
+
+    code = "memory.merge_not_kept"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"A tool cannot merge the memory {key!r}: a crash would forget the function.",
+            hint="Merge in a function step, or put with expected_version.",
+        )
+
+
+@value
+class PendingPut:
+    """A document to be written, and what is done if it is not as it was.
+
+    Attributes:
+        put: The document.
+        merge: Makes the value from the one that is there; None writes it as it is.
+    """
+
+    put: Put
+    merge: Merge | None = None
+
+
+class EffectBuffer:
+    """Gathers effects. A key's last put counts; may be used from any thread.
+
+    Args:
+        before: What was gathered earlier and can be read through this one.
+        may_merge: Whether puts may be merged. What is journalled before it is written can hold no function.
+    """
+
+    def __init__(self, before: "EffectBuffer | None" = None, *, may_merge: bool = True) -> None:
+        self._before = before
+        self._may_merge = may_merge
+        self._lock = threading.Lock()
+        self._puts: dict[tuple[str, str], PendingPut] = {}
+        self._messages: list[NewMessage] = []
+        self._receipts: dict[tuple[str, str], Receipt] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything was gathered here."""
+        return bool(self._puts or self._messages or self._receipts)
+
+    def put(self, put: Put, *, merge: Merge | None = None) -> None:
+        """Write a document. What its first put expected to find counts: the later ones have found that one.
+
+        Raises:
+            MergeNotKeptError: If it is to be merged and cannot be.
+        """
+        if merge is not None and not self._may_merge:
+            raise MergeNotKeptError(put.key)
+        with self._lock:
+            earlier = self._puts.get((put.scope, put.key))
+            if earlier is not None:
+                put = replace(put, expected_version=earlier.put.expected_version)
+            self._puts[put.scope, put.key] = PendingPut(put, merge)
+
+    def send(self, message: NewMessage) -> None:
+        """Send a message."""
+        with self._lock:
+            self._messages.append(message)
+
+    def receive(self, receipt: Receipt) -> None:
+        """Note that a subscriber has read on."""
+        with self._lock:
+            reader = receipt.subscriber, receipt.topic
+            earlier = self._receipts.get(reader)
+            expected = receipt.expected_seq if earlier is None else earlier.expected_seq
+            self._receipts[reader] = replace(receipt, expected_seq=expected)
+
+    def written(self, scope: str, key: str) -> PendingPut | None:
+        """Return the put of this document, if there is one."""
+        found = self._puts.get((scope, key))
+        if found is None and self._before is not None:
+            return self._before.written(scope, key)
+        return found
+
+    def written_in(self, scope: str) -> dict[str, PendingPut]:
+        """Return the puts of a scope, by key."""
+        found = {} if self._before is None else self._before.written_in(scope)
+        with self._lock:
+            found |= {key: pending for (of, key), pending in self._puts.items() if of == scope}
+        return found
+
+    def read_up_to(self, subscriber: str, topic: str, *, seq: int) -> int:
+        """Return up to where the subscriber has read when it is `seq` in the store."""
+        found = self._receipts.get((subscriber, topic))
+        if found is None:
+            return seq if self._before is None else self._before.read_up_to(subscriber, topic, seq=seq)
+        return max(seq, found.seq)
+
+    def absorb(self, effects: Effects) -> None:
+        """Gather what was gathered elsewhere."""
+        for put in effects.puts:
+            self.put(put)
+        for message in effects.messages:
+            self.send(message)
+        for receipt in effects.receipts:
+            self.receive(receipt)
+
+    @property
+    def effects(self) -> Effects:
+        """What was gathered here, as if nothing had to be merged."""
+        with self._lock:
+            puts = tuple([pending.put for pending in self._puts.values()])
+            return Effects(puts, tuple(self._messages), tuple(self._receipts.values()))
+
+    async def write(self, store: Store, write: Callable[[Effects], Awaitable[Result]]) -> Result:
+        """Return what `write` returns for the effects, in which what is to be merged is merged.
+
+        Args:
+            store: Where the documents to merge are read.
+            write: Writes all or nothing.
+
+        Raises:
+            DocumentConflictError: If a document is not as it was expected and is not to be merged, or others
+                were faster every time.
+        """
+        for attempt in range(1, MOST_MERGES + 1):
+            effects = await self._merged(store)
+            try:
+                return await write(effects)
+            except DocumentConflictError as error:
+                pending = self._puts.get((error.scope, error.key))
+                if pending is None or pending.merge is None or attempt == MOST_MERGES:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _merged(self, store: Store) -> Effects:
+        effects = self.effects
+        pending = [self._puts[put.scope, put.key] for put in effects.puts]
+        return replace(effects, puts=tuple([await _merged(it.put, it.merge, store) for it in pending]))
+
+
+async def _merged(put: Put, merge: Merge | None, store: Store) -> Put:
+    if merge is None:
+        return put
+    found = await store.document(put.scope, put.key)
+    if found is None or put.value is None:
+        return replace(put, expected_version=0 if found is None else found.version)
+    what = f"The document {put.key!r}"
+    merged = merge(decoded(found.value, what=what), decoded(put.value, what=what))
+    return replace(put, value=encoded(merged, what=what), expected_version=found.version)

@@ -1,0 +1,146 @@
+"""The large outputs of a run that goes on: in memory while a step has yet to read them, else in the store only."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pydantic_core import from_json
+
+from tagent.exceptions import StoreError
+from tagent.pipeline.blobs import StoredOutput
+from tagent.pipeline.models import StepStatus
+from tagent.pipeline.state import PipelineState
+from tagent.ports.services import Services
+from tagent.ports.store import Store
+from tagent.ports.store_errors import MissingBlobError
+from tagent.task_agent.events import AgentEvent, Finalized, TaskCompleted
+
+
+class LostOutputError(StoreError):
+    """A large output was given, and is not in the store any more.
+
+    Attributes:
+        run_id: The run.
+        step: The step that gave it.
+    """
+
+    code = "store.lost_output"
+
+    def __init__(self, run_id: str, step: str) -> None:
+        self.run_id = run_id
+        self.step = step
+        super().__init__(
+            f"The output of the step {step!r} of run {run_id} is not in the store.",
+            hint="If the run was deleted, run the pipeline again; if it is still there, fork it from this step.",
+        )
+
+
+async def read_output(store: Store, stored: StoredOutput, *, run_id: str, step: str) -> object:
+    """Return the output for which `stored` stands, as JSON values.
+
+    Raises:
+        LostOutputError: If it is not in the store.
+    """
+    try:
+        return from_json(await store.blob(stored.hash))
+    except MissingBlobError as error:
+        raise LostOutputError(run_id, step) from error
+
+
+class LargeOutputs:
+    """Puts the large outputs of one run into its state before they are read, and takes them out when nobody will.
+
+    In a store that cannot be opened again, like one in memory, they would not be found later: there they stay.
+
+    Args:
+        state: The run's state.
+        services: Where its outputs are.
+        final: The step whose output is that of the run; it stays in memory.
+    """
+
+    def __init__(self, state: PipelineState, services: Services, *, final: str) -> None:
+        self._state = state
+        self._store = services.store
+        self._is_releasing = bool(services.store_url)
+        self._final = final
+        self._stored = {n: r.output for n, r in state.steps.items() if isinstance(r.output, StoredOutput)}
+        self._readers: dict[str, set[str]] = {}
+        """Step name -> the steps yet to end that depend on it, for each large output that is in memory."""
+
+    async def prepare(self) -> None:
+        """Load what deciding needs before the run goes on: outputs in which a path is looked up, an agent's results.
+
+        Raises:
+            LostOutputError: If something of that is not in the store.
+        """
+        for name, stored in self._stored.items():
+            if any(edge.path is not None and self._is_open(edge.target) for edge in self._state.graph.outgoing[name]):
+                await self._load(name, stored)
+        for name, record in self._state.steps.items():
+            if record.is_interrupted or self._state.statuses[name] is StepStatus.RUNNING:
+                record.agent_events = [await self._whole(event, name) for event in record.agent_events]
+
+    async def load(self, names: Iterable[str]) -> None:
+        """Have the outputs of these steps in memory until the steps that depend on them have ended.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
+        for name in names:
+            output = self._state.steps[name].output
+            if isinstance(output, StoredOutput):
+                await self._load(name, output)
+
+    async def load_for(self, step: str) -> None:
+        """Do that with the steps that `step` depends on."""
+        if self._stored:
+            await self.load(self._state.graph.dependencies(step))
+
+    async def load_final(self) -> None:
+        """Do that with the run's output."""
+        await self.load([self._final])
+
+    def committed(self, stored: Mapping[str, StoredOutput]) -> None:
+        """Learn which large outputs the store has now: step name -> what stands for it."""
+        if self._is_releasing:
+            for name, output in stored.items():
+                self._stored[name] = output
+                self._hold(name)
+
+    def ended(self, step: str) -> None:
+        """Release what nobody has yet to read, now that `step` has its final status."""
+        if not self._readers:
+            return
+        for edge in self._state.graph.incoming[step]:
+            readers = self._readers.get(edge.source)
+            if readers is not None:
+                readers.discard(step)
+                self._release(edge.source)
+
+    def shown(self, step: str, output: object) -> object:
+        """Return what is to be shown of a step's output for as long as the run lasts: of a large one an excerpt."""
+        return self._stored[step].excerpt if step in self._stored else output
+
+    async def _load(self, name: str, stored: StoredOutput) -> None:
+        run_id = self._state.run_id
+        self._state.steps[name].output = await read_output(self._store, stored, run_id=run_id, step=name)
+        self._hold(name)
+
+    async def _whole(self, event: AgentEvent, step: str) -> AgentEvent:
+        if not isinstance(event, TaskCompleted | Finalized) or not isinstance(event.output, StoredOutput):
+            return event
+        output = await read_output(self._store, event.output, run_id=self._state.run_id, step=step)
+        return replace(event, output=output)
+
+    def _hold(self, name: str) -> None:
+        targets = {edge.target for edge in self._state.graph.outgoing[name]}
+        self._readers[name] = {target for target in targets if self._is_open(target)}
+        self._release(name)
+
+    def _release(self, name: str) -> None:
+        if not self._readers[name] and name != self._final:
+            del self._readers[name]
+            self._state.steps[name].output = self._stored[name]
+
+    def _is_open(self, name: str) -> bool:
+        status = self._state.statuses[name]
+        return not status.is_terminal or (self._state.is_finished and status is not StepStatus.COMPLETED)
