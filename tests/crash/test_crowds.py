@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -17,7 +18,7 @@ from commands import environment
 from crash.crowd import TOPIC, extended
 from crash.figures import CROWDS
 from crash.scene import Place
-from crash.stores import SQLITE, STORES, DurableStore, on_stores
+from crash.stores import SQLITE, STORES, DurableStore, on_stores, until
 from tagent.config import TAgentConfig
 from tagent.names import space_scope, topic_of
 from tagent.payloads import decoded
@@ -34,12 +35,20 @@ NewPlace = Callable[[DurableStore], Place]
 
 
 class Crowd:
-    """Processes on one store."""
+    """Processes on one store; use it in a `with`, which ends those that are left."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[str, ...]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.wait()
 
     def start(self, name: str, role: str, *arguments: object) -> None:
         """Start one, or start it again."""
@@ -84,6 +93,15 @@ def kept_in(place: Place, space: str, key: str) -> object:
     return looked_at(place.url, look)
 
 
+def are_sent(place: Place, least: float) -> bool:
+    """Return whether so many messages were sent."""
+
+    async def look(services: Services) -> bool:
+        return sum(topic.messages for topic in await services.store.topics(topic_of(TOPIC))) >= least
+
+    return bool(looked_at(place.url, look))
+
+
 async def all_messages(services: Services) -> Sequence[Message]:
     found: list[Message] = []
     while page := await services.store.messages(topic_of(TOPIC), after_seq=len(found), limit=1000):
@@ -93,17 +111,18 @@ async def all_messages(services: Services) -> Sequence[Message]:
 
 def talk(place: Place, messages: int, *, seed: int) -> str:
     """Let four write and four read, kill one of each at work, check what came of it, and return the figures."""
-    crowd, chance = Crowd(place), random.Random(seed)  # noqa: S311 - to be repeated
+    chance = random.Random(seed)  # noqa: S311 - to be repeated
     names = [f"reader{number}" for number in range(READERS)]
     begun = time.perf_counter()
-    for name in names:
-        crowd.start(name, "read", name, messages, place.folder / f"{name}.json")
-    for number in range(WRITERS):
-        crowd.start(f"writer{number}", "write", f"writer{number}", messages // WRITERS)
-    for victim in (f"writer{chance.randrange(WRITERS)}", chance.choice(names)):
-        time.sleep(1.0 + chance.random())
-        crowd.kill_and_restart(victim)
-    crowd.finish()
+    with Crowd(place) as crowd:
+        for name in names:
+            crowd.start(name, "read", name, messages, place.folder / f"{name}.json")
+        for number in range(WRITERS):
+            crowd.start(f"writer{number}", "write", f"writer{number}", messages // WRITERS)
+        for victim, share in ((f"writer{chance.randrange(WRITERS)}", 0.1), (chance.choice(names), 0.6)):
+            until(partial(are_sent, place, share * messages), "messages are sent")
+            crowd.kill_and_restart(victim)
+        crowd.finish()
     seconds = time.perf_counter() - begun
 
     kept = looked_at(place.url, all_messages)
@@ -143,8 +162,8 @@ def test_twenty_thousand_messages_with_kills(
 def test_eight_who_count_by_compare_and_set_lose_nothing(store: DurableStore, new_place: NewPlace) -> None:
     """The sum is right."""
     place = new_place(store)
-    crowd = Crowd(place)
-    for number in range(8):
-        crowd.start(f"counter{number}", "count", 50)
-    crowd.finish()
+    with Crowd(place) as crowd:
+        for number in range(8):
+            crowd.start(f"counter{number}", "count", 50)
+        crowd.finish()
     assert kept_in(place, "crowd", "n") == 400

@@ -6,13 +6,13 @@ import pkgutil
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import tagent
-from builders import services
-from tagent.adapters.clock import SystemClock
+from builders import GivenModels
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.ports import ModelRequest, Services
@@ -35,7 +35,9 @@ def blocks(file: str, language: str) -> list[str]:
 
 
 def answer(request: ModelRequest) -> object:
-    """Answer what the README's examples ask."""
+    """Answer what the examples ask."""
+    if request.purpose == "plan" and "tea" in request.messages[-1].content:
+        return [{"tool_name": "recall", "tool_args": {"about": "tea"}}]
     if request.purpose == "plan":
         return [{"tool_name": "population", "tool_args": {"city": city}} for city in ("Porto", "Lisbon")]
     is_text = "str" in str(request.output_type.model_fields["output"].annotation)  # type: ignore[attr-defined]
@@ -44,11 +46,12 @@ def answer(request: ModelRequest) -> object:
 
 @pytest.fixture
 def _answered() -> Iterator[None]:
-    """Let code that names no model be answered by the script."""
+    """Let code that names no model be answered by the script; all else is real."""
 
     @asynccontextmanager
     async def scripted(config: TAgentConfig) -> AsyncIterator[Services]:
-        yield services(clock=SystemClock(), model=ScriptedModel(answer))
+        async with open_services(config) as opened:
+            yield replace(opened, models=GivenModels(ScriptedModel(answer)))
 
     register_services(scripted)
     yield
@@ -63,6 +66,26 @@ def test_the_code_in_the_readme_runs_and_prints_what_it_promises(capsys: pytest.
     printed = capsys.readouterr().out
     assert "# teapot\n\nLiked: its colour" in printed
     assert "313,700" in printed
+
+
+PAGES = [
+    str(page.relative_to(ROOT))
+    for page in sorted(ROOT.glob("docs/**/*.md"))
+    if "```python" in page.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.usefixtures("_answered")
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_on_a_page_runs_and_prints_what_stands_behind_it(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `print(...)  # this` shows is promised. The blocks of a page are one program, on a store on disk."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": Path(page).stem}
+    code = "\n".join(blocks(page, "python"))
+    exec(compile(code, page, "exec"), namespace)  # noqa: S102
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
 
 
 def test_the_agents_diagram_is_the_transition_table() -> None:

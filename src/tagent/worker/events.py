@@ -50,33 +50,35 @@ class EventSource:
         self._subscriber = trigger.subscriber(pipeline.name)
         self._reader = Reader(services.store, self._subscriber, self._source, redelivered(self._subscriber))
         self._rests_until = 0.0
+        self._is_behind = False
 
     def due_at(self) -> float:
         """Return when it wants to look, even without a hint."""
-        return self._rests_until or math.inf
+        return 0.0 if self._is_behind else self._rests_until or math.inf
 
     async def begin(self) -> None:
         """Let a trigger that is new begin behind the newest message."""
         await begin_now(self._source, self._subscriber, self._store)
 
     async def take(self) -> None:
-        """Start a run for each message that was not read yet, as long as there is room.
+        """Start runs for messages that were not read yet, as long as there is room; some, as others want their turn.
 
         Raises:
             StoreUnavailableError: If the store cannot be reached.
         """
-        if self._clock.now() < self._rests_until:
+        if self._clock.now() < self._rests_until or not self._crew.has_room:
             return
         self._rests_until = 0.0
-        while self._crew.has_room and not self._rests_until and (page := await self._reader.unread()):
-            try:
-                await self._take_page(page)
-            except CursorConflictError:
-                continue  # another worker has read on: look again from there
-            except StoreError:
-                raise
-            except TAgentError as error:
-                self._rest(error)
+        page = await self._reader.unread()
+        self._is_behind = bool(page)
+        try:
+            await self._take_page(page)
+        except CursorConflictError:
+            return  # another worker has read on: look again from there
+        except StoreError:
+            raise
+        except TAgentError as error:
+            self._rest(error)
 
     async def _take_page(self, page: Sequence[Message]) -> None:
         passed: dict[str, Receipt] = {}
@@ -132,6 +134,7 @@ class EventSource:
         )
 
     def _rest(self, error: TAgentError) -> None:
+        self._is_behind = False
         self._rests_until = self._clock.now() + REST_SECONDS
         note(
             "trigger_rests",

@@ -68,7 +68,7 @@ class ScheduleSource:
         done = float(decoded(last.value, what=f"The last time of {self._key!r}", schema=float))
         due = self._trigger.next_after(done)
         if due <= now:
-            done = await self._start(done, due, self._trigger.newest_until(now), last)
+            done = await self._start(done, due, max(due, self._trigger.newest_until(now)), last)
             due = self._trigger.next_after(done)
         self._due_at = max(due, self._due_at)
 

@@ -30,6 +30,7 @@ ROUND_SECONDS = 0.05
 """How often it looks for anything, at most: in a busy store most changes are its own."""
 
 SWEEP_SECONDS = 3600.0
+FIRST_OUTAGE_WAIT_SECONDS = 0.5
 LONGEST_OUTAGE_WAIT_SECONDS = 30.0
 SECONDS_OF_A_DAY = 86_400.0
 
@@ -236,4 +237,5 @@ class Worker:
         self._outages += 1
         if self._outages == 1:
             note("store_unavailable", f"Waiting for the store: {error}", level=logging.WARNING)
-        return min(2.0 ** (self._outages - 2), LONGEST_OUTAGE_WAIT_SECONDS)
+        doublings = min(self._outages - 1, 10)  # an outage may last for days
+        return min(FIRST_OUTAGE_WAIT_SECONDS * 2.0**doublings, LONGEST_OUTAGE_WAIT_SECONDS)

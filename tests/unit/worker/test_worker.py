@@ -261,6 +261,7 @@ async def test_a_store_that_goes_away_is_waited_for(caplog: pytest.LogCaptureFix
         assert hired.worker.status == replace(hired.worker.status, status="store_unavailable", is_store_reachable=False)
         hired.connection.is_broken = False
         await shop.finished(1)
+        await hired.looks()
     events = [getattr(it, "event", "") for it in caplog.records]
     assert [it for it in events if "store" in it] == ["store_unavailable", "store_is_back"]
     assert hired.worker.status.is_healthy

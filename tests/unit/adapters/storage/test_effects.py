@@ -201,6 +201,18 @@ async def test_what_has_expired_makes_room_and_is_counted_off(store: Store) -> N
     assert list(await store.scopes()) == [ScopeUsage("s", 2, 5)]
 
 
+async def test_a_group_sees_what_its_earlier_writes_have_changed(store: Store) -> None:
+    """They are not in the tables yet."""
+    fresh = Effects((Put("s", "k", b"12", expected_version=0, quota=Quota(1, 2)),), (NewMessage("t", b"1", "k"),))
+    gone = Effects((Put("s", "k", None),), (NewMessage("t", b"1", "l"),), (Receipt("me", "t", 0, 1),))
+    found = await outcomes(store, [fresh, fresh, gone, fresh, replace(gone, puts=())])
+    assert [found[0], found[2], found[3]] == [Written((1,), (1,)), Written((0,), (2,)), Written((2,), (1,))]
+    refused = [it[0] for it in (found[1], found[4]) if isinstance(it, tuple)]
+    assert refused == ["DocumentConflictError", "CursorConflictError"]
+    assert list(await store.scopes()) == [ScopeUsage("s", 1, 2)]
+    assert list(await store.topics()) == [Topic("t", 2, 2)]
+
+
 async def test_a_group_sees_what_a_sweep_and_a_forgetting_in_it_have_done(store: Store) -> None:
     """They share a transaction with what comes before and behind them."""
     message = Effects((Put("a", "k", b"1", expected_version=0),), (NewMessage("t", b"1", "k"),))

@@ -21,7 +21,8 @@ from tagent.adapters.storage.sql.postgresql import open_postgresql
 from tagent.adapters.storage.sql.store import SqlStore
 from tagent.exceptions import StoreError
 from tagent.ports.documents import DocumentQuery, Put
-from tagent.ports.effects import Effects
+from tagent.ports.effect_errors import DocumentConflictError
+from tagent.ports.effects import Effects, Written
 from tagent.ports.messages import NewMessage, Receipt, Subscription, Topic
 from tagent.ports.records import Batch, Blob, RunSummary
 from tagent.ports.store_errors import StoreUnavailableError
@@ -373,6 +374,25 @@ async def test_processes_that_write_the_same_effects_in_any_order_all_do(store: 
     assert await at_once(writes) == ["done"] * 40
     assert list(await store.topics()) == [Topic(name, 40, 40) for name in sorted(names)]
     assert {it.version for name in names for it in await store.documents(DocumentQuery(name))} == {40}
+
+
+async def test_effects_wait_for_those_of_another_process(store: SqlStore, other: SqlStore) -> None:
+    """What a write was decided on must still be so when it is written."""
+    put = Effects((Put("s", "k", b"1", expected_version=0),))
+    others: list[Future[Written]] = []
+    loop = asyncio.get_running_loop()
+
+    def write_while_the_other_wants_to(cursor: Cursor) -> bool:
+        store._writes.write(cursor, effects=put)
+        others.append(asyncio.run_coroutine_threadsafe(other.write(put), loop))
+        while not server().waits_for_a_lock() and not others[0].done():
+            pass
+        return others[0].done()
+
+    assert not await store._writer.submit(write_while_the_other_wants_to)
+    with pytest.raises(DocumentConflictError):
+        await asyncio.wrap_future(others[0])
+    assert [it.version for it in await store.documents(DocumentQuery("s"))] == [1]
 
 
 async def test_two_processes_that_wait_for_each_other_both_write_whole(store: SqlStore, other: SqlStore) -> None:

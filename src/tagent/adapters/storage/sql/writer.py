@@ -59,28 +59,23 @@ class GroupWriter(WorkWriter[Cursor]):
             waiting = waiting[self._write_together(waiting) :]
 
     def _write_together(self, works: list[Submitted[Work[Cursor, object]]]) -> int:
-        """Carry out the first of the works, until it is time to commit; return how many are answered now."""
+        """Carry out the first of the works in one transaction; return how many have their answer now."""
         try:
             cursor = self._begun()
         except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
             self._roll_back()
             self._fail(works, error)  # no work is to blame, and each alone would only wait as long again
             return len(works)
-        count, ends = 0, time.monotonic() + TRANSACTION_SECONDS
+        carried: list[Submitted[Work[Cursor, object]]] = []
         try:
-            while count < len(works) and (count == 0 or time.monotonic() < ends):
-                count += 1
-                carry_out(works[count - 1], cursor)
-            self._before_commit(cursor)
-            cursor.close()
-            self._connected().commit()
+            self._commit_first(works, cursor, carried=carried)
         except Exception as error:  # noqa: BLE001 - it becomes the answer of those who wait
             if not self._roll_back():  # nobody knows what was committed
                 self._fail(works, error)
                 return len(works)
-            for submitted in works[:count]:
-                self._write_alone(submitted, error if count == 1 else None)
-        return count
+            for submitted in carried:
+                self._write_alone(submitted, error if len(carried) == 1 else None)
+        return len(carried)
 
     def _write_alone(self, submitted: Submitted[Work[Cursor, object]], error: Exception | None) -> None:
         """Carry out a work in a transaction of its own, unless that is what came to `error`.
@@ -91,17 +86,31 @@ class GroupWriter(WorkWriter[Cursor]):
         while error is None or (self._is_undone(error) and tries < TRIES):
             tries += 1
             try:
-                cursor = self._begun()
-                carry_out(submitted, cursor)
-                self._before_commit(cursor)
-                cursor.close()
-                self._connected().commit()
+                self._commit_first([submitted], self._begun(), carried=[])
             except Exception as again:  # noqa: BLE001 - it becomes the answer of who waits
                 self._roll_back()
                 error = again
             else:
                 return
         self._fail([submitted], error)
+
+    def _commit_first(
+        self,
+        works: list[Submitted[Work[Cursor, object]]],
+        cursor: Cursor,
+        *,
+        carried: list[Submitted[Work[Cursor, object]]],
+    ) -> None:
+        """Carry out the first of the works, until it is time, and commit; put into `carried` which those are."""
+        ends = time.monotonic() + TRANSACTION_SECONDS
+        for submitted in works:
+            carried.append(submitted)
+            carry_out(submitted, cursor)
+            if time.monotonic() >= ends:
+                break
+        self._before_commit(cursor)
+        cursor.close()
+        self._connected().commit()
 
     def _begun(self) -> Cursor:
         """Return a cursor in a new transaction, on a new connection if the last one was lost since it was used."""
