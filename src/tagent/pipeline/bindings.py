@@ -21,7 +21,7 @@ from tagent.pipeline.context import StepContext
 from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
 from tagent.task_agent.context import fenced
 
-_PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
+PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def placeholders(text: str) -> Iterator[DataPath]:
         >>> [str(path) for path in placeholders("Compare {a.price} with {b}, not {{c}}")]
         ['a.price', 'b']
     """
-    for match in _PLACEHOLDER.finditer(text):
+    for match in PLACEHOLDER.finditer(text):
         yield DataPath.parse(match[1])
 
 
@@ -170,7 +170,7 @@ def fill(text: str, values: Mapping[str, object], *, max_characters: int | None 
             return match[0]
         return fenced(match[1], path.look_up(values), max_characters=max_characters)
 
-    return _PLACEHOLDER.sub(replaced, text)
+    return PLACEHOLDER.sub(replaced, text)
 
 
 def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple[str, ...]:

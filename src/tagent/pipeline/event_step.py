@@ -9,8 +9,9 @@ from tagent.exceptions import DataPathError
 from tagent.messaging.errors import MessageTimeoutError
 from tagent.messaging.inbox import Inbox
 from tagent.names import run_subscriber
-from tagent.paths import PATH_PATTERN, DataPath
+from tagent.paths import DataPath
 from tagent.pipeline.awaited import Event, event_of, subscriptions_of
+from tagent.pipeline.bindings import PLACEHOLDER
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.reading import RunReader
@@ -19,8 +20,6 @@ from tagent.ports.services import Services
 from tagent.ports.store import Store
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import ThreadedCall
-
-_PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
 
 
 class EventStep:
@@ -113,7 +112,7 @@ def filled(expected: object, values: Mapping[str, object]) -> object:
     """
     if not isinstance(expected, str):
         return expected
-    whole = _PLACEHOLDER.fullmatch(expected)
+    whole = PLACEHOLDER.fullmatch(expected)
     if whole and DataPath.parse(whole[1]).root in values:
         return DataPath.parse(whole[1]).look_up(values)
 
@@ -124,4 +123,4 @@ def filled(expected: object, values: Mapping[str, object]) -> object:
         found = path.look_up(values)
         return found if isinstance(found, str) else to_json(found).decode()
 
-    return _PLACEHOLDER.sub(replaced, expected)
+    return PLACEHOLDER.sub(replaced, expected)

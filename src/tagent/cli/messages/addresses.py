@@ -2,7 +2,7 @@
 
 import click
 
-from tagent.names import checked_topic, mailbox, topic_of
+from tagent.names import checked_topic, dead_letters, mailbox, topic_of
 
 to_option = click.option("--to", "address", metavar="ADDRESS", help="A mailbox: pipeline:NAME or run:ID; dead:NAME.")
 topic_option = click.option("--topic", metavar="TOPIC", help="A topic, like orders.created.")
@@ -23,4 +23,4 @@ def topic_meant(address: str | None, topic: str | None) -> str | None:
         return topic_of(checked_topic(topic))
     if address is None:
         return None
-    return f"dead/{address.removeprefix(_DEAD)}" if address.startswith(_DEAD) else mailbox(address)
+    return dead_letters(address.removeprefix(_DEAD)) if address.startswith(_DEAD) else mailbox(address)
