@@ -43,6 +43,7 @@ fix: $(READY) ## Repair what can be repaired
 bench: $(READY) ## Measure, beside the peers that are installed, then every store
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python -m benchmarks.stores
+	$(BIN)/python -m benchmarks.messages
 
 bench-peers: $(READY) ## Install the peers to measure beside, one environment each
 	$(BIN)/python benchmarks/install_peers.py

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from commands import start, tagent
+from endpoints import Endpoint, failure
 
 PIPELINE = """
 import os, pathlib, time
@@ -121,20 +122,12 @@ def test_bad_input_gets_a_clear_error(folder: Path, arguments: list[str], code: 
 
 def test_a_run_of_a_goal_is_resumed_without_any_file(folder: Path) -> None:
     """`tagent run GOAL` is a run like any other."""
-    failed = tagent(
-        "run", "Say it", "--model", "openai-chat:x", cwd=folder, env={"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-    )
-    assert failed.returncode == 1, failed.stderr
-    run_id = str(listed(folder)[0]["run_id"])
-    again = tagent(
-        "runs",
-        "resume",
-        run_id,
-        "--model",
-        "openai-chat:x",
-        cwd=folder,
-        env={"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
-    )
+    with Endpoint(failure(404)) as endpoint:
+        env = {"OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "none"}
+        failed = tagent("run", "Say it", "--model", "openai-chat:x", cwd=folder, env=env)
+        assert failed.returncode == 1, failed.stderr
+        run_id = str(listed(folder)[0]["run_id"])
+        again = tagent("runs", "resume", run_id, "--model", "openai-chat:x", cwd=folder, env=env)
     assert "Still to do: goal" in again.stderr
 
 
