@@ -3,21 +3,29 @@
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tagent.exceptions import TAgentError
 from tagent.payloads import decoded, encoded
-from tagent.ports.documents import Put
+from tagent.ports.documents import Document, Put
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import Effects
 from tagent.ports.messages import NewMessage, Receipt
-from tagent.ports.store import Store
 from tagent.values import value
 
 Result = TypeVar("Result")
 
 Merge = Callable[[object, object], object]
 """What is there, and what was to be written -> what is written. Both are JSON values."""
+
+
+class Documents(Protocol):
+    """Where the documents to merge are read: a store."""
+
+    async def document(self, scope: str, key: str) -> Document | None:
+        """Return a document; None if there is none."""
+        ...
+
 
 MOST_MERGES = 20
 """How often a write is merged anew because somebody else was faster."""
@@ -137,7 +145,7 @@ class EffectBuffer:
             puts = tuple([pending.put for pending in self._puts.values()])
             return Effects(puts, tuple(self._messages), tuple(self._receipts.values()))
 
-    async def write(self, store: Store, write: Callable[[Effects], Awaitable[Result]]) -> Result:
+    async def write(self, store: Documents, write: Callable[[Effects], Awaitable[Result]]) -> Result:
         """Return what `write` returns for the effects, in which what is to be merged is merged.
 
         Args:
@@ -158,13 +166,13 @@ class EffectBuffer:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    async def _merged(self, store: Store) -> Effects:
+    async def _merged(self, store: Documents) -> Effects:
         effects = self.effects
         pending = [self._puts[put.scope, put.key] for put in effects.puts]
         return replace(effects, puts=tuple([await _merged(it.put, it.merge, store) for it in pending]))
 
 
-async def _merged(put: Put, merge: Merge | None, store: Store) -> Put:
+async def _merged(put: Put, merge: Merge | None, store: Documents) -> Put:
     if merge is None:
         return put
     found = await store.document(put.scope, put.key)

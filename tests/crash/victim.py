@@ -23,7 +23,7 @@ from crash.write_path.replacing import replace_all
 from crash.write_path.store import PointedStore
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
-from tagent.pipeline import PipelineExecutor, PipelineResult, executor, lease, persistence
+from tagent.pipeline import PipelineExecutor, PipelineResult, executor, lease, patience
 from tagent.pipeline.definition import Origin
 from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.resuming import resume_run
@@ -49,7 +49,7 @@ def put_points_in(orders: Orders) -> None:
         put_in(orders)
     replace_all(
         (executor, "StepExecutor", PointedSteps),
-        (persistence, "PATIENCE_SECONDS", orders.patience_seconds),
+        (patience, "PATIENCE_SECONDS", orders.patience_seconds),
     )
     if orders.renews_often:
         lease.RENEWALS_PER_LEASE = int(orders.lease_seconds / 0.005)

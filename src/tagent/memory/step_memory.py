@@ -40,7 +40,7 @@ class StepMemory:
         buffer: Gathers what the step writes.
 
     Attributes:
-        step: What this step remembers in this run, from attempt to attempt.
+        step: What is this step's alone in this run: for its tools, and for who looks at it later.
         run: What the steps of this run share.
         pipeline: What the pipeline remembers from run to run.
         shared: What other pipelines have shared with this one.

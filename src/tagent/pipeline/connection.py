@@ -46,5 +46,6 @@ class Connection:
             thread.wait(opening.__aexit__(None, None, None))
             thread.close()
 
-        self.close = weakref.finalize(self, close)
+        self.close = finalizer = weakref.finalize(self, close)
+        finalizer.atexit = False  # what is written is written, and the threads end with the process
         """Closes what was opened here; a second time does nothing."""

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tagent.exceptions import nearest
+from tagent.names import run_scope
+from tagent.payloads import encoded
 from tagent.pipeline.blobs import blob_of
 from tagent.pipeline.definition import outline
 from tagent.pipeline.edits import Edits, ForkError
@@ -18,9 +20,12 @@ from tagent.pipeline.persistence import events_in, first_definition, journalled,
 from tagent.pipeline.reports import summary_of
 from tagent.pipeline.serialization import record_of
 from tagent.pipeline.state import PipelineState, fold
+from tagent.ports.documents import DocumentQuery, Put
+from tagent.ports.effects import Effects
 from tagent.ports.records import Blob, NewRun, Record
 from tagent.ports.services import Services
 from tagent.ports.store import Store
+from tagent.search import searchable
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ async def fork_run(
     shared = {blob_hash for record in copied if (blob_hash := blob_of(record))} - {blob.hash for blob in blobs}
     completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
     awaited = await listening(outline(edited), run_id=new_id, store=services.store, done=completed)
+    remembered = await _memory_of(services.store, run_id, state.memories, new_id=new_id)
     await services.store.create_run(
         NewRun(
             new_id,
@@ -129,11 +135,30 @@ async def fork_run(
             labels=begun.labels,
             parent=run_id,
             forked_seq=last,
-            effects=awaited,
+            effects=awaited.plus(remembered),
         )
     )
     rest = tuple(name for name in state.statuses if name not in completed)
     return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest)
+
+
+async def _memory_of(store: Store, run_id: str, memories: Mapping[str, object], *, new_id: str) -> Effects:
+    """Return the memory that the steps of a run share, as the steps that are reused had left it.
+
+    Args:
+        store: Where it is.
+        run_id: The run.
+        memories: What those steps have saved, by key: its memory as it is now may be of later steps.
+        new_id: Whose memory it becomes.
+    """
+    puts: list[Put] = []
+    after = ""
+    while memories and (page := await store.documents(DocumentQuery(run_scope(run_id), after=after))):
+        for key in [document.key for document in page if document.key in memories]:
+            payload = encoded(memories[key], what=f"The memory {key!r}")
+            puts.append(Put(run_scope(new_id), key, payload, searchable([key, memories[key]])))
+        after = page[-1].key
+    return Effects(tuple(puts))
 
 
 async def state_at(store: Store, run_id: str, event: int | None = None) -> PipelineState:

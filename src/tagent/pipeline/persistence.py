@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from pydantic_core import from_json
@@ -13,19 +14,15 @@ from tagent.pipeline import lease as leases
 from tagent.pipeline.blobs import StoredOutput, split, stored_output
 from tagent.pipeline.definition import Definition
 from tagent.pipeline.events import AgentProgressed, RunEvent, RunResumed, RunStarted, StepCompleted
+from tagent.pipeline.patience import patiently
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports.clock import Clock
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.records import Batch, Blob, NewRun, Record, RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store import Store
-from tagent.ports.store_errors import ConflictError, StoreUnavailableError, UnknownRunError
+from tagent.ports.store_errors import ConflictError, UnknownRunError
 from tagent.task_agent.events import Finalized, TaskCompleted
-
-PATIENCE_SECONDS = 60.0
-"""How long a run waits for a store that cannot be written now, the tries included."""
-
-FIRST_WAIT_SECONDS = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +132,7 @@ class RunJournal:
         """Append `events` together, with their effects, all or nothing; when this returns, they are what happened.
 
         The first commit of a new run creates it, or fails at once. Later ones, while the store cannot be
-        written, wait and try again, up to `PATIENCE_SECONDS`. One that says the run is finished gives
+        written, wait and try again, for as long as `patience` says. One that says the run is finished gives
         the claim up.
 
         Returns:
@@ -151,11 +148,8 @@ class RunJournal:
         if self._new is not None:
             await self._create(self._new, batch)
         else:
-            begun = self._clock.now()
-            try:
-                await self._store.commit(batch)
-            except StoreUnavailableError as error:
-                await self._commit_later(batch, error, until=begun + PATIENCE_SECONDS)
+            again = partial(self._commit_again, batch)
+            await patiently(partial(self._store.commit, batch), again=again, clock=self._clock)
         self.last_seq += len(records)
         if summary is not None and summary.is_finished:
             self._let_go()
@@ -174,17 +168,6 @@ class RunJournal:
         self._is_released = True
         if self._lease is not None:
             leases.keeper.drop(self._lease)
-
-    async def _commit_later(self, batch: Batch, error: StoreUnavailableError, *, until: float) -> None:
-        wait = FIRST_WAIT_SECONDS
-        while self._clock.now() < until:
-            await self._clock.sleep(wait)
-            wait = min(wait * 2, PATIENCE_SECONDS / 10)
-            try:
-                return await self._commit_again(batch)
-            except StoreUnavailableError as again:
-                error = again
-        raise error
 
     async def _commit_again(self, batch: Batch) -> None:
         """Commit a batch that an earlier try may have written, of which only the answer was lost."""

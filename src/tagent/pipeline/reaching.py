@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
 
 from tagent.bridge import Bridge
 from tagent.effects import EffectBuffer
@@ -10,8 +12,10 @@ from tagent.messaging import StepMessages
 from tagent.names import pipeline_scope, run_scope
 from tagent.payloads import decoded
 from tagent.pipeline.models import Pipeline
+from tagent.pipeline.patience import PatientStore
 from tagent.pipeline.state import PipelineState
 from tagent.ports.services import Services
+from tagent.ports.store import Store
 from tagent.task_agent.reach import Reach
 
 
@@ -22,12 +26,16 @@ class RunReach:
         pipeline: The definition.
         state: The run's state.
         services: Where memory and mail are.
+
+    Attributes:
+        services: The same, with a store for memory and mail that is waited for.
     """
 
     def __init__(self, pipeline: Pipeline, state: PipelineState, services: Services) -> None:
         self._pipeline = pipeline
         self._state = state
-        self._services = services
+        self._store = cast("Store", PatientStore(services.store, services.clock))  # as far as memory and mail ask it
+        self.services = replace(services, store=self._store)
         self._uses = {step.name: step.memory or pipeline.memory for step in pipeline.steps}
 
     def of(self, step: str, key: str, buffer: EffectBuffer) -> Reach:
@@ -40,7 +48,7 @@ class RunReach:
         """
         bridge = Bridge(asyncio.get_running_loop())
         memory = StepMemory(
-            self._services.store,
+            self._store,
             pipeline=self._pipeline.name,
             run_id=self._state.run_id,
             step=step,
@@ -49,7 +57,7 @@ class RunReach:
             buffer=buffer,
         )
         messages = StepMessages(
-            self._services,
+            self.services,
             pipeline=self._pipeline.name,
             run_id=self._state.run_id,
             key=key,

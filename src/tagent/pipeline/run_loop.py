@@ -25,6 +25,7 @@ from tagent.pipeline.events import (
 from tagent.pipeline.exceptions import StepFailedError
 from tagent.pipeline.large_outputs import LargeOutputs
 from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.patience import PatientStore
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reports import summary_of
 from tagent.pipeline.retries import backoff_seconds
@@ -233,7 +234,8 @@ class RunLoop:
         now = self._services.clock.now()
         event = self._outcome_event(start, outcome, now)
         try:
-            stored = await effects.write(self._services.store, partial(self._commit_effects, event))
+            patient = PatientStore(self._services.store, self._services.clock)
+            stored = await effects.write(patient, partial(self._commit_effects, event))
         except (EffectRefusedError, PayloadError) as error:
             return self._refused(start, Failure(error.code, str(error), error.is_retryable), now)
         except StoreError:

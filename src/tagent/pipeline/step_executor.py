@@ -64,7 +64,10 @@ class StepExecutor:
         self._reach = reach
         self._reader = reader
         self._timeouts = {step.name: step.timeout for step in pipeline.steps if step.wait_for is None}
-        self._steps = {step.name: _work_of(step, pipeline, reader, config, services) for step in pipeline.steps}
+        self._steps = {
+            step.name: _work_of(step, pipeline, reader, config, services, mail=reach.services)
+            for step in pipeline.steps
+        }
 
     async def check_models(self) -> None:
         """Open the model of every agent step, so that a run that cannot be asked does not begin.
@@ -123,11 +126,17 @@ class StepExecutor:
 
 
 def _work_of(
-    step: PipelineStep, pipeline: Pipeline, reader: RunReader, config: TAgentConfig, services: Services
+    step: PipelineStep,
+    pipeline: Pipeline,
+    reader: RunReader,
+    config: TAgentConfig,
+    services: Services,
+    *,
+    mail: Services,
 ) -> FunctionStep | AgentStep | EventStep:
     if step.wait_for is not None:
         event = event_of(step.wait_for)
-        return EventStep(step.name, event, reader, services, pipeline=pipeline.name, timeout=step.timeout)
+        return EventStep(step.name, event, reader, mail, pipeline=pipeline.name, timeout=step.timeout)
     if step.run is not None:
         return FunctionStep(step.name, step.run, reader, services.threads)
     return AgentStep(step, pipeline, reader, config, services)

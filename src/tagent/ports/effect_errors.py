@@ -25,9 +25,9 @@ class DocumentConflictError(EffectRefusedError):
         self.key = key
         self.expected_version = expected_version
         self.found_version = found_version
+        found, expected = (f"at version {it}" if it else "not there" for it in (found_version, expected_version))
         super().__init__(
-            f"The document {key!r} of {scope!r} is at version {found_version}, not at {expected_version}: "
-            "nothing was written.",
+            f"The document {key!r} of {scope!r} is {found}; it was expected to be {expected}: nothing was written.",
             hint="Read it again and decide anew.",
         )
 

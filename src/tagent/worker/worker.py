@@ -176,7 +176,7 @@ class Worker:
         for source in sources:
             await source.begin()
         self._is_ready = True
-        note("ready", f"Ready; {len(sources)} triggers", triggers=len(sources))
+        note("ready", f"Ready; {len(sources)} trigger{'s' * (len(sources) != 1)}", triggers=len(sources))
 
     def _sources(self, services: Services, crew: Crew) -> list[EventSource | ScheduleSource]:
         sources: list[EventSource | ScheduleSource] = []

@@ -12,10 +12,12 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.names import pipeline_scope, run_scope
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, StepContext, validate
+from tagent.pipeline.forking import fork_run
 from tagent.pipeline.memory import PipelineMemory
 from tagent.pipeline.resuming import resume_run
 from tagent.ports import Services
-from tagent.ports.documents import DocumentQuery
+from tagent.ports.documents import Document, DocumentQuery
+from tagent.ports.store_errors import StoreUnavailableError
 from tagent.task_agent.memory_tools import recall, remember
 from tagent.testing import ScriptedModel
 
@@ -306,3 +308,49 @@ def test_a_mapping_goes_through_more_than_a_page() -> None:
             memory.save_result(f"r{number:03}", number)
         assert len(memory.pipeline_results) == 250
         assert dict(memory.pipeline_results)["r249"] == 249
+
+
+class Restarting(MemoryStore):
+    """Is away for some of its reads."""
+
+    away = 0
+
+    async def document(self, scope: str, key: str) -> Document | None:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailableError("It is being restarted.")
+        return await super().document(scope, key)
+
+
+async def test_a_step_waits_for_a_store_that_is_away() -> None:
+    """A restart of the server costs time, and no attempt."""
+    store = Restarting()
+
+    async def read(context: StepContext) -> object:
+        store.away = 5
+        found = await context.memory.run.aget("k", "nothing")
+        context.memory.run.put("k", 1, merge=added)
+        store.away = 5
+        return found
+
+    ran = await run(Pipeline("p").step("a", run=read), store=store)
+    assert (ran.result.step_outputs["a"], ran.result.step_metadata["a"]["attempts"]) == ("nothing", 1)
+    assert ran.result.saved_memories == {"k": 1}
+
+
+async def test_a_fork_remembers_what_its_reused_steps_have_remembered() -> None:
+    """And not what the steps that run again had made of it."""
+
+    def count(context: StepContext) -> int:
+        context.memory.run.put("n", context.memory.run.get("n", 0) + 1)
+        return context.memory.run.get("n")  # type: ignore[no-any-return]  # what was put
+
+    pipeline = Pipeline("p").step("a", run=count).step("b", run=count).step("c", run=count)
+    opened = services()
+    (first,) = await runs_of(pipeline, opened, times=1)
+    fork = await fork_run(first.run_id, opened, from_step="c", pipeline=pipeline)
+    result = await resume_run(fork.run_id, opened, TAgentConfig(), pipeline=pipeline)
+    assert result.step_outputs == first.step_outputs == {"a": 1, "b": 2, "c": 3}
+    document = await opened.store.document(run_scope(first.run_id), "n")
+    assert document is not None
+    assert document.version == 3, "the parent is untouched"

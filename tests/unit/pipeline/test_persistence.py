@@ -11,7 +11,8 @@ from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.events import RunStarted
 from tagent.pipeline.lease import Lease, LeaseKeeper
 from tagent.pipeline.models import Pipeline
-from tagent.pipeline.persistence import PATIENCE_SECONDS, RunJournal, load_events
+from tagent.pipeline.patience import PATIENCE_SECONDS
+from tagent.pipeline.persistence import RunJournal, load_events
 from tagent.ports import Batch
 from tagent.ports.records import NewRun, Record, RunRecord
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError
