@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -29,8 +30,11 @@ from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.step_executor import AttemptOutcome, StepExecutor
 from tagent.ports import Services
+from tagent.ports.store_errors import StoreUnavailableError
 from tagent.runtime import open_services
 from tagent.task_agent.attempt import Attempt
+
+LOOKS = 1_000
 
 PIPELINE_FILE = Path(__file__).with_name("victim_pipeline.py")
 
@@ -99,13 +103,24 @@ def live(orders: Orders) -> int:
     return code
 
 
+def outputs_of(result: PipelineResult) -> dict[str, object]:
+    """Return all outputs. Large ones are in the store, which may be away when the run has ended."""
+    for _ in range(LOOKS):
+        try:
+            return dict(result.step_outputs)
+        except StoreUnavailableError:
+            time.sleep(0.05)
+    raise AssertionError("the store stays away")
+
+
 def outcome_of(result: PipelineResult) -> dict[str, object]:
     """Return all of the result that does not depend on ids and clocks, as JSON values."""
+    outputs = outputs_of(result)
     compared = {
         "status": result.status,
         "steps": {name: [meta["status"], meta["attempts"]] for name, meta in result.step_metadata.items()},
-        "outputs": result.step_outputs,
-        "types": {name: type(output).__name__ for name, output in result.step_outputs.items()},
+        "outputs": outputs,
+        "types": {name: type(output).__name__ for name, output in outputs.items()},
         "final_output": result.final_output,
         "total_cost": result.total_cost,
         "cost_per_step": result.cost_per_step,

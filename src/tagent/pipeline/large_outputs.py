@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from pydantic_core import from_json
 
 from tagent.exceptions import StoreError
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.models import StepStatus
+from tagent.pipeline.patience import patiently
 from tagent.pipeline.state import PipelineState
 from tagent.ports.services import Services
-from tagent.ports.store import Store
 from tagent.ports.store_errors import MissingBlobError
 from tagent.task_agent.events import AgentEvent, Finalized, TaskCompleted
 
@@ -34,14 +35,14 @@ class LostOutputError(StoreError):
         )
 
 
-async def read_output(store: Store, stored: StoredOutput, *, run_id: str, step: str) -> object:
-    """Return the output for which `stored` stands, as JSON values.
+async def read_output(services: Services, stored: StoredOutput, *, run_id: str, step: str) -> object:
+    """Return the output for which `stored` stands, as JSON values. A store that is away is waited for.
 
     Raises:
         LostOutputError: If it is not in the store.
     """
     try:
-        return from_json(await store.blob(stored.hash))
+        return from_json(await patiently(partial(services.store.blob, stored.hash), clock=services.clock))
     except MissingBlobError as error:
         raise LostOutputError(run_id, step) from error
 
@@ -59,7 +60,7 @@ class LargeOutputs:
 
     def __init__(self, state: PipelineState, services: Services, *, final: str) -> None:
         self._state = state
-        self._store = services.store
+        self._services = services
         self._is_releasing = bool(services.store_url)
         self._final = final
         self._stored = {n: r.output for n, r in state.steps.items() if isinstance(r.output, StoredOutput)}
@@ -122,13 +123,13 @@ class LargeOutputs:
 
     async def _load(self, name: str, stored: StoredOutput) -> None:
         run_id = self._state.run_id
-        self._state.steps[name].output = await read_output(self._store, stored, run_id=run_id, step=name)
+        self._state.steps[name].output = await read_output(self._services, stored, run_id=run_id, step=name)
         self._hold(name)
 
     async def _whole(self, event: AgentEvent, step: str) -> AgentEvent:
         if not isinstance(event, TaskCompleted | Finalized) or not isinstance(event.output, StoredOutput):
             return event
-        output = await read_output(self._store, event.output, run_id=self._state.run_id, step=step)
+        output = await read_output(self._services, event.output, run_id=self._state.run_id, step=step)
         return replace(event, output=output)
 
     def _hold(self, name: str) -> None:

@@ -82,7 +82,7 @@ class StepOutputs(Mapping[str, Any]):
                 output = self._outputs[name]
                 if isinstance(output, StoredOutput):
                     connection = connection or Connection(store=self._store_url)
-                    reading = read_output(connection.services.store, output, run_id=self._run_id, step=name)
+                    reading = read_output(connection.services, output, run_id=self._run_id, step=name)
                     output = self._types[name].load(connection.bridge.wait(reading), step=name)
                 yield output
         finally:
