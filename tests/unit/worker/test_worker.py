@@ -256,7 +256,7 @@ async def test_a_store_that_goes_away_is_waited_for(caplog: pytest.LogCaptureFix
     await hired.looks()
     hired.connection.is_broken = True
     await shop.send("pipeline:gated", {})
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="tagent.worker"):
         await shop.clock.sleep(600)
         assert hired.worker.status == replace(hired.worker.status, status="store_unavailable", is_store_reachable=False)
         hired.connection.is_broken = False
