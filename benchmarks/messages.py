@@ -4,24 +4,17 @@ The servers are those of `stores.py`. What one process sends another one handles
 which on one machine is the same for all processes.
 """
 
-import argparse
 import asyncio
-import json
 import multiprocessing
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from multiprocessing.queues import Queue
-from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks import harness
-from benchmarks.stores import PLACES, RAW_COMMITS, Place
+from benchmarks.stores import RAW_COMMITS, Place, measure_stores, parser_of
 from tagent import TAgentConfig
 from tagent.pipeline import Delivery, Pipeline, PipelineCommunicator, PipelineExecutor, PipelineMemory
 from tagent.runtime import open_services
@@ -189,25 +182,8 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def main() -> int:
     """Measure, print the table and keep the figures."""
-    parser = argparse.ArgumentParser(description="Measure memory and messages on every durable store.")
-    parser.add_argument("stores", nargs="*", choices=[*PLACES, []], help="all by default")
-    given = parser.parse_args()
-    harness.RESULTS.mkdir(exist_ok=True)
-    found: dict[str, dict[str, float]] = {}
-    for name in given.stores or PLACES:
-        folder = Path(tempfile.mkdtemp(dir=harness.RESULTS))
-        try:
-            with PLACES[name](folder) as place:
-                found[name] = measured(place)
-        finally:
-            shutil.rmtree(folder)
-    print(f"| figure | {' | '.join(found)} |")
-    print(f"|---|{'---:|' * len(found)}")
-    for figure in next(iter(found.values())):
-        cells = (f"{figures[figure]:,.1f}" for figures in found.values())
-        print(f"| {figure} | {' | '.join(cells)} |")
-    results = harness.RESULTS / f"messages-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
-    results.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    given = parser_of("Measure memory and messages on every durable store.").parse_args()
+    measure_stores("messages", given, measured)
     return 0
 
 

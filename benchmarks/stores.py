@@ -222,19 +222,15 @@ def _bytes_of(folder: Path, pattern: str) -> int:
     return sum(path.stat().st_size for path in folder.glob(pattern) if path.is_file())
 
 
-def main() -> int:
-    """Measure, print the table and keep the figures."""
-    parser = argparse.ArgumentParser(description="Measure tagent on every durable store.")
-    parser.add_argument("stores", nargs="*", choices=[*PLACES, []], help="all by default")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each is measured (%(default)s)")
-    given = parser.parse_args()
+def measure_stores(name: str, given: argparse.Namespace, measure: Callable[[Place], dict[str, float]]) -> None:
+    """Measure the stores that are asked for, print the table and keep the figures."""
     harness.RESULTS.mkdir(exist_ok=True)
     found: dict[str, dict[str, float]] = {}
-    for name in given.stores or PLACES:
+    for store in given.stores or PLACES:
         folder = Path(tempfile.mkdtemp(dir=harness.RESULTS))
         try:
-            with PLACES[name](folder) as place:
-                found[name] = asyncio.run(measured(place, repeats=given.repeats))
+            with PLACES[store](folder) as place:
+                found[store] = measure(place)
         finally:
             shutil.rmtree(folder)
     print(f"| figure | {' | '.join(found)} |")
@@ -242,8 +238,23 @@ def main() -> int:
     for figure in next(iter(found.values())):
         cells = (f"{figures[figure]:,.1f}" for figures in found.values())
         print(f"| {figure} | {' | '.join(cells)} |")
-    results = harness.RESULTS / f"stores-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
+    results = harness.RESULTS / f"{name}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
     results.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """Return a parser that is told which stores to measure."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("stores", nargs="*", choices=[*PLACES, []], help="all by default")
+    return parser
+
+
+def main() -> int:
+    """Measure, print the table and keep the figures."""
+    parser = parser_of("Measure tagent on every durable store.")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each is measured (%(default)s)")
+    given = parser.parse_args()
+    measure_stores("stores", given, lambda place: asyncio.run(measured(place, repeats=given.repeats)))
     return 0
 
 

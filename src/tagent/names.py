@@ -105,11 +105,6 @@ def literal_beginning(pattern: str) -> str:
     return beginning.removesuffix(".") if pattern[at : at + 1] == "#" else beginning
 
 
-def is_pattern(text: str) -> bool:
-    """Return whether `text` stands for more than itself."""
-    return "*" in text or "#" in text
-
-
 @lru_cache(maxsize=256)
 def _matcher(pattern: str) -> re.Pattern[str]:
     words = {"*": rf"\.{_WORD}", "#": rf"(\.{_WORD})*"}
@@ -149,6 +144,11 @@ def results_scope(pipeline: str) -> str:
 def shared_scope(pipeline: str) -> str:
     """Return the scope of what others have shared with a pipeline."""
     return f"shared/{pipeline}"
+
+
+def schedule_scope(pipeline: str) -> str:
+    """Return the scope of the times for which a pipeline's schedules have started runs."""
+    return f"schedule/{pipeline}"
 
 
 def space_scope(space: str) -> str:
@@ -228,7 +228,7 @@ def source(address: str) -> str:
 
 def is_pattern_of_topics(source: str) -> bool:
     """Return whether a reader's source stands for more than itself; a mailbox never does, whatever it is called."""
-    return source.startswith(_TOPICS) and is_pattern(source)
+    return source.startswith(_TOPICS) and ("*" in source or "#" in source)
 
 
 def shown(topic: str) -> str:

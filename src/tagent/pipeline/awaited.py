@@ -1,13 +1,10 @@
-"""What a step may wait for: the value `Event`, and where a run begins to listen."""
+"""What a step may wait for: the value `Event`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tagent.messaging.subscribing import subscriptions_to
-from tagent.names import InvalidNameError, checked_pattern, pipeline_mailbox, run_mailbox, run_subscriber, topic_of
-from tagent.ports.effects import Effects
-from tagent.ports.store import Store
+from tagent.names import InvalidNameError, checked_pattern, pipeline_mailbox, run_mailbox, topic_of
 
 EventSource = Literal["topic", "pipeline", "run"]
 """Where an event comes from: a topic, the mailbox of the pipeline, of which every run sees all, or that of the run."""
@@ -76,19 +73,3 @@ def event_of(wait_for: str | Event) -> Event:
         InvalidNameError: As for `event`.
     """
     return event(wait_for) if isinstance(wait_for, str) else wait_for
-
-
-async def subscriptions_of(events: Mapping[str, Event], *, pipeline: str, run_id: str, store: Store) -> Effects:
-    """Return what is written when a run begins, so that its steps see what is sent from then on, and nothing older.
-
-    Args:
-        events: What each step that waits is waiting for, by its name.
-        pipeline: The pipeline's name.
-        run_id: The run.
-        store: Where the messages are.
-    """
-    begun = [
-        await subscriptions_to(it.source(pipeline=pipeline, run_id=run_id), run_subscriber(run_id, step), store)
-        for step, it in events.items()
-    ]
-    return Effects(subscriptions=tuple(subscription for of_step in begun for subscription in of_step))

@@ -8,14 +8,16 @@ from pydantic_core import to_json
 from tagent.exceptions import DataPathError
 from tagent.messaging.errors import MessageTimeoutError
 from tagent.messaging.inbox import Inbox
+from tagent.messaging.subscribing import subscriptions_to
 from tagent.names import run_subscriber
 from tagent.paths import DataPath
-from tagent.pipeline.awaited import Event, event_of, subscriptions_of
+from tagent.pipeline.awaited import Event, event_of
 from tagent.pipeline.bindings import PLACEHOLDER
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.reading import RunReader
 from tagent.ports.effects import Effects
+from tagent.ports.messages import Subscription
 from tagent.ports.services import Services
 from tagent.ports.store import Store
 from tagent.task_agent.attempt import Attempt
@@ -92,12 +94,12 @@ async def listening(pipeline: Pipeline, *, run_id: str, store: Store, done: Coll
         store: Where the messages are.
         done: The steps that wait for nothing any more.
     """
-    events = {
-        step.name: event_of(step.wait_for)
-        for step in pipeline.steps
-        if step.wait_for is not None and step.name not in done
-    }
-    return await subscriptions_of(events, pipeline=pipeline.name, run_id=run_id, store=store)
+    begun: list[Subscription] = []
+    for step in pipeline.steps:
+        if step.wait_for is not None and step.name not in done:
+            source = event_of(step.wait_for).source(pipeline=pipeline.name, run_id=run_id)
+            begun += await subscriptions_to(source, run_subscriber(run_id, step.name), store)
+    return Effects(subscriptions=tuple(begun))
 
 
 def filled(expected: object, values: Mapping[str, object]) -> object:

@@ -34,8 +34,8 @@ class RunReach:
     def __init__(self, pipeline: Pipeline, state: PipelineState, services: Services) -> None:
         self._pipeline = pipeline
         self._state = state
-        self._store = cast("Store", PatientStore(services.store, services.clock))  # as far as memory and mail ask it
-        self.services = replace(services, store=self._store)
+        patient = cast("Store", PatientStore(services.store, services.clock))  # as far as memory and mail ask it
+        self.services = replace(services, store=patient)
         self._uses = {step.name: step.memory or pipeline.memory for step in pipeline.steps}
 
     def of(self, step: str, key: str, buffer: EffectBuffer) -> Reach:
@@ -48,7 +48,7 @@ class RunReach:
         """
         bridge = Bridge(asyncio.get_running_loop())
         memory = StepMemory(
-            self._store,
+            self.services.store,
             pipeline=self._pipeline.name,
             run_id=self._state.run_id,
             step=step,

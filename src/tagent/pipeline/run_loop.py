@@ -301,7 +301,14 @@ class RunLoop:
         try:
             known = self._state.steps[start.step]
             history = tuple(known.agent_events)
-            attempt = Attempt(start.attempt, start.idempotency_key, record, history, known.attempt_began_at)
+            attempt = Attempt(
+                start.attempt,
+                start.idempotency_key,
+                record,
+                history,
+                known.attempt_began_at,
+                reach=self._steps.reach_of(start.step),
+            )
             outcome = await self._steps.run_attempt(start.step, attempt)
         except asyncio.CancelledError:
             if self._is_stopping:

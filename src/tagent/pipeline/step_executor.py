@@ -5,7 +5,7 @@ Whatever goes wrong inside comes back as a value; only a cancellation passes thr
 
 import logging
 from collections.abc import Coroutine, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from functools import partial
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.models import Failure
+from tagent.task_agent.reach import OpenReach
 from tagent.values import value
 
 Value = TypeVar("Value")
@@ -83,13 +84,16 @@ class StepExecutor:
         """Return whether the step does nothing but wait for an event."""
         return isinstance(self._steps[name], EventStep)
 
+    def reach_of(self, name: str) -> OpenReach:
+        """Return what opens the way out of the step `name`."""
+        return partial(self._reach.of, name)
+
     def is_abandoned(self, name: str) -> bool:
         """Return whether a blocking call of the step goes on although its attempt was given up."""
         return any(not call.has_ended for call in self._steps[name].abandoned)
 
     async def run_attempt(self, name: str, attempt: Attempt) -> AttemptOutcome:
         """Return what became of one attempt at the step `name`."""
-        attempt = replace(attempt, reach=partial(self._reach.of, name))
         work = self._work(name, attempt)
         timeout = self._timeouts.get(name)
         try:

@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 
 from tagent.exceptions import StoreError, TAgentError
+from tagent.names import schedule_scope
 from tagent.payloads import decoded, encoded
 from tagent.pipeline import bindings
 from tagent.pipeline.definition import Origin
@@ -39,7 +40,7 @@ class ScheduleSource:
         self._clock = services.clock
         self._crew = crew
         self._takes_time = SCHEDULED_AT in input_names(pipeline)
-        self._scope = f"schedule/{pipeline.name}"
+        self._scope = schedule_scope(pipeline.name)
         self._key = f"{trigger.cron} {trigger.timezone}"
         self._due_at = 0.0
 

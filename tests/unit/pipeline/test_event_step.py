@@ -8,8 +8,9 @@ from builders import chain, services
 from tagent.messaging import MessageTimeoutError
 from tagent.messaging.sending import new_message
 from tagent.names import InvalidNameError
-from tagent.pipeline.awaited import Event, event, event_of, subscriptions_of
-from tagent.pipeline.event_step import EventStep, filled
+from tagent.pipeline import Pipeline
+from tagent.pipeline.awaited import Event, event, event_of
+from tagent.pipeline.event_step import EventStep, filled, listening
 from tagent.pipeline.events import RunStarted, StepCompleted, StepStarted
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.graph import ExecutionGraph
@@ -30,7 +31,8 @@ async def sent(opened: Services, topic: str, *data: object) -> None:
 
 async def begin(opened: Services, awaited: Event) -> None:
     """Write what is written when the run begins."""
-    await opened.store.write(await subscriptions_of({"wait": awaited}, pipeline="p", run_id="r", store=opened.store))
+    pipeline = Pipeline("p").step("wait", wait_for=awaited)
+    await opened.store.write(await listening(pipeline, run_id="r", store=opened.store))
 
 
 def step(
