@@ -1,10 +1,10 @@
 """Whether effects can be written, and what they come to. Pure: it is told what is known, and changes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from tagent.adapters.storage.changes import Changes, WrittenDocument, is_over
-from tagent.ports.documents import Document, Put
+from tagent.ports.documents import Document, Put, ScopeUsage
 from tagent.ports.effect_errors import CursorConflictError, DocumentConflictError, QuotaExceededError
 from tagent.ports.effects import Effects, Written
 from tagent.ports.messages import Cursor, Message, NewMessage
@@ -27,8 +27,8 @@ class Known(Protocol):
         """Return what is known of a document, None if there is none."""
         ...
 
-    def document_states(self, scope: str) -> Mapping[str, DocumentState]:
-        """Return what is known of the documents of a scope, by key."""
+    def usage(self, scope: str, *, but: Collection[str], now: float) -> ScopeUsage:
+        """Return what a scope holds besides these keys. What has expired need not be counted, but may be."""
         ...
 
     def last_version(self, scope: str) -> int:
@@ -97,21 +97,23 @@ def _check_versions(puts: Iterable[Put], known: Known, now: float) -> None:
 
 
 def _check_quotas(puts: Sequence[Put], known: Known, now: float) -> None:
-    """Refuse puts after which a scope would hold more than it may. What has expired does not count."""
-    growing = [put for put in puts if put.quota is not None and put.value is not None]
-    for scope in {put.scope for put in growing}:
-        states = known.document_states(scope).items()
-        sizes = {key: state.size for key, state in states if not is_over(state.expires_at, now)}
-        for put in puts:
-            if put.scope == scope:
-                sizes.pop(put.key, None)
-                if put.value is not None:
-                    sizes[put.key] = len(put.value)
-        for put in growing:
-            quota = put.quota
-            if put.scope == scope and quota and (len(sizes) > quota.documents or sum(sizes.values()) > quota.bytes):
+    """Refuse puts after which a scope would hold more than it may. A deletion is never refused."""
+    for scope in dict.fromkeys(put.scope for put in puts if put.quota is not None and put.value is not None):
+        sizes = {put.key: None if put.value is None else len(put.value) for put in puts if put.scope == scope}
+        new = [size for size in sizes.values() if size is not None]
+        others = known.usage(scope, but=sizes.keys(), now=now)
+        documents, total = others.documents + len(new), others.bytes + sum(new)
+        quotas = (put.quota for put in puts if put.scope == scope and put.value is not None)
+        for quota in quotas:
+            if quota is not None and (documents > quota.documents or total > quota.bytes):
                 allowed = f"{quota.documents} documents and {quota.bytes} bytes"
-                raise QuotaExceededError(scope, documents=len(sizes), bytes=sum(sizes.values()), allowed=allowed)
+                raise QuotaExceededError(scope, documents=documents, bytes=total, allowed=allowed)
+
+
+def usage_of(scope: str, states: Mapping[str, DocumentState], *, but: Collection[str], now: float) -> ScopeUsage:
+    """Return what these documents of a scope take, by key, besides some and without those that have expired."""
+    sizes = [state.size for key, state in states.items() if key not in but and not is_over(state.expires_at, now)]
+    return ScopeUsage(scope, len(sizes), sum(sizes))
 
 
 def _put(puts: Iterable[Put], known: Known, now: float) -> tuple[Changes, tuple[int, ...]]:

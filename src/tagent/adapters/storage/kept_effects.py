@@ -1,11 +1,11 @@
 """Documents, topics and cursors in dicts."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tagent.adapters.storage.changes import Changes, WrittenDocument, by_time, is_over
-from tagent.adapters.storage.deciding import DocumentState
+from tagent.adapters.storage.deciding import DocumentState, usage_of
 from tagent.ports.documents import Document, DocumentQuery, ScopeUsage
 from tagent.ports.effects import Swept
 from tagent.ports.messages import Cursor, Message, Topic
@@ -38,9 +38,10 @@ class KeptEffects:
         kept = self._documents(scope).get(key)
         return None if kept is None else _state_of(kept.document)
 
-    def document_states(self, scope: str) -> Mapping[str, DocumentState]:
-        """Return what is known of the documents of a scope, by key."""
-        return {key: _state_of(kept.document) for key, kept in self._documents(scope).items()}
+    def usage(self, scope: str, *, but: Collection[str], now: float) -> ScopeUsage:
+        """Return what a scope holds besides these keys, without what has expired."""
+        states = {key: _state_of(kept.document) for key, kept in self._documents(scope).items()}
+        return usage_of(scope, states, but=but, now=now)
 
     def last_version(self, scope: str) -> int:
         """Return the last version that a scope has given, 0 for none."""

@@ -1,11 +1,12 @@
 """What a group of writes changes of memory and messages: seen by the next write of the group, by nobody else yet."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from itertools import chain
 
 from tagent.adapters.storage.changes import Changes
-from tagent.adapters.storage.deciding import DocumentState, given_versions
+from tagent.adapters.storage.deciding import DocumentState, given_versions, usage_of
 from tagent.adapters.storage.files.changes_index import ChangesIndex
+from tagent.ports.documents import ScopeUsage
 from tagent.ports.effects import Swept
 from tagent.ports.messages import Cursor
 
@@ -34,11 +35,12 @@ class ChangesDraft:
             return drafted[key]
         return None if self._is_forgotten(scope) else self._index.document_state(scope, key)
 
-    def document_states(self, scope: str) -> Mapping[str, DocumentState]:
-        """Return what is known of the documents of a scope, by key."""
+    def usage(self, scope: str, *, but: Collection[str], now: float) -> ScopeUsage:
+        """Return what a scope holds besides these keys, without what has expired."""
         written = {} if self._is_forgotten(scope) else self._index.document_states(scope)
         states = {**written, **self._states.get(scope, {})}
-        return {key: state for key, state in states.items() if state is not None}
+        there = {key: state for key, state in states.items() if state is not None}
+        return usage_of(scope, there, but=but, now=now)
 
     def last_version(self, scope: str) -> int:
         """Return the last version that a scope has given, 0 for none."""

@@ -3,15 +3,11 @@
 A group of a thousand writes to one topic so takes a few statements instead of thousands.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
-
 from tagent.adapters.storage.changes import Changes, WrittenDocument
 from tagent.adapters.storage.deciding import DocumentState, decided
 from tagent.adapters.storage.sql import driver
 from tagent.adapters.storage.sql.effect_statements import EffectStatements
 from tagent.adapters.storage.sql.known_effects import KnownEffects, ScopeState, TopicState
-from tagent.ports.documents import Put
 from tagent.ports.effect_errors import QuotaExceededError
 from tagent.ports.effects import Effects, Written
 from tagent.ports.messages import Cursor, Message
@@ -134,12 +130,8 @@ class EffectDraft:
 
     def _decide(self, effects: Effects) -> Decision:
         self._known.read(self.cursor, self._statements, effects)
-        # Quotas are left to the counters: reading all of a scope would take longer the more it holds.
-        unlimited = replace(effects, puts=tuple(replace(put, quota=None) for put in effects.puts))
-        changes, written = decided(unlimited, self._known, now=self.now)
-        scopes = _scopes_after(changes, self._known)
-        _check_quotas(effects.puts, scopes)
-        return Decision(changes, scopes, written)
+        changes, written = decided(effects, self._known, now=self.now)
+        return Decision(changes, _scopes_after(changes, self._known), written)
 
 
 def _scopes_after(changes: Changes, known: KnownEffects) -> dict[str, ScopeState]:
@@ -155,17 +147,6 @@ def _scopes_after(changes: Changes, known: KnownEffects) -> dict[str, ScopeState
             state.bytes + (after.size if after else 0) - (before.size if before else 0),
         )
     return scopes
-
-
-def _check_quotas(puts: Iterable[Put], scopes: dict[str, ScopeState]) -> None:
-    """Refuse puts after which a scope would hold more than it may. A deletion is never refused."""
-    for put in puts:
-        if put.quota is None or put.value is None:
-            continue
-        quota, scope = put.quota, scopes[put.scope]
-        if scope.documents > quota.documents or scope.bytes > quota.bytes:
-            allowed = f"{quota.documents} documents and {quota.bytes} bytes"
-            raise QuotaExceededError(put.scope, documents=scope.documents, bytes=scope.bytes, allowed=allowed)
 
 
 def _state_of(written: WrittenDocument) -> DocumentState:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from tagent.adapters.storage.deciding import DocumentState
 from tagent.adapters.storage.sql import driver
 from tagent.adapters.storage.sql.effect_statements import EffectStatements
+from tagent.ports.documents import ScopeUsage
 from tagent.ports.effects import Effects
 from tagent.ports.messages import Cursor
 from tagent.values import value
@@ -44,9 +45,10 @@ class KnownEffects:
         """Return what is known of a document, None if there is none."""
         return self.documents[scope, key]
 
-    def document_states(self, scope: str) -> Mapping[str, DocumentState]:
-        """Return what is known of documents of a scope, by key; nobody ever had to know all of them."""
-        return {key: state for (of_scope, key), state in self.documents.items() if of_scope == scope and state}
+    def usage(self, scope: str, *, but: Collection[str], now: float) -> ScopeUsage:  # noqa: ARG002 - counters know no time
+        """Return what a scope holds besides these keys, which are known. Its counters count what has expired, too."""
+        row, states = self.scopes[scope], [state for key in but if (state := self.documents[scope, key])]
+        return ScopeUsage(scope, row.documents - len(states), row.bytes - sum(state.size for state in states))
 
     def last_version(self, scope: str) -> int:
         """Return the last version that a scope has given, 0 for none."""
