@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, over
 
 from pydantic import BaseModel
 
-from tagent.config import TAgentConfig
+from tagent.config import ModelLimits, TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.ports.language_model import LanguageModel
 from tagent.ports.services import open_services
@@ -28,17 +28,36 @@ Config = TAgentConfig | Mapping[str, object] | None
 class CallOptions(TypedDict, total=False):
     """Settings of one call, over all others; `TAgentConfig` describes them."""
 
-    model: str | LanguageModel
+    model: "str | LanguageModel | Sequence[str | LanguageModel]"
+    planner_model: "str | LanguageModel | Sequence[str | LanguageModel]"
+    executor_model: "str | LanguageModel | Sequence[str | LanguageModel]"
+    evaluator_model: "str | LanguageModel | Sequence[str | LanguageModel]"
+    finalizer_model: "str | LanguageModel | Sequence[str | LanguageModel]"
     tools: Sequence[Callable[..., object]]
     base_url: str
     api_key: str
     temperature: float
+    model_settings: Mapping[str, object]
     max_output_tokens: int
     request_timeout_seconds: float
+    limits: Mapping[str, ModelLimits]
+    limits_store: str
     max_planning_cycles: int
+    max_iterations: int
+    crash_if_over_iterations: bool
+    separate_evaluation: bool
+    max_cost_usd: float
+    max_tokens: int
+    max_model_calls: int
+    deadline_seconds: float
     max_parallel_tasks: int
     tool_timeout_seconds: float
     context_tokens: int
+    max_tools: int
+    instructions: Sequence[str]
+    embedder: object
+    stream: bool
+    redact: Callable[[object], object]
     store: str
 
 

@@ -28,20 +28,75 @@ PROVIDER_KEYS: Mapping[str, str] = {
 """Key variable -> the model that is used when only this key says which provider to ask."""
 
 
+ONLY_IN_CODE_OR_FILE = frozenset({"tools", "instructions", "embedder", "redact", "limits", "model_settings"})
+"""Settings that are no single word, so no variable of the environment sets them."""
+
+MODEL_OF_PURPOSE: Mapping[str, str] = {
+    "plan": "planner_model",
+    "execute": "executor_model",
+    "evaluate": "evaluator_model",
+    "answer": "finalizer_model",
+}
+"""The purpose of a model call -> the setting that names a model for it."""
+
+
+class ModelLimits(BaseModel):
+    """What a provider may be asked at once and per minute, by all runs of a process together.
+
+    Attributes:
+        concurrent_requests: Requests at the same time, from 1; None means without limit.
+        requests_per_minute: Requests that begin within a minute, from 1; None means without limit.
+        tokens_per_minute: Tokens sent and received within a minute, from 1; None means without limit.
+
+    Example:
+        >>> ModelLimits(concurrent_requests=8, requests_per_minute=500).tokens_per_minute is None
+        True
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrent_requests: int | None = Field(default=None, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+
 class TAgentConfig(BaseModel):
     """Settings of agents and pipelines. Only what was set counts when two are merged.
 
     Attributes:
-        model: `provider:name`, `embedded`, or an object with the `LanguageModel` methods.
+        model: `provider:name`, `embedded`, or an object with the `LanguageModel` methods. Several, in a
+            sequence or with commas, are a chain: each is asked when those before it have failed.
+        planner_model: Asked for plans; None means `model`, as for the next three.
+        executor_model: Asked by tools, through `ToolContext.ask`.
+        evaluator_model: Asked whether the goal is reached, with `separate_evaluation`.
+        finalizer_model: Asked for the final answer.
         base_url: An OpenAI-compatible endpoint to ask instead of the provider's own.
         api_key: The provider's key, when it is not in the provider's own variable.
         temperature: From 0 to 2; None leaves it to the provider.
+        model_settings: More of what the provider is sent, in the names of pydantic-ai: `top_p`, `seed`, ...
         max_output_tokens: The longest answer, in tokens, from 1; None leaves it to the provider.
         request_timeout_seconds: How long one answer may take, all tries of it together.
+        limits: Provider -> what it may be asked at once and per minute; `*` means every other one.
+        limits_store: A `redis://` URL that shares the limits among processes; None keeps them in this one.
         max_planning_cycles: How many plans an agent may make for one goal, from 1.
+        max_iterations: How many rounds it may take for it, from 1: each plan, each execution of one and
+            each answer is a round.
+        crash_if_over_iterations: Whether to raise `IterationsExceededError` then, instead of returning a
+            result that has not achieved its goal.
+        separate_evaluation: Whether a call of its own judges the goal before the one that answers.
+        max_cost_usd: What an agent's model calls may cost in USD, above 0; None means without limit.
+        max_tokens: How many tokens they may take together, from 1; None means without limit.
+        max_model_calls: How many there may be, from 1; None means without limit.
+        deadline_seconds: How long an agent may work, above 0; None means without limit.
         max_parallel_tasks: How many tasks of one plan run at once, from 1.
         tool_timeout_seconds: How long one call of a tool may take; None means without limit.
         context_tokens: How many tokens of data an agent's prompt may carry, from 100.
+        max_tools: How many tools a planning prompt describes, from 1; of more, those that fit the goal.
+        instructions: Guidance for the agent; of much, what fits the goal is told.
+        embedder: Compares texts by meaning when tools and instructions are chosen; None compares words.
+        stream: Whether the final answer is shown while it comes.
+        redact: Called with every value that subscribers are shown and returns what they may see; None
+            shows all. The journal keeps what a resume needs.
         store: The URL of the journal's store: `memory://`, `sqlite:///file`.
         lease_seconds: How long a claim on a run lasts unless it is renewed, from 1.
         tools: Functions that every agent may use, on top of a step's own.
@@ -55,15 +110,34 @@ class TAgentConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
     model: Any = Field(default=None)
+    planner_model: Any = Field(default=None)
+    executor_model: Any = Field(default=None)
+    evaluator_model: Any = Field(default=None)
+    finalizer_model: Any = Field(default=None)
     base_url: str | None = None
     api_key: SecretStr | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
+    model_settings: Mapping[str, Any] = Field(default_factory=dict)
     max_output_tokens: int | None = Field(default=None, ge=1)
     request_timeout_seconds: float = Field(default=120, gt=0)
+    limits: Mapping[str, ModelLimits] = Field(default_factory=dict)
+    limits_store: str | None = None
     max_planning_cycles: int = Field(default=3, ge=1)
+    max_iterations: int = Field(default=50, ge=1)
+    crash_if_over_iterations: bool = False
+    separate_evaluation: bool = False
+    max_cost_usd: float | None = Field(default=None, gt=0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_model_calls: int | None = Field(default=None, ge=1)
+    deadline_seconds: float | None = Field(default=None, gt=0)
     max_parallel_tasks: int = Field(default=8, ge=1)
     tool_timeout_seconds: float | None = Field(default=None, gt=0)
     context_tokens: int = Field(default=16_000, ge=100)
+    max_tools: int = Field(default=24, ge=1)
+    instructions: tuple[str, ...] = ()
+    embedder: Any = Field(default=None)
+    stream: bool = False
+    redact: Any = Field(default=None)
     store: str = "memory://"
     lease_seconds: float = Field(default=15.0, ge=1)
     tools: tuple[Any, ...] = Field(default=(), repr=False)
@@ -74,6 +148,16 @@ class TAgentConfig(BaseModel):
         for other in others:
             update.update({name: getattr(other, name) for name in other.model_fields_set})
         return self.model_copy(update=update)
+
+    def for_purpose(self, purpose: str) -> Self:
+        """Return these settings with the model that calls for this purpose ask.
+
+        Example:
+            >>> TAgentConfig(model="openai:gpt-4.1", planner_model="openai:o3").for_purpose("plan").model
+            'openai:o3'
+        """
+        chosen = getattr(self, MODEL_OF_PURPOSE[purpose])
+        return self if chosen is None else self.model_copy(update={"model": chosen})
 
     @classmethod
     def of(cls, settings: "TAgentConfig | Mapping[str, object] | None") -> "TAgentConfig":
@@ -104,7 +188,7 @@ class TAgentConfig(BaseModel):
 
     @classmethod
     def _from_environment(cls, environment: Mapping[str, str]) -> "TAgentConfig":
-        names = cls.model_fields.keys() - {"tools"}
+        names = cls.model_fields.keys() - ONLY_IN_CODE_OR_FILE
         found = {name: surroundings.variable_of(name, environment) for name in names}
         values = {name: value for name, value in found.items() if value}
         return cls.model_validate(values, context={"origin": "the environment"})

@@ -41,12 +41,12 @@ if TYPE_CHECKING:
         RunStatus,
         StepStatus,
     )
-    from tagent.pipeline.retries import RetryPolicy
     from tagent.pipeline.scheduler import PipelineScheduler
     from tagent.pipeline.state import PipelineState
     from tagent.pipeline.triggers import EventTrigger, ScheduleTrigger, TriggerError, on_event, on_schedule
     from tagent.pipeline.validation import validate
     from tagent.ports.language_model import TokenUsage
+    from tagent.retries import RetryPolicy
 
 __all__ = [
     "Pipeline",
@@ -101,7 +101,7 @@ _HOMES = {
     "ExecutionMode": "tagent.pipeline.models",
     "Dependency": "tagent.pipeline.models",
     "DependencyType": "tagent.pipeline.models",
-    "RetryPolicy": "tagent.pipeline.retries",
+    "RetryPolicy": "tagent.retries",
     "StepContext": "tagent.pipeline.context",
     "StepReport": "tagent.pipeline.context",
     "PipelineResult": "tagent.pipeline.models",

@@ -20,7 +20,7 @@ from tagent.pipeline.awaited import Event, event_of
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.retries import RetryPolicy
+from tagent.retries import RetryPolicy
 
 DEFINITION_VERSION = 1
 
@@ -149,9 +149,16 @@ def _settings(config: TAgentConfig | Mapping[str, object] | None) -> dict[str, o
     if config is None:
         return {}
     settings = TAgentConfig.of(config)
-    kept = settings.model_fields_set - {"api_key", "tools"}
+    kept = settings.model_fields_set - {"api_key", "limits_store", "tools"}
     values = {name: getattr(settings, name) for name in sorted(kept)}
-    return {name: value for name, value in values.items() if isinstance(value, str | int | float | None)}
+    return {name: value for name, value in values.items() if _is_plain(value)}
+
+
+def _is_plain(setting: object) -> bool:
+    """Return whether a setting is a word, a number or a list of words; a mapping may hold a header with a key."""
+    if isinstance(setting, list | tuple):
+        return all(isinstance(item, str) for item in setting)
+    return isinstance(setting, str | int | float | None)
 
 
 def _merged(config: TAgentConfig | Mapping[str, object] | None, stored: Mapping[str, object]) -> TAgentConfig | None:

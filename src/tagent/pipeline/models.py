@@ -12,9 +12,9 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.exceptions import PipelineError
-from tagent.pipeline.retries import RetryPolicy
 from tagent.pipeline.triggers import Trigger
 from tagent.ports.language_model import LanguageModel, TokenUsage
+from tagent.retries import RetryPolicy
 from tagent.task_agent.tools import Tool
 
 ToolLike = Callable[..., object] | Tool

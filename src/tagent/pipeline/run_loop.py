@@ -28,7 +28,6 @@ from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.patience import PatientStore
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reports import summary_of
-from tagent.pipeline.retries import backoff_seconds
 from tagent.pipeline.scheduler import FinishRun, SkipStep, StartStep, WaitUntil, next_commands
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
@@ -38,6 +37,7 @@ from tagent.ports.effects import Effects
 from tagent.ports.records import RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError
+from tagent.retries import backoff_seconds
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent

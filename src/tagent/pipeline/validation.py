@@ -18,8 +18,8 @@ from tagent.pipeline.exceptions import PipelineValidationError, Problem, StepOut
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, MemoryUse, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType, output_type
-from tagent.pipeline.retries import RetryPolicy
 from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
+from tagent.retries import RetryPolicy
 from tagent.task_agent.tools import tools_by_name
 
 MAX_NAME_LENGTH = 200

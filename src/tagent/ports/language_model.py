@@ -1,6 +1,7 @@
 """The one question that tagent asks a language model, and what comes back."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -46,20 +47,80 @@ class Message:
     content: str
 
 
+Purpose = Literal["plan", "execute", "evaluate", "answer"]
+"""The phase of an agent that asks: `execute` is a tool that asks a model."""
+
+MAX_REASKS = 2
+"""How often an answer that does not fit is asked for again, unless the request says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRetried:
+    """A try at a request failed, and another one follows after a wait.
+
+    Attributes:
+        model: The model that failed.
+        code: Of the error.
+        tries: How many tries have failed, from 1.
+        wait_seconds: How long until the next one.
+    """
+
+    model: str
+    code: str
+    tries: int
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSwitched:
+    """A model of a chain failed for good, and the next one is asked.
+
+    Attributes:
+        model: The model that failed.
+        code: Of the error.
+        next_model: The one that is asked now.
+    """
+
+    model: str
+    code: str
+    next_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStreamed:
+    """More of the final output has come. Never journalled: what counts is the whole answer.
+
+    Attributes:
+        text: All of the output so far: text as it is, anything else as the beginning of its JSON form.
+    """
+
+    text: str
+
+
+CallEvent = ModelRetried | ModelSwitched | AnswerStreamed
+"""What happens while a request waits for its answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """A question to a language model.
 
     Attributes:
-        purpose: The phase that asks: `plan`, `evaluate` or `answer`.
+        purpose: The phase that asks.
         messages: The prompt, in order.
         output_type: What the answer must be: `str` for free text, else anything that Pydantic can
             validate from JSON. The answer comes back as this type.
+        max_reasks: How often an answer that does not fit is asked for again, from 0.
+        streams: Whether `AnswerStreamed` is wanted; a model that cannot stream says nothing.
+        notify: Told of what happens meanwhile; the model awaits it. None when nobody wants to know.
     """
 
-    purpose: Literal["plan", "evaluate", "answer"]
+    purpose: Purpose
     messages: tuple[Message, ...]
     output_type: object = str
+    max_reasks: int = MAX_REASKS
+    streams: bool = False
+    notify: Callable[[CallEvent], Awaitable[None]] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ ModelError
 ├── ModelAuthenticationError    the provider refuses the key, or there is none
 ├── ModelRateLimitError         the provider asks to slow down
 ├── ModelUnavailableError       the provider cannot be reached or fails
+├── ModelCircuitOpenError       the provider has failed so often that it is not asked for a while
 ├── ModelTimeoutError           no answer in time
 ├── ModelRejectedError          the provider refuses this request
-└── ModelOutputError            the answer never fitted what was asked for
+├── ModelOutputError            the answer never fitted what was asked for
+└── ModelChainError             every model of a chain failed
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tagent.exceptions import TAgentError
 from tagent.ports.language_model import ModelReply
@@ -107,7 +109,50 @@ class ModelRejectedError(ModelError):
 
 
 class ModelOutputError(ModelError):
-    """The answer never fitted what was asked for, re-asks included."""
+    """The answer never fitted what was asked for, re-asks included.
+
+    Attributes:
+        problems: What was wrong with the last one, without its contents; empty if unknown.
+    """
 
     code = "model.output"
     is_retryable = True
+
+    def __init__(self, model: str, message: str, *, problems: str = "", hint: str = "") -> None:
+        self.problems = problems
+        super().__init__(model, message, hint=hint)
+
+
+class ModelCircuitOpenError(ModelError):
+    """The provider has failed so often that it is not asked for a while.
+
+    Attributes:
+        retry_after_seconds: When it is asked again, for one probe.
+    """
+
+    code = "model.circuit_open"
+    is_retryable = True
+
+    def __init__(self, model: str, *, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            model,
+            f"The provider of {model} has failed again and again and is not asked for {retry_after_seconds:.1f} s.",
+            hint="Wait, or name another model to fall back on.",
+        )
+
+
+class ModelChainError(ModelError):
+    """Every model of a chain failed.
+
+    Attributes:
+        errors: What kept each from answering, in the order in which they were asked.
+    """
+
+    code = "model.chain"
+
+    def __init__(self, errors: Sequence[ModelError]) -> None:
+        self.errors = tuple(errors)
+        self.is_retryable = any(error.is_retryable for error in errors)  # type: ignore[misc]  # as its parts are
+        told = " ".join(f"{error.model}: {error.message}" for error in errors)
+        super().__init__(errors[-1].model, f"None of {len(errors)} models answered. {told}")

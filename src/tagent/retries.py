@@ -1,4 +1,4 @@
-"""How long to wait between the attempts at a step. Pure: the draw of chance is an argument."""
+"""How long to wait before trying again: a step, a tool, a model. Pure: the draw of chance is an argument."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to wait between the attempts at a step; `max_retries` says how many there are.
+    """How long to wait between attempts; how many there are is said elsewhere.
 
     Attributes:
         base_seconds: The longest first wait; it doubles with each failure.
