@@ -6,7 +6,7 @@ LOCK   := requirements.lock
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-crash check fix bench bench-peers lock clean
+.PHONY: help setup run test test-crash check fix diagrams bench bench-peers lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,14 @@ fix: $(READY) ## Repair what can be repaired
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+diagrams: $(READY) ## Draw the diagrams in the documents anew from the code
+	$(BIN)/python docs/diagrams.py
+
 bench: $(READY) ## Measure, beside the peers that are installed, then every store
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.messages
+	$(BIN)/python -m benchmarks.agents
 
 bench-peers: $(READY) ## Install the peers to measure beside, one environment each
 	$(BIN)/python benchmarks/install_peers.py

@@ -16,6 +16,7 @@ REQUIREMENTS = {
     "dbos": ("dbos==3.4.0",),
     "langgraph": ("langgraph==1.2.24", "langgraph-checkpoint-sqlite==3.1.2"),
     "pydantic_graph": ("pydantic-graph==2.68.0",),
+    "tagent_old": ("tagent==0.7.1",),
 }
 """Peer -> what pip is to install. The floor needs nothing and is not here."""
 

@@ -11,9 +11,11 @@ from tagent.runtime import open_services
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent
-from tagent.task_agent.models import AgentState, TaskBasedAgentResult
+from tagent.task_agent.models import AgentState
+from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.state_machine import reduce
+from tagent.task_agent.tools import Tool
 from tagent.testing import ScriptedModel
 
 
@@ -51,7 +53,7 @@ class AgentRun:
 
     async def work(
         self,
-        *tools: Callable[..., object],
+        *tools: Callable[..., object] | Tool,
         goal: str = "Find it",
         output_format: object = None,
         constraints: Sequence[str] = (),

@@ -21,11 +21,17 @@ if TYPE_CHECKING:
         run_pipeline,
         state_at,
     )
-    from tagent.config import TAgentConfig
+    from tagent.config import ModelLimits, TAgentConfig
     from tagent.exceptions import MissingExtraError, TAgentError
+    from tagent.ports.toolsets import MCPServer
+    from tagent.task_agent.budgets import BudgetExceededError
+    from tagent.task_agent.decorator import tool
+    from tagent.task_agent.discovery import ToolLoadError, discover_output_schema, discover_tools
     from tagent.task_agent.memory_tools import recall, remember
-    from tagent.task_agent.models import GoalNotAchievedError, TaskBasedAgentResult
-    from tagent.task_agent.tools import Tool, ToolContext
+    from tagent.task_agent.results import GoalNotAchievedError, TaskBasedAgentResult
+    from tagent.task_agent.run import IterationsExceededError
+    from tagent.task_agent.tool_context import ToolContext
+    from tagent.task_agent.tools import Tool
 
     PIPELINE_AVAILABLE: bool
 
@@ -44,12 +50,20 @@ __all__ = [
     "astate_at",
     "TAgentConfig",
     "TaskBasedAgentResult",
+    "ModelLimits",
     "Tool",
+    "tool",
     "ToolContext",
+    "MCPServer",
+    "discover_tools",
+    "discover_output_schema",
     "remember",
     "recall",
     "TAgentError",
     "GoalNotAchievedError",
+    "BudgetExceededError",
+    "IterationsExceededError",
+    "ToolLoadError",
     "MissingExtraError",
     "PIPELINE_AVAILABLE",
     "__version__",
@@ -67,13 +81,21 @@ _HOMES = {
     "state_at": "tagent.agent",
     "astate_at": "tagent.agent",
     "TAgentConfig": "tagent.config",
-    "TaskBasedAgentResult": "tagent.task_agent.models",
+    "TaskBasedAgentResult": "tagent.task_agent.results",
+    "ModelLimits": "tagent.config",
     "Tool": "tagent.task_agent.tools",
-    "ToolContext": "tagent.task_agent.tools",
+    "tool": "tagent.task_agent.decorator",
+    "ToolContext": "tagent.task_agent.tool_context",
+    "MCPServer": "tagent.ports.toolsets",
+    "discover_tools": "tagent.task_agent.discovery",
+    "discover_output_schema": "tagent.task_agent.discovery",
     "remember": "tagent.task_agent.memory_tools",
     "recall": "tagent.task_agent.memory_tools",
     "TAgentError": "tagent.exceptions",
-    "GoalNotAchievedError": "tagent.task_agent.models",
+    "GoalNotAchievedError": "tagent.task_agent.results",
+    "BudgetExceededError": "tagent.task_agent.budgets",
+    "IterationsExceededError": "tagent.task_agent.run",
+    "ToolLoadError": "tagent.task_agent.discovery",
     "MissingExtraError": "tagent.exceptions",
 }
 

@@ -12,8 +12,11 @@ from tagent.config import ModelLimits, TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.ports.language_model import LanguageModel
 from tagent.ports.services import open_services
-from tagent.task_agent.models import TaskBasedAgentResult
+from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.redaction import OnEvent, shown_to
+from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
+from tagent.task_agent.toolsets import ToolSource
 
 if TYPE_CHECKING:
     from tagent.pipeline.forking import Fork
@@ -33,7 +36,7 @@ class CallOptions(TypedDict, total=False):
     executor_model: "str | LanguageModel | Sequence[str | LanguageModel]"
     evaluator_model: "str | LanguageModel | Sequence[str | LanguageModel]"
     finalizer_model: "str | LanguageModel | Sequence[str | LanguageModel]"
-    tools: Sequence[Callable[..., object]]
+    tools: Sequence[ToolSource]
     base_url: str
     api_key: str
     temperature: float
@@ -75,6 +78,7 @@ async def arun_agent(
     config: Config = None,
     *,
     output_format: type[Output],
+    on_event: OnEvent | None = None,
     **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[Output]: ...
 @overload
@@ -83,6 +87,7 @@ async def arun_agent(
     config: Config = None,
     *,
     output_format: None = None,
+    on_event: OnEvent | None = None,
     **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[str]: ...
 async def arun_agent(
@@ -91,6 +96,7 @@ async def arun_agent(
     *,
     inputs: Mapping[str, object] | BaseModel | None = None,
     output_format: object = None,
+    on_event: OnEvent | None = None,
     **options: Any,
 ) -> "TaskBasedAgentResult[Any] | PipelineResult":
     """Return what an agent makes of a goal, or what a run of a pipeline comes to.
@@ -101,13 +107,18 @@ async def arun_agent(
         inputs: What the pipeline is given; a goal takes none.
         output_format: What the goal's output must be, anything that Pydantic can check; None means
             text. A pipeline's steps have their own `output_schema`.
+        on_event: Is shown what a goal's agent does, in order: every event, and with `stream=True` the text
+            of the answer while it comes. What it raises is logged.
         options: Settings of this call, over all others: `model`, `tools`, `temperature`, ...
 
     Raises:
         ConfigurationError: If a setting is unknown or wrong.
         ModelError: If no model can be had, or a goal's model call fails for good.
+        BudgetExceededError: If a limit leaves no room for a goal's next model call.
         PipelineValidationError: If the pipeline has mistakes.
         InputError: If the inputs do not fit the pipeline.
+        BudgetExceededError: If a limit leaves no room for a goal's next model call; it holds the work done.
+        IterationsExceededError: If a goal takes too many rounds, with `crash_if_over_iterations`.
 
     Example:
         >>> from tagent.testing import ScriptedModel
@@ -117,11 +128,14 @@ async def arun_agent(
     if not isinstance(goal_or_pipeline, str):
         if output_format is not None:
             raise ConfigurationError("A pipeline takes no output_format: give its steps an output_schema.")
+        if on_event is not None:
+            raise ConfigurationError("A pipeline takes no on_event: its events are in its journal.")
         return await arun_pipeline(goal_or_pipeline, config, inputs=inputs, **options)
     if inputs is not None:
         raise ConfigurationError("A goal takes no inputs: write them into the goal, or run a pipeline.")
     settings = TAgentConfig.of(config).merged(TAgentConfig.of(options))
-    return await run_task_based_agent(goal_or_pipeline, settings, output_format=output_format)
+    attempt = Attempt(on_event=shown_to(on_event, settings)) if on_event else None
+    return await run_task_based_agent(goal_or_pipeline, settings, output_format=output_format, attempt=attempt)
 
 
 async def arun_pipeline(
@@ -143,10 +157,17 @@ async def arun_pipeline(
 
     Raises:
         MissingExtraError: If pipeline support is not installed.
-        ConfigurationError: If a setting is unknown or wrong.
+        ConfigurationError: If a setting is unknown or wrong, or a label cannot be used.
         PipelineValidationError: If the definition has mistakes; it lists all of them.
         InputError: If the inputs do not fit.
         ModelError: If a step needs a model and none can be had; nothing has run then.
+        StoreError: If the journal cannot be written; nothing counts that was not committed.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("hello").step("greet", run=lambda name: f"Hello, {name}.")
+        >>> asyncio.run(arun_pipeline(pipeline, inputs={"name": "Ana"})).final_output
+        'Hello, Ana.'
     """
     from tagent.pipeline import Pipeline, PipelineExecutor
 
@@ -180,6 +201,27 @@ async def aresume(
         NoPipelineError: If it was built in code and no `pipeline` is given.
         DefinitionMismatchError: If the code does not fit the definition.
         CrashLoopError: If it was resumed too often without getting any further.
+        PipelineLoadError: If its file does not give the pipeline any more.
+        StepOutputError: If a stored output does not fit the type that its step has today.
+        ConfigurationError: If a setting is unknown or wrong.
+        ModelError: If a step needs a model and none can be had.
+        StoreError: If the journal cannot be written; nothing counts that was not committed.
+        PipelineValidationError: If the code has mistakes by now.
+        InputError: If the stored inputs do not fit the code any more.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> async def read_again(folder: Path) -> object:
+        ...     store, source = f"file:///{folder}", folder / "facts.txt"
+        ...     report = Pipeline("report").step("read", run=lambda: source.read_text(), max_retries=0)
+        ...     failed = await arun_pipeline(report, store=store)  # the file is not there yet
+        ...     _ = source.write_text("Seven hills")
+        ...     return (await aresume(failed.run_id, report, store=store)).final_output
+        >>> with TemporaryDirectory() as folder:
+        ...     asyncio.run(read_again(Path(folder)))
+        'Seven hills'
     """
     from tagent.pipeline.resuming import resume_run
 
@@ -199,7 +241,23 @@ def resume(
     definition: Literal["stored", "current"] = "stored",
     **options: Unpack[CallOptions],
 ) -> "PipelineResult":
-    """Do what `aresume` does and wait for it; also where an event loop is already running."""
+    """Do what `aresume` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `aresume`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> with TemporaryDirectory() as folder:
+        ...     store, source = f"file:///{folder}", Path(folder, "facts.txt")
+        ...     report = Pipeline("report").step("read", run=lambda: source.read_text(), max_retries=0)
+        ...     failed = run_pipeline(report, store=store)  # the file is not there yet
+        ...     _ = source.write_text("Seven hills")
+        ...     resume(failed.run_id, report, store=store).final_output
+        'Seven hills'
+    """
     return _run_to_end(aresume(run_id, pipeline, config, definition=definition, **options))
 
 
@@ -217,6 +275,7 @@ def run_agent(
     config: Config = None,
     *,
     output_format: type[Output],
+    on_event: OnEvent | None = None,
     **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[Output]: ...
 @overload
@@ -225,12 +284,22 @@ def run_agent(
     config: Config = None,
     *,
     output_format: None = None,
+    on_event: OnEvent | None = None,
     **options: Unpack[CallOptions],
 ) -> TaskBasedAgentResult[str]: ...
 def run_agent(
     goal_or_pipeline: "str | Pipeline", config: Config = None, **options: Any
 ) -> "TaskBasedAgentResult[Any] | PipelineResult":
-    """Do what `arun_agent` does and wait for it; also where an event loop is already running, as in a notebook."""
+    """Do what `arun_agent` does and wait for it; also where an event loop is already running, as in a notebook.
+
+    Raises:
+        TAgentError: As for `arun_agent`.
+
+    Example:
+        >>> from tagent.testing import ScriptedModel
+        >>> run_agent("Say hello", model=ScriptedModel(["Hello."])).output
+        'Hello.'
+    """
     result: TaskBasedAgentResult[Any] | PipelineResult = _run_to_end(
         arun_agent(goal_or_pipeline, config, **options)  # the parameters are the same
     )
@@ -245,7 +314,21 @@ def run_pipeline(
     labels: Mapping[str, str] | None = None,
     **options: Unpack[CallOptions],
 ) -> "PipelineResult":
-    """Do what `arun_pipeline` does and wait for it; also where an event loop is already running."""
+    """Do what `arun_pipeline` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `arun_pipeline`.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline
+        >>> def facts(city: str) -> dict[str, object]:
+        ...     return {"city": city, "hills": 7}
+        >>> def text(facts: dict[str, object]) -> str:
+        ...     return f"{facts['city']} has {facts['hills']} hills."
+        >>> report = Pipeline("report").step("facts", run=facts).step("text", run=text)
+        >>> run_pipeline(report, inputs={"city": "Lisbon"}).final_output
+        'Lisbon has 7 hills.'
+    """
     return _run_to_end(arun_pipeline(pipeline, config, inputs=inputs, labels=labels, **options))
 
 
@@ -272,6 +355,22 @@ async def afork(
     Raises:
         UnknownRunError: If no run has this id; the nearest one is named.
         ForkError: If the step or the event is unknown, or an edit does not fit.
+        InputError: If new inputs do not fit the pipeline.
+        StepOutputError: If a new output does not fit its step.
+        NoPipelineError: If inputs or outputs are edited, the pipeline was built in code, and none is given.
+        StoreError: If the store fails.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=lambda facts: f"{facts} hills")
+        >>> async def with_other_facts(store: dict[str, object]) -> object:
+        ...     run = await arun_pipeline(report, store)
+        ...     new = await afork(run.run_id, store, overrides={"steps": {"facts": {"output": 8}}}, pipeline=report)
+        ...     return (await aresume(new.run_id, report, store)).final_output
+        >>> with TemporaryDirectory() as folder:
+        ...     asyncio.run(with_other_facts({"store": f"file:///{folder}"}))
+        '8 hills'
     """
     from tagent.pipeline.forking import fork_run
 
@@ -290,7 +389,22 @@ def fork(
     overrides: Mapping[str, object] | None = None,
     pipeline: "Pipeline | None" = None,
 ) -> "Fork":
-    """Do what `afork` does and wait for it; also where an event loop is already running."""
+    """Do what `afork` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `afork`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=lambda facts: f"{facts} hills")
+        >>> with TemporaryDirectory() as folder:
+        ...     store = {"store": f"file:///{folder}"}
+        ...     run = run_pipeline(report, store)
+        ...     new = fork(run.run_id, store, from_step="text")
+        ...     new.reused, new.again, resume(new.run_id, report, store).final_output
+        (('facts',), ('text',), '7 hills')
+    """
     return _run_to_end(
         afork(run_id, config, from_step=from_step, at_event=at_event, overrides=overrides, pipeline=pipeline)
     )
@@ -302,6 +416,17 @@ async def astate_at(run_id: str, event: int | None = None, config: Config = None
     Raises:
         UnknownRunError: If no run has this id; the nearest one is named.
         ForkError: If the run has no such event.
+        StoreError: If the store fails.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> async def looked_back(store: dict[str, object]) -> object:
+        ...     run = await arun_pipeline(Pipeline("report").step("facts", run=lambda: 7), store)
+        ...     return [(await astate_at(run.run_id, event, store)).statuses["facts"].value for event in (1, 2, 3)]
+        >>> with TemporaryDirectory() as folder:
+        ...     asyncio.run(looked_back({"store": f"file:///{folder}"}))
+        ['pending', 'running', 'completed']
     """
     from tagent.pipeline import forking
 
@@ -310,7 +435,21 @@ async def astate_at(run_id: str, event: int | None = None, config: Config = None
 
 
 def state_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":
-    """Do what `astate_at` does and wait for it; also where an event loop is already running."""
+    """Do what `astate_at` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `astate_at`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=lambda facts: f"{facts} hills")
+        >>> with TemporaryDirectory() as folder:
+        ...     store = {"store": f"file:///{folder}"}
+        ...     run = run_pipeline(report, store)
+        ...     {name: status.value for name, status in state_at(run.run_id, 3, store).statuses.items()}
+        {'facts': 'completed', 'text': 'pending'}
+    """
     return _run_to_end(astate_at(run_id, event, config))
 
 

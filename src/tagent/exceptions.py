@@ -30,6 +30,14 @@ class TAgentError(Exception):
         message: What happened, and to which thing.
         hint: What to do about it; empty when the message says it all.
         is_retryable: Whether trying the same thing again later may help.
+
+    Example:
+        >>> from tagent import run_agent
+        >>> try:
+        ...     run_agent("Say hello", temprature=0)
+        ... except TAgentError as error:
+        ...     print(error.code, error.is_retryable, error, sep="; ")
+        configuration; False; In the configuration: 'temprature' is not a setting. Did you mean 'temperature'?
     """
 
     code: ClassVar[str] = "tagent"
@@ -92,6 +100,11 @@ class MissingExtraError(ConfigurationError, ImportError):
 
     Attributes:
         extra: The extra to install: `pip install tagent[extra]`.
+
+    Example:
+        >>> error = MissingExtraError("pipeline", feature="A schedule")
+        >>> error.extra, str(error)
+        ('pipeline', 'A schedule requires: pip install tagent[pipeline]')
     """
 
     code = "configuration.missing_extra"

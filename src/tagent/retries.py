@@ -14,6 +14,12 @@ class RetryPolicy:
 
     Raises:
         ValueError: If a number is negative or not finite.
+
+    Example:
+        >>> from tagent.pipeline import PipelineStep
+        >>> step = PipelineStep(name="search", goal="Find it", max_retries=5, retry=RetryPolicy(base_seconds=2))
+        >>> [backoff_seconds(step.retry, failures, jitter=1) for failures in (1, 2, 3, 9)]
+        [2.0, 4.0, 8.0, 30.0]
     """
 
     base_seconds: float = 0.5

@@ -10,6 +10,7 @@ from tagent.adapters.clock import SystemClock
 from tagent.adapters.models.provider import AdapterModels
 from tagent.adapters.processes import MachineProcesses
 from tagent.adapters.storage.urls import lasting_url, open_store
+from tagent.adapters.toolsets.provider import AdapterToolsets
 from tagent.ports.event_sink import EventSink
 from tagent.ports.services import Services, register_services
 from tagent.threads import DaemonThreads
@@ -45,7 +46,7 @@ async def open_services_on(store_url: str, *, sinks: tuple[EventSink, ...] = ())
     Whoever only looks at a store need not have settings; Pydantic, which checks them, takes long to import.
     """
     store = open_store(store_url)
-    async with AdapterModels() as models:
+    async with AdapterModels() as models, AdapterToolsets() as toolsets:
         try:
             yield Services(
                 SystemClock(),
@@ -57,6 +58,7 @@ async def open_services_on(store_url: str, *, sinks: tuple[EventSink, ...] = ())
                 new_run_id,
                 sinks,
                 lasting_url(store_url),
+                toolsets,
             )
         finally:
             await store.close()

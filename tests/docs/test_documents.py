@@ -15,7 +15,7 @@ import tagent
 from builders import GivenModels
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
-from tagent.ports import ModelRequest, Services
+from tagent.ports import LanguageModel, ModelRequest, Services
 from tagent.ports.services import register_services
 from tagent.runtime import open_services
 from tagent.task_agent.state_machine import TABLE
@@ -38,20 +38,30 @@ def answer(request: ModelRequest) -> object:
     """Answer what the examples ask."""
     if request.purpose == "plan" and "tea" in request.messages[-1].content:
         return [{"tool_name": "recall", "tool_args": {"about": "tea"}}]
+    if request.purpose == "plan" and "azulejos" in request.messages[-1].content:
+        return [{"tool_name": "search", "tool_args": {"query": "azulejo", "pages": 2}}]
     if request.purpose == "plan":
         return [{"tool_name": "population", "tool_args": {"city": city}} for city in ("Porto", "Lisbon")]
     is_text = "str" in str(request.output_type.model_fields["output"].annotation)  # type: ignore[attr-defined]
     return "313,700" if is_text else {"mood": "its colour", "reasons": ["I like my teapot."]}
 
 
+class Answering(GivenModels):
+    """Hands out the script for every model that would be fetched from a provider."""
+
+    async def model_for(self, config: TAgentConfig) -> LanguageModel:
+        """Return the model that is given as an object, else the script."""
+        return self.default if isinstance(config.model, str | list) else await super().model_for(config)
+
+
 @pytest.fixture
 def _answered() -> Iterator[None]:
-    """Let code that names no model be answered by the script; all else is real."""
+    """Let code that is given no model of its own be answered by the script; all else is real."""
 
     @asynccontextmanager
     async def scripted(config: TAgentConfig) -> AsyncIterator[Services]:
         async with open_services(config) as opened:
-            yield replace(opened, models=GivenModels(ScriptedModel(answer)))
+            yield replace(opened, models=Answering(ScriptedModel(answer)))
 
     register_services(scripted)
     yield
@@ -90,7 +100,7 @@ def test_the_code_on_a_page_runs_and_prints_what_stands_behind_it(
 
 def test_the_agents_diagram_is_the_transition_table() -> None:
     """A diagram that lags behind the code misleads."""
-    assert TABLE.mermaid() + "\n" in blocks("docs/explanation/architecture.md", "mermaid")
+    assert TABLE.mermaid() + "\n" in blocks("docs/explanation/agent.md", "mermaid")
 
 
 def errors(root: type[TAgentError] = TAgentError) -> Iterator[type[TAgentError]]:

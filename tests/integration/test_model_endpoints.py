@@ -1,36 +1,47 @@
-"""What comes of a model's endpoint that answers, refuses, fails, lies or stays silent."""
+"""What an agent makes of a model's endpoint: what it sends, takes, tells and keeps to itself.
+
+The faults of an endpoint are in `test_model_faults.py`.
+"""
 
 import asyncio
+import json
 import logging
-import socket
-from collections.abc import Iterator
+import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
-from pydantic import BaseModel
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+from pydantic import BaseModel, SecretStr
 
-from endpoints import ANSWERING_MODEL, Endpoint, Reply, Reset, Silence, answer, completion, cut, failure
-from tagent import TaskBasedAgentResult, arun_agent, run_agent
-from tagent.config import PROVIDER_KEYS
+from endpoints import (
+    ANSWERING_MODEL,
+    Endpoint,
+    Reply,
+    Response,
+    Silence,
+    Stream,
+    answer,
+    completion,
+    cut,
+    failure,
+    streamed,
+)
+from model_calls import isolate
+from tagent import BudgetExceededError, TAgentConfig, TaskBasedAgentResult, arun_agent, run_agent
+from tagent.adapters.models.provider import AdapterModels
 from tagent.exceptions import ConfigurationError
 from tagent.ports import (
     ModelAuthenticationError,
     ModelError,
     ModelOutputError,
-    ModelRateLimitError,
     ModelRejectedError,
-    ModelTimeoutError,
-    ModelUnavailableError,
     TokenUsage,
     UnknownModelError,
 )
 
 GOAL = "Name the colour of my-private-sky"
 KEY = "secret-key"
-TRIES = 3
+BLUE = '{"output": "blue", "not_achieved_because": null}'
 
 
 class Colour(BaseModel):
@@ -39,28 +50,10 @@ class Colour(BaseModel):
 
 
 @pytest.fixture(autouse=True)
-def only_what_the_test_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def only_what_the_test_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting or key of the machine, no proxy, and no waiting between tries."""
-    for name in (*PROVIDER_KEYS, "OPENAI_BASE_URL", "TAGENT_MODEL", "TAGENT_BASE_URL", "TAGENT_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    isolate(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    with stamina.set_testing(True, attempts=100, cap=True):
-        yield
-
-
-@pytest.fixture
-def waits() -> Iterator[list[float]]:
-    """The seconds of each wait between tries, really waited."""
-    seconds: list[float] = []
-
-    def note(details: RetryDetails) -> None:
-        seconds.append(details.wait_for)
-
-    set_on_retry_hooks([note])
-    with stamina.set_testing(False):
-        yield seconds
-    set_on_retry_hooks(None)
 
 
 def ask(endpoint: Endpoint, **options: Any) -> TaskBasedAgentResult[Any]:
@@ -94,6 +87,13 @@ def test_counts_a_price_that_is_not_known_as_unknown() -> None:
     with Endpoint(completion(content, model="gpt-4o-2024-08-06")) as endpoint:  # as a proxy or a local copy may say
         result = ask(endpoint, model="openai-chat:gpt-4o")
     assert (result.total_cost, result.unpriced_calls) == (0.0, 1)
+
+
+def test_a_budget_of_cost_refuses_a_model_whose_price_nobody_knows() -> None:
+    """Before it is asked: afterwards the money would be spent."""
+    with Endpoint(answer("blue")) as endpoint, pytest.raises(BudgetExceededError, match="price of a model is unknown"):
+        ask(endpoint, max_cost_usd=1)
+    assert endpoint.requests == []
 
 
 def test_sends_key_model_prompt_and_schema() -> None:
@@ -223,13 +223,6 @@ def test_says_that_an_answer_was_cut() -> None:
     assert len(endpoint.requests) == 1
 
 
-def test_says_that_a_content_filter_stopped_the_answer() -> None:
-    """Trying the same again would be stopped again."""
-    choice = {"index": 0, "finish_reason": "content_filter", "message": {"role": "assistant", "content": None}}
-    with Endpoint(completion("", choices=[choice])) as endpoint:
-        assert isinstance(ask_in_vain(endpoint), ModelRejectedError)
-
-
 # Refusals
 
 
@@ -256,74 +249,6 @@ def test_does_not_repeat_what_is_refused(reply: Reply, kind: type[ModelError], s
     assert len(endpoint.requests) == 1
 
 
-# Failures that pass
-
-
-@pytest.mark.parametrize(
-    "trouble",
-    [failure(429), failure(429, headers={"Retry-After": "5"}), failure(500), failure(503), failure(408), Reset()],
-    ids=["429", "429 with Retry-After", "500", "503", "408", "reset"],
-)
-def test_tries_again_what_may_pass(trouble: Reply | Reset) -> None:
-    """A hiccup of a provider is not a failure of the user's program."""
-    with Endpoint(trouble, trouble, answer("blue")) as endpoint:
-        assert ask(endpoint).output == "blue"
-    assert len(endpoint.requests) == TRIES
-
-
-@pytest.mark.parametrize(
-    ("trouble", "kind"),
-    [
-        (failure(429), ModelRateLimitError),
-        (failure(500), ModelUnavailableError),
-        (failure(503), ModelUnavailableError),
-        (Reply("<html>Bad gateway</html>", 502, content_type="text/html"), ModelUnavailableError),
-        (Reset(), ModelUnavailableError),
-        (Reply("hello"), ModelUnavailableError),
-        (Reply("<html>Welcome</html>", content_type="text/html"), ModelUnavailableError),
-        (Reply('{"id": "1"}'), ModelUnavailableError),
-        (Reply('{"error": {"message": "no", "code": 500}}'), ModelUnavailableError),
-        (completion("", choices=[]), ModelUnavailableError),
-        (completion("", choices=None), ModelUnavailableError),
-    ],
-    ids=["429", "500", "503", "502", "reset", "not JSON", "a web page", "no choices", "error in 200", "[]", "null"],
-)
-def test_gives_up_on_what_does_not_pass(trouble: Reply | Reset, kind: type[ModelError]) -> None:
-    """It ends after three tries in one error of ours, which a step may retry much later."""
-    with Endpoint(trouble) as endpoint:
-        error = ask_in_vain(endpoint)
-    assert type(error) is kind
-    assert error.is_retryable
-    assert error.model == "openai-chat:any"
-    assert len(endpoint.requests) == TRIES
-
-
-def test_says_that_nothing_answers_at_the_address() -> None:
-    """The server is not running: the most common mistake of all."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        base_url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        with pytest.raises(ModelUnavailableError, match="cannot be reached"):
-            run_agent(GOAL, model="any", base_url=base_url)
-
-
-def test_waits_as_long_as_the_provider_asks(waits: list[float]) -> None:
-    """Coming back sooner would only be refused again."""
-    with Endpoint(failure(429, headers={"retry-after-ms": "70"}), answer("blue")) as endpoint:
-        assert ask(endpoint).output == "blue"
-    assert waits == [0.07]
-
-
-def test_does_not_begin_a_wait_that_outlasts_the_deadline(waits: list[float]) -> None:
-    """An hour's ban is told now, with its length, instead of a timeout after the whole deadline."""
-    with Endpoint(failure(429, headers={"Retry-After": "3600"})) as endpoint:
-        error = ask_in_vain(endpoint, request_timeout_seconds=60)
-    assert isinstance(error, ModelRateLimitError)
-    assert error.retry_after_seconds == 3600
-    assert len(endpoint.requests) == 1
-    assert waits == []
-
-
 def test_counts_what_was_spent_before_a_failure() -> None:
     """The first answer was paid for, although the second request failed."""
     with Endpoint(completion("Blue, I think."), failure(400)) as endpoint:
@@ -340,19 +265,6 @@ def test_a_request_that_never_reached_a_model_cost_nothing() -> None:
     assert (error.spent.usage, error.spent.cost_usd) == (TokenUsage(), 0.0)
 
 
-# Silence
-
-
-def test_stops_waiting_at_the_deadline() -> None:
-    """A silent model does not hold a run for ever, and the connection to it is closed."""
-    with Endpoint(Silence()) as endpoint:
-        error = ask_in_vain(endpoint, request_timeout_seconds=0.2)
-        assert endpoint.hung_up.wait(30)
-    assert isinstance(error, ModelTimeoutError)
-    assert error.is_retryable
-    assert error.seconds == 0.2
-
-
 async def test_cancelling_closes_the_connection() -> None:
     """The provider stops generating, and billing, when nobody waits any more."""
     with Endpoint(Silence()) as endpoint:
@@ -366,36 +278,56 @@ async def test_cancelling_closes_the_connection() -> None:
 
 # Secrets
 
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        failure(401, message=f"Incorrect API key {KEY}"),
-        failure(400, message=f"Bad prompt: {GOAL}"),
-        failure(404, message=f"{KEY} may not use this; {GOAL}"),
-        failure(429, message=f"{KEY} is too fast; {GOAL}"),
-        failure(500, message=f"{KEY} {GOAL}"),
-        Reply(f"<html>{KEY} {GOAL}</html>", content_type="text/html"),
-        completion(f"{KEY} {GOAL}"),
-    ],
-    ids=["401", "400", "404", "429", "500", "page", "answer"],
-)
-def test_keeps_keys_and_prompts_out_of_messages_and_logs(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
-    """A provider may repeat both in what it says; messages end up in journals and tickets."""
-    caplog.set_level(logging.INFO)
-    with Endpoint(reply) as endpoint:
-        error = ask_in_vain(endpoint)
-    told = f"{error} {error!r} {error.hint} {vars(error)} {caplog.text} {[vars(record) for record in caplog.records]}"
-    assert KEY not in told
-    assert "my-private-sky" not in told
+LEAKY: dict[str, Response] = {
+    "401": failure(401, message=f"Incorrect API key {KEY}"),
+    "400": failure(400, message=f"Bad prompt: {GOAL}"),
+    "404": failure(404, message=f"{KEY} may not use this; {GOAL}"),
+    "429": failure(429, message=f"{KEY} is too fast; {GOAL}"),
+    "500": failure(500, message=f"{KEY} {GOAL}"),
+    "page": Reply(f"<html>{KEY} {GOAL}</html>", content_type="text/html"),
+    "answer": completion(f"{KEY} {GOAL}"),
+    "field": completion(json.dumps({"output": {f"{KEY} {GOAL}": 1}, f"{KEY}": GOAL})),
+    "cut": streamed(f"{KEY} {GOAL}", end="cut"),
+}
+"""What repeats the key or the prompt."""
 
 
-def test_keeps_both_out_of_the_most_talkative_logs(caplog: pytest.LogCaptureFixture) -> None:
-    """Who looks for a mistake turns every log on, and sends it to others."""
+@pytest.mark.parametrize("name", LEAKY)
+@pytest.mark.parametrize("streams", [False, True])
+def test_keeps_keys_and_prompts_out_of_errors_and_logs(
+    name: str, caplog: pytest.LogCaptureFixture, *, streams: bool
+) -> None:
+    """Errors end up in journals and tickets, and who looks for a mistake turns every log on and sends it to others."""
     caplog.set_level(logging.DEBUG)
-    with Endpoint(answer("blue")) as endpoint:
-        ask(endpoint)
+    with Endpoint(LEAKY[name]) as endpoint:
+        error = ask_in_vain(endpoint, stream=streams)
+        logging.getLogger("anybody").error("It failed.", exc_info=error)
+    log = f"{caplog.text} {[vars(record) for record in caplog.records]}"
+    told = f"{error} {error!r} {error.args} {error.hint} {vars(error)} {traceback.format_exception(error)} {log}"
+    assert endpoint.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    for secret in (KEY, "Bearer", "my-private-sky"):
+        assert secret not in told
+
+
+@pytest.mark.parametrize("reply", [answer("blue"), streamed(BLUE)], ids=["whole", "streamed"])
+def test_keeps_both_out_of_the_logs_of_what_goes_well(reply: Reply | Stream, caplog: pytest.LogCaptureFixture) -> None:
+    """Most log lines are written when nothing is wrong."""
+    caplog.set_level(logging.DEBUG)
+    with Endpoint(reply) as endpoint:
+        ask(endpoint, stream=isinstance(reply, Stream))
     told = f"{caplog.text} {[vars(record) for record in caplog.records]}"
     assert caplog.records
-    assert KEY not in told
-    assert "my-private-sky" not in told
+    for secret in (KEY, "Bearer", "my-private-sky"):
+        assert secret not in told
+
+
+def test_a_model_does_not_show_its_key() -> None:
+    """Settings and models are printed while one looks for something else."""
+
+    async def shown() -> str:
+        async with AdapterModels() as models:
+            config = TAgentConfig(model="any", base_url="http://127.0.0.1:9/v1", api_key=SecretStr(KEY))
+            model = await models.model_for(config)
+            return f"{model!r} {config!r} {models!r}"
+
+    assert KEY not in asyncio.run(shown())

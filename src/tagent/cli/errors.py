@@ -25,6 +25,7 @@ _EXIT_CODES = {
     "pipeline.invalid": USAGE,
     "pipeline.inputs": USAGE,
     "pipeline.load": USAGE,
+    "tool.load": USAGE,
     "name.invalid": USAGE,
     "run.fork": USAGE,
     "configuration": CONFIGURATION,

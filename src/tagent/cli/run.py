@@ -11,12 +11,14 @@ import click
 from tagent.cli.driving import drive
 from tagent.cli.inputs import read_inputs
 from tagent.cli.labels import label, labels_of
+from tagent.cli.overrides import overrides_option
+from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
 from tagent.pipeline.definition import Origin
 from tagent.pipeline.loading import load_pipeline
-from tagent.pipeline.origins import goal_pipeline
+from tagent.pipeline.origins import goal_pipeline, with_tools
 from tagent.pipeline.validation import require_valid
 from tagent.ports import Services
 
@@ -30,6 +32,7 @@ The steps are shown on stderr while they run; the final output goes to stdout.
 tagent run "Name three uses of a paperclip"
 tagent run report.py --input package=pydantic
 tagent run report.py:weekly --inputs week.yaml --json
+tagent run "What is the weather in Porto?" --tools weather.py --max-cost 0.05
 """
 
 
@@ -38,7 +41,8 @@ tagent run report.py:weekly --inputs week.yaml --json
 @click.option("--input", "pairs", multiple=True, metavar="NAME=TEXT", help="An input; NAME:=JSON for other than text.")
 @click.option("--inputs", "file", type=click.Path(path_type=Path), help="Inputs from a YAML or JSON file.")
 @click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="A label to find the run by.")
-@click.option("--model", help="The model: provider:name, or embedded.")
+@overrides_option
+@sources_option
 @click.option("--store", metavar="URL", help="Where the run is kept, else sqlite:///.tagent/runs.db.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings from a TOML file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object.")
@@ -48,7 +52,8 @@ def run(
     pairs: tuple[str, ...],
     file: Path | None,
     labels: tuple[tuple[str, str], ...],
-    model: str | None,
+    overrides: TAgentConfig,
+    sources: Sources,
     store: str | None,
     config_file: Path | None,
     as_json: bool,
@@ -57,13 +62,12 @@ def run(
     """Run what `target` names and print what comes of it."""
     speak_plainly(is_verbose=verbose)
     with redirect_stdout(sys.stderr):  # what a file prints while it is loaded is talk
-        pipeline, origin = pipeline_of(target)
+        pipeline, origin = pipeline_of(target, sources)
     if not origin.file and (pairs or file):
         looks = f" Did you mean {target}.py?" if Path(f"{target}.py").is_file() else ""
         raise click.UsageError(f"A goal takes no inputs: write them into the goal, or name a file.{looks}")
-    require_valid(pipeline)  # before anything of it is drawn
+    require_valid(pipeline, tools=TAgentConfig.of(pipeline.config).tools)  # before anything of it is drawn
     config = with_store(TAgentConfig.load(file=config_file), store)
-    overrides = TAgentConfig(model=model) if model else TAgentConfig()
     inputs = read_inputs(pairs, file)
 
     async def work(services: Services) -> PipelineResult:
@@ -85,12 +89,21 @@ def speak_plainly(*, is_verbose: bool = False) -> None:
     """Let warnings of the library appear on stderr as one line each, and with `is_verbose` tracebacks of steps."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("tagent").setLevel(logging.DEBUG if is_verbose else logging.WARNING)
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # the view shows waits
 
 
-def pipeline_of(target: str) -> tuple[Pipeline, Origin]:
-    """Return the pipeline of a file, or one whose single step is the goal; and where to load it again."""
+def pipeline_of(target: str, sources: Sources = NO_SOURCES) -> tuple[Pipeline, Origin]:
+    """Return the pipeline of a file, or one whose single step is the goal; and where to load it again.
+
+    Raises:
+        click.UsageError: If an output schema is named for the pipeline of a file.
+        PipelineLoadError: If the file does not give a pipeline.
+        ToolLoadError: If another file does not give what it is named for.
+    """
     if match := _FILE.fullmatch(target.strip()):
+        if sources.is_schema_named:
+            raise click.UsageError("--output-schema is for a goal: the steps of a pipeline say what they give.")
         file, name = match["file"] or match["other"], match["name"] or match["object"] or ""
-        return load_pipeline(file, name), Origin(str(Path(file).resolve()), name)
-    return goal_pipeline(target), Origin()
+        origin = Origin(str(Path(file).resolve()), name, sources.tools)
+        return with_tools(load_pipeline(file, name), sources.tools), origin
+    pipeline = goal_pipeline(target, tool_files=sources.tools, schema_file=sources.schema)
+    return pipeline, Origin(tool_files=sources.tools, schema_file=sources.schema)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tagent.cli.errors import printable
 from tagent.pipeline.events import (
+    AgentNoticed,
     AgentProgressed,
     RunEvent,
     RunFinished,
@@ -22,10 +23,14 @@ from tagent.pipeline.events import (
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.state import PipelineState, apply
-from tagent.task_agent.events import TaskStarted
+from tagent.ports.language_model import ModelRetried, ModelSwitched
+from tagent.task_agent.events import AgentEvent, AgentNotice, ModelAsked, TaskFailed, TaskStarted
 
 MAX_ROWS = 40
 """The most steps drawn at once; of a larger pipeline those that moved last."""
+
+LONGEST_TEXT = 60
+"""Characters of an answer that are shown while it comes, the last ones."""
 
 SIGNS = {
     StepStatus.PENDING: ("○", "dim"),
@@ -66,16 +71,18 @@ class Picture:
         self._now = now or (lambda: self.state.last_at)
         self._width = min(28, max(map(len, self.state.statuses), default=0))
         self._max_attempts = {step.name: step.max_retries + 1 for step in pipeline.steps}
-        self._tools: dict[str, str] = {}
+        self._doing: dict[str, str] = {}
         self._moved: dict[str, None] = dict.fromkeys(self.state.statuses)
 
     def emit(self, event: object) -> None:
         """Take the event into the picture."""
+        if isinstance(event, AgentNoticed):
+            self._doing[event.step] = _told_now(event.notice)
+            return
         run_event: RunEvent = event  # type: ignore[assignment]  # sinks are shown run events
         apply(self.state, run_event)
         if isinstance(run_event, AgentProgressed):
-            inner = run_event.event
-            self._tools[run_event.step] = inner.tool_name if isinstance(inner, TaskStarted) else ""
+            self._doing[run_event.step] = _told(run_event.event)
         elif isinstance(run_event, StepStarted | StepCompleted | StepFailed | StepSkipped):
             self.state.steps[run_event.step].output = None
             self._moved.pop(run_event.step, None)
@@ -102,8 +109,8 @@ class Picture:
                 return f"waits for {_listed(waits)}" if waits else ""
             case StepStatus.RUNNING:
                 seconds = self._now() - (record.started_at or self._now())
-                tool = self._tools.get(name)
-                return f"{max(0.0, seconds):6.1f}s" + (f"  tool: {tool}" if tool else "")
+                doing = self._doing.get(name)
+                return f"{max(0.0, seconds):6.1f}s" + (f"  {doing}" if doing else "")
             case StepStatus.WAITING:
                 wait = max(0.0, self.state.retries.get(name, 0.0) - self._now())
                 return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s  {record.reason}"
@@ -137,6 +144,28 @@ class LineView:
                 sys.stderr.write(f"{self._picture.total().plain}\n")
             case _:
                 pass
+
+
+def _told(event: AgentEvent) -> str:
+    """Return what an agent does after `event`; empty when its next step will say."""
+    match event:
+        case TaskStarted():
+            return f"tool: {event.tool_name}"
+        case TaskFailed() if event.retry_at is not None:
+            return f"task {event.index} is tried again: {event.code}"
+        case ModelRetried():
+            return f"{event.model}: {event.code}, asked again in {event.wait_seconds:.1f}s"
+        case ModelSwitched():
+            return f"{event.model}: {event.code}, now {event.next_model}"
+        case _:
+            return ""
+
+
+def _told_now(notice: AgentNotice) -> str:
+    if isinstance(notice, ModelAsked):
+        return f"{notice.purpose}: {notice.model}"
+    text = " ".join(notice.text.split())
+    return text if len(text) <= LONGEST_TEXT else f"...{text[-LONGEST_TEXT:]}"
 
 
 def _spent(state: PipelineState, name: str) -> str:

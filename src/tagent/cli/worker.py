@@ -119,7 +119,6 @@ def _write_log(*, as_json: bool) -> None:
     handler.setFormatter(_JsonLines() if as_json else _PlainLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("tagent.worker").setLevel(logging.INFO)
-    logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 def _time_of(record: logging.LogRecord) -> str:

@@ -26,6 +26,14 @@ class MemoryEntry:
         version: Its version, from 1; 0 for what this attempt has written and nobody else can see yet.
         at: When it was written, in seconds since 1970-01-01 UTC; 0 for the same.
         expires_at: From when on it is not there any more; None for never.
+
+    Example:
+        >>> from tagent.pipeline import PipelineMemory
+        >>> with PipelineMemory("report", store="memory://") as memory:
+        ...     memory.pipeline.put("city", "Lisbon")
+        ...     entry = memory.pipeline.entry("city")
+        >>> entry.value, entry.version, entry.expires_at
+        ('Lisbon', 1, None)
     """
 
     key: str
@@ -38,7 +46,8 @@ class MemoryEntry:
 class MemoryScope:
     """Documents by key. In a step, writes are gathered, can be read by the step, and are written with its success.
 
-    Each method blocks and has an async twin, whose name begins with an `a`.
+    Each method blocks and has an async twin, whose name begins with an `a`. In the store's own event loop a blocking
+    one raises `BlockingCallError`, and behind the end of its store each raises `ClosedBridgeError`.
 
     Args:
         store: Where they are kept.
@@ -49,6 +58,14 @@ class MemoryScope:
 
     Attributes:
         name: The store's name of the scope.
+
+    Example:
+        >>> from tagent.pipeline import PipelineMemory
+        >>> with PipelineMemory("report", store="memory://") as memory:
+        ...     memory.pipeline.put("cities/lisbon", {"hills": 7, "river": "Tejo"})
+        ...     memory.pipeline.put("cities/porto", {"river": "Douro"})
+        ...     [entry.key for entry in memory.pipeline.search("tejo")], memory.pipeline.get("cities/porto")
+        (['cities/lisbon'], {'river': 'Douro'})
     """
 
     def __init__(
@@ -79,7 +96,12 @@ class MemoryScope:
         return await self._bridge.carry(self._get(key, default, schema))
 
     def entry(self, key: str, *, schema: object = None) -> MemoryEntry | None:
-        """Return what is remembered under `key` with its version and times; None if there is nothing."""
+        """Return what is remembered under `key` with its version and times; None if there is nothing.
+
+        Raises:
+            PayloadError: If it does not fit the schema.
+            StoreError: If the store cannot be read.
+        """
         return self._bridge.wait(self._entry(key, schema))
 
     async def aentry(self, key: str, *, schema: object = None) -> MemoryEntry | None:
@@ -110,6 +132,15 @@ class MemoryScope:
             InvalidNameError: If the key is no name.
             DocumentConflictError: If it is at another version. In a step the attempt fails, and may be tried again.
             QuotaExceededError: If the scope would hold more than it may; in a step likewise.
+            StoreError: If the store cannot be written.
+
+        Example:
+            >>> from tagent.pipeline import PipelineMemory
+            >>> with PipelineMemory("report", store="memory://") as memory:
+            ...     memory.pipeline.put("runs", 1, expected_version=0)  # only if there is nothing
+            ...     memory.pipeline.put("runs", 1, merge=lambda old, new: old + new)
+            ...     memory.pipeline.get("runs")
+            2
         """
         put = self._put(key, value, ttl_seconds, expected_version)
         if not self._is_gathered(put, merge):
@@ -130,7 +161,13 @@ class MemoryScope:
             await self._bridge.carry(self._write(put, merge))
 
     def delete(self, key: str, *, expected_version: int | None = None) -> None:
-        """Forget what is remembered under `key`; does nothing if there is nothing."""
+        """Forget what is remembered under `key`; does nothing if there is nothing.
+
+        Raises:
+            InvalidNameError: If the key is no name.
+            DocumentConflictError: If it is at another version. In a step the attempt fails, and may be tried again.
+            StoreError: If the store cannot be written.
+        """
         put = Put(self.name, checked_name(key), None, expected_version=expected_version)
         if not self._is_gathered(put):
             self._bridge.wait(self._write(put))
@@ -148,6 +185,9 @@ class MemoryScope:
             prefix: What the keys begin with.
             limit: How many at most.
             after: Only keys behind this one.
+
+        Raises:
+            StoreError: If the store cannot be read.
         """
         return self._bridge.wait(self._entries(DocumentQuery(self.name, prefix, after=after, limit=limit)))
 
@@ -156,7 +196,11 @@ class MemoryScope:
         return await self._bridge.carry(self._entries(DocumentQuery(self.name, prefix, after=after, limit=limit)))
 
     def search(self, text: str, *, limit: int = 100) -> Sequence[MemoryEntry]:
-        """Return what holds every word of `text` in its key or value, by key; upper and lower case are the same."""
+        """Return what holds every word of `text` in its key or value, by key; upper and lower case are the same.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
         return self._bridge.wait(self._entries(DocumentQuery(self.name, words=words_of(text), limit=limit)))
 
     async def asearch(self, text: str, *, limit: int = 100) -> Sequence[MemoryEntry]:

@@ -15,6 +15,17 @@ class MemoryNotAllowedError(TAgentError):
 
     Attributes:
         space: The space.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline, StepContext
+        >>> def price(context: StepContext) -> object:
+        ...     return context.memory.space("prices").get("tea")
+        >>> shop = Pipeline("shop").step("price", run=price, max_retries=0)
+        >>> run_pipeline(shop).step_metadata["price"]["code"]
+        'memory.not_allowed'
+        >>> run_pipeline(Pipeline(shop, spaces=["prices"])).success
+        True
     """
 
     code = "memory.not_allowed"
@@ -44,6 +55,16 @@ class StepMemory:
         run: What the steps of this run share.
         pipeline: What the pipeline remembers from run to run.
         shared: What other pipelines have shared with this one.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline, StepContext
+        >>> def count(context: StepContext) -> int:
+        ...     runs = context.memory.pipeline.get("runs", 0) + 1
+        ...     context.memory.pipeline.put("runs", runs)
+        ...     return runs
+        >>> run_pipeline(Pipeline("counter").step("count", run=count)).final_output
+        1
     """
 
     def __init__(
@@ -83,5 +104,6 @@ class StepMemory:
 
         Raises:
             PayloadError: If it cannot be written as JSON, or is too large.
+            InvalidNameError: If the key is no name.
         """
         self._scope(shared_scope(target_pipeline)).put(key, data)

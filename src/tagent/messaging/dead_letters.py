@@ -58,6 +58,17 @@ class DeadLetter:
         failures: How often it was tried.
         failed_at: When it was given up, in seconds since 1970-01-01 UTC.
         kept: The message as it was kept.
+
+    Example:
+        >>> from tagent.pipeline import Delivery, PipelineCommunicator
+        >>> def half(delivery: Delivery) -> None:
+        ...     delivery.reply(delivery.message.data / 2)
+        >>> with PipelineCommunicator("halves", store="memory://") as communicator:
+        ...     communicator.send("halves", "seven")
+        ...     subscribed = communicator.subscribe("pipeline:halves", half, max_failures=1)
+        ...     answer = communicator.request("halves", 8, timeout=5)
+        ...     answer, [(letter.message.data, letter.code) for letter in communicator.dead_letters()]
+        (4.0, [('seven', 'TypeError')])
     """
 
     id: int

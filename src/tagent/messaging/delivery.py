@@ -22,6 +22,16 @@ class Delivery:
     Attributes:
         message: The message.
         memory: What the pipeline remembers.
+
+    Example:
+        >>> from tagent.pipeline import PipelineCommunicator
+        >>> def answer(delivery: Delivery) -> None:
+        ...     delivery.memory.put("last_asked", delivery.message.data)
+        ...     delivery.reply(3)
+        >>> with PipelineCommunicator("prices", store="memory://") as communicator:
+        ...     subscribed = communicator.subscribe("pipeline:prices", answer)
+        ...     communicator.request("prices", "tea", timeout=5)
+        3
     """
 
     def __init__(
@@ -35,7 +45,11 @@ class Delivery:
         self._buffer = buffer
 
     def space(self, name: str) -> MemoryScope:
-        """Return a memory space that several pipelines share."""
+        """Return a memory space that several pipelines share.
+
+        Raises:
+            InvalidNameError: If it is no name.
+        """
         return MemoryScope(self._store, space_scope(checked_name(name)), bridge=self._bridge, buffer=self._buffer)
 
     def send(self, to: str, data: object, *, key: str | None = None) -> None:
@@ -53,7 +67,12 @@ class Delivery:
         self._buffer.send(new_message(mailbox(to), data, key=key or "", sender=self._sender))
 
     def broadcast(self, topic: str, data: object, *, key: str | None = None) -> None:
-        """Send a message to everybody who listens to a topic, like `orders.created`; otherwise like `send`."""
+        """Send a message to everybody who listens to a topic, like `orders.created`; otherwise like `send`.
+
+        Raises:
+            InvalidNameError: If it is no topic.
+            PayloadError: If the data cannot be written as JSON, or are too large.
+        """
         self._buffer.send(new_message(broadcast_topic(topic), data, key=key or "", sender=self._sender))
 
     def reply(self, data: object) -> None:

@@ -9,6 +9,15 @@ class MessageTimeoutError(TAgentError):
     Attributes:
         awaited: What was awaited: an address or a pattern of topics.
         seconds: How long was waited.
+
+    Example:
+        >>> from tagent.pipeline import PipelineCommunicator
+        >>> with PipelineCommunicator("report", store="memory://") as communicator:
+        ...     try:
+        ...         communicator.receive(timeout=0)
+        ...     except MessageTimeoutError as error:
+        ...         print(error)
+        No message came from 'pipeline:report' within 0 s.
     """
 
     code = "message.timeout"
@@ -25,6 +34,16 @@ class NoReplyWantedError(TAgentError):
     Attributes:
         topic: The message's topic.
         seq: Its place there.
+
+    Example:
+        >>> from tagent.pipeline import PipelineCommunicator
+        >>> with PipelineCommunicator("report", store="memory://") as communicator:
+        ...     communicator.send("report", "a note, not a request")
+        ...     try:
+        ...         communicator.reply(communicator.receive(timeout=5), "Thanks")
+        ...     except NoReplyWantedError as error:
+        ...         print(error.topic, error.seq)
+        pipeline:report 1
     """
 
     code = "message.no_reply_wanted"

@@ -22,6 +22,14 @@ class ReceivedMessage:
         sent_at: When it was sent, in seconds since 1970-01-01 UTC.
         seq: Its place in its topic, from 1.
         kept: The message as it is kept.
+
+    Example:
+        >>> from tagent.pipeline import PipelineCommunicator
+        >>> with PipelineCommunicator("report", store="memory://") as communicator:
+        ...     communicator.send("report", {"city": "Porto"})
+        ...     message = communicator.receive(timeout=5)
+        >>> message.topic, message.sender, message.data, message.wants_reply
+        ('pipeline:report', 'pipeline:report', {'city': 'Porto'}, False)
     """
 
     topic: str

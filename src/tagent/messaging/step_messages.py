@@ -80,7 +80,13 @@ class StepMessages:
         await self._asend(mailbox(to), data, key, now=now)
 
     def broadcast(self, topic: str, data: object, *, key: str | None = None, now: bool = False) -> None:
-        """Send a message to everybody who listens to a topic, like `orders.created`; otherwise like `send`."""
+        """Send a message to everybody who listens to a topic, like `orders.created`; otherwise like `send`.
+
+        Raises:
+            InvalidNameError: If it is no topic.
+            PayloadError: If the data cannot be written as JSON, or are too large.
+            StoreError: If it cannot be sent now.
+        """
         self._send(broadcast_topic(topic), data, key, now=now)
 
     async def abroadcast(self, topic: str, data: object, *, key: str | None = None, now: bool = False) -> None:
@@ -101,6 +107,7 @@ class StepMessages:
             MessageTimeoutError: If none comes in time.
             PayloadError: If it does not fit the schema.
             InvalidNameError: If there is no such mail.
+            StoreError: If the store fails.
         """
         return self._bridge.wait(self._receive(source, timeout, schema))
 

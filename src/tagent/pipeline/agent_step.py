@@ -1,20 +1,17 @@
-"""A step that is a goal: what the agent is told of the run, and which settings and tools it has."""
+"""A step that is a goal for an agent of ours: which settings and tools it has."""
 
 from collections.abc import Mapping
 
 from tagent.config import TAgentConfig
-from tagent.exceptions import DataPathError
-from tagent.paths import DataPath
-from tagent.pipeline import bindings
-from tagent.pipeline.exceptions import StepInputError
+from tagent.pipeline.briefing import Briefer
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
 from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
-from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager
-from tagent.task_agent.memory_tools import fitting
+from tagent.task_agent.events import Finalized
 from tagent.task_agent.run import run_task_based_agent
-from tagent.task_agent.tools import Tool, tools_by_name
+from tagent.task_agent.tools import Tool
+from tagent.task_agent.toolsets import opened_tools
 from tagent.threads import ThreadedCall
 
 
@@ -38,8 +35,7 @@ class AgentStep:
         self.config = config.merged(TAgentConfig.of(step.config), *own_model)
         self.abandoned: list[ThreadedCall] = []
         self._step = step
-        self._description = pipeline.description
-        self._rules = (*pipeline.global_constraints, *step.constraints)
+        self._briefer = Briefer(step, pipeline, reader, self.config)
         self._reader = reader
         self._services = services
 
@@ -50,59 +46,31 @@ class AgentStep:
             StepInputError: If the goal, a rule or `read_data` names what is not there.
             GoalNotAchievedError: If the goal was not achieved.
             ModelError: If a model call failed for good.
+            ToolsetUnavailableError: If a server of tools cannot be reached.
         """
-        step = self._step
-        outputs = self._reader.plain_outputs_before(step.name)
-        known = {**self._reader.plain_inputs(), **outputs}
-        longest = self.config.context_tokens * CHARACTERS_PER_TOKEN
-        try:
-            goal = bindings.fill(step.goal or "", known, max_characters=longest)
-            constraints = tuple(bindings.fill(rule, known, max_characters=longest) for rule in self._rules)
-            context = self._context(known, outputs)
-            await self._recall(goal, context, attempt)
-        except DataPathError as error:
-            raise StepInputError(step.name, f"The step {step.name!r} asks for what is not there: {error}") from error
+        briefing = await self._briefer.brief(attempt)
+        # What has its answer needs no tool any more, and so no server that may be gone.
+        is_answered = any(isinstance(event, Finalized) for event in attempt.history)
+        tools: Mapping[str, Tool] = {} if is_answered else await self._tools()
         result = await run_task_based_agent(
-            goal,
+            briefing.goal,
             self.config,
-            output_format=self._reader.output_types[step.name].declared,
-            tools=tuple(self._tools().values()),
-            constraints=constraints,
-            context=context,
+            output_format=self._reader.output_types[self._step.name].declared,
+            tools=tuple(tools.values()),
+            constraints=briefing.constraints,
+            context=briefing.context,
             services=self._services,
             attempt=attempt,
             on_abandon=self.abandoned.append,
         )
         return result.required_output(), None
 
-    async def _recall(self, goal: str, context: EnhancedContextManager, attempt: Attempt) -> None:
-        """Tell the agent what is remembered from earlier runs and fits its goal."""
-        reach = attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects)
-        if reach and reach.remembers == "pipeline":
-            for entry in await fitting(goal, reach.memory.pipeline):
-                context.add_fact(f"remembered: {entry.key}", entry.value)
-
-    def _tools(self) -> Mapping[str, Tool]:
-        available = tools_by_name([*self.config.tools, *self._step.tools])
-        if self._step.tools_filter is None:
+    async def _tools(self) -> Mapping[str, Tool]:
+        """Return the tools that the agent may use; servers of tools are asked for theirs, unless none is wanted."""
+        wanted = self._step.tools_filter
+        if wanted is not None and not wanted:
+            return {}
+        available = await opened_tools([*self.config.tools, *self._step.tools], self._services)
+        if wanted is None:
             return available
-        return {name: available[name] for name in self._step.tools_filter if name in available}
-
-    def _context(self, known: Mapping[str, object], outputs: Mapping[str, object]) -> EnhancedContextManager:
-        """Return what the agent is told besides its goal.
-
-        That is the paths of `read_data` if there are any; else the shared memory and the outputs of the
-        dependencies, without what a placeholder already inserted whole. An input reaches an agent only
-        where its goal, a rule or `read_data` names it: it may be a secret meant for a function.
-        """
-        told = EnhancedContextManager(self._description, max_tokens=self.config.context_tokens)
-        if self._step.read_data:
-            for written in self._step.read_data:
-                told.add_fact(written, DataPath.parse(written).look_up(known))
-            return told
-        texts = (self._step.goal or "", *self._rules)
-        inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
-        for name, value in {**self._reader.shared(), **outputs}.items():
-            if name not in inserted:
-                told.add_fact(name, value)
-        return told
+        return {name: available[name] for name in wanted if name in available}

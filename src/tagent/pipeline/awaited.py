@@ -19,6 +19,12 @@ class Event:
         where: What fields of its data, or paths into them, must be equal to. In a text, `{name}` and `{name.path}` are
             replaced as in goals; one that is nothing but a placeholder is equal to what that stands for.
         from_: Where it comes from.
+
+    Example:
+        >>> from tagent.pipeline import PipelineStep
+        >>> step = PipelineStep(name="paid", wait_for=event("orders.paid", where={"id": "{order_id}"}), timeout=3600)
+        >>> step.wait_for
+        Event(pattern='orders.paid', where={'id': '{order_id}'}, from_='topic')
     """
 
     pattern: str = ""

@@ -33,7 +33,8 @@ class PipelineCommunicator:
     """Sends and receives for a pipeline; usable in any program, also while its runs go on.
 
     Each method that waits blocks and has an async twin, whose name begins with an `a`. It ends its subscriptions and
-    closes its store at the end of a `with` or `async with` block, or with `close`.
+    closes its store at the end of a `with` or `async with` block, or with `close`; from then on each raises
+    `ClosedBridgeError`. With `services` a blocking method raises `BlockingCallError` in their loop.
 
     Args:
         pipeline_id: The name of the pipeline.
@@ -46,6 +47,7 @@ class PipelineCommunicator:
     Raises:
         InvalidNameError: If the name of the pipeline is no name.
         StoreError: If the store cannot be opened.
+        ConfigurationError: If the URL names no store.
 
     Example:
         >>> with PipelineCommunicator("report", store="memory://") as communicator:
@@ -112,7 +114,19 @@ class PipelineCommunicator:
         await self._bridge.carry(self._write(self._message(mailbox(to), data, key)))
 
     def broadcast(self, topic: str, data: object, *, key: str | None = None) -> None:
-        """Send a message to everybody who listens to a topic, like `orders.created`; otherwise like `send`."""
+        """Send a message to everybody who listens to a topic, like `orders.created`; otherwise like `send`.
+
+        Raises:
+            InvalidNameError: If it is no topic.
+            PayloadError: If the data cannot be written as JSON, or are too large.
+            StoreError: If it cannot be sent now.
+
+        Example:
+            >>> with PipelineCommunicator("shop", store="memory://") as communicator:
+            ...     communicator.broadcast("orders.created", {"id": 7})
+            ...     [message.data for message in communicator.messages("orders.*", timeout=0)]
+            [{'id': 7}]
+        """
         self._bridge.wait(self._write(self._message(broadcast_topic(topic), data, key)))
 
     async def abroadcast(self, topic: str, data: object, *, key: str | None = None) -> None:
@@ -287,6 +301,10 @@ class PipelineCommunicator:
             subscriber: Who; None is the pipeline.
             after: Only those behind this one, by its `id`.
             limit: How many to look at.
+
+        Raises:
+            InvalidNameError: If the subscriber's name is none.
+            StoreError: If the store fails.
         """
         return self._bridge.wait(self._dead_letters(subscriber, after, limit))
 
@@ -303,6 +321,10 @@ class PipelineCommunicator:
 
         Returns:
             False if somebody had decided about it.
+
+        Raises:
+            InvalidNameError: If the subscriber's name is none.
+            StoreError: If the store fails.
         """
         return self._bridge.wait(redeliver(self._services.store, self._subscriber(subscriber), letter))
 
@@ -311,7 +333,12 @@ class PipelineCommunicator:
         return await self._bridge.carry(redeliver(self._services.store, self._subscriber(subscriber), letter))
 
     def discard(self, letter: DeadLetter, subscriber: str | None = None) -> bool:
-        """Give a message up for good; False if somebody had decided about it."""
+        """Give a message up for good; False if somebody had decided about it.
+
+        Raises:
+            InvalidNameError: If the subscriber's name is none.
+            StoreError: If the store fails.
+        """
         return self._bridge.wait(discard(self._services.store, self._subscriber(subscriber), letter))
 
     async def adiscard(self, letter: DeadLetter, subscriber: str | None = None) -> bool:

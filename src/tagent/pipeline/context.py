@@ -22,6 +22,14 @@ class StepReport:
         usage: Tokens and requests of all attempts.
         cost_usd: The known prices of all attempts.
         unpriced_calls: How many of its model calls have no known price.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> def told(facts: int, context: StepContext) -> str:
+        ...     return f"{context.steps['facts'].status}, attempts: {context.steps['facts'].attempts}"
+        >>> run_pipeline(Pipeline("p").step("facts", run=lambda: 7).step("told", run=told)).final_output
+        'completed, attempts: 1'
     """
 
     status: StepStatus
@@ -50,6 +58,16 @@ class StepContext:
         facts: What this attempt has learned so far, by name.
         memories: What it has saved so far, by key.
         reach: The way to memory and mail; None outside a run.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> def text(city: str, context: StepContext) -> str:
+        ...     context.learn("city", city)
+        ...     return f"{context.step}, attempt {context.attempt}"
+        >>> result = run_pipeline(Pipeline("p").step("text", run=text), inputs={"city": "Lisbon"})
+        >>> result.final_output, result.learned_facts
+        ('text, attempt 1', {'city': 'Lisbon'})
     """
 
     run_id: str
@@ -85,11 +103,19 @@ class StepContext:
         return required(self.reach, "mail").messages
 
     def learn(self, name: str, fact: object) -> None:
-        """Put `fact` into the result's `learned_facts` when this attempt succeeds."""
+        """Put `fact` into the result's `learned_facts` when this attempt succeeds.
+
+        Raises:
+            TypeError: If the name is no text.
+        """
         self.facts[_key(name)] = fact
 
     def save(self, key: str, value: object) -> None:
-        """Put `value` into the run's shared memory when this attempt succeeds; later steps see it."""
+        """Put `value` into the run's shared memory when this attempt succeeds; later steps see it.
+
+        Raises:
+            TypeError: If the key is no text.
+        """
         self.memories[_key(key)] = value
 
 

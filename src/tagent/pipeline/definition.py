@@ -21,6 +21,7 @@ from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
 from tagent.retries import RetryPolicy
+from tagent.task_agent.foreign import agent_name
 
 DEFINITION_VERSION = 1
 
@@ -48,10 +49,29 @@ class Origin:
     Attributes:
         file: The Python file; empty when it was built in code.
         object_name: The object in it; empty for the file's only pipeline.
+        tool_files: The files whose tools its agents may use besides, in order.
+        schema_file: The file that says what the output of a mere goal must be; empty for text.
     """
 
     file: str = ""
     object_name: str = ""
+    tool_files: tuple[str, ...] = ()
+    schema_file: str = ""
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> "Origin":
+        """Return the origin that `written` has stored."""
+        files = tuple(stored.get("tool_files", ()))
+        return cls(stored["file"], stored["object_name"], files, stored.get("schema_file", ""))
+
+    def written(self) -> dict[str, object]:
+        """Return the origin as JSON values; without what it does not have, so that older ones stay as they are."""
+        told: dict[str, object] = {"file": self.file, "object_name": self.object_name}
+        if self.tool_files:
+            told["tool_files"] = list(self.tool_files)
+        if self.schema_file:
+            told["schema_file"] = self.schema_file
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +107,7 @@ class Definition:
     @property
     def origin(self) -> Origin:
         """Where the pipeline came from."""
-        return Origin(self.spec["origin"]["file"], self.spec["origin"]["object_name"])
+        return Origin.read(self.spec["origin"])
 
 
 def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
@@ -103,7 +123,7 @@ def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
         "config": _settings(pipeline.config),
         "memory": pipeline.memory,
         "spaces": list(pipeline.spaces),
-        "origin": {"file": origin.file, "object_name": origin.object_name},
+        "origin": origin.written(),
         "steps": [_step_spec(step, names, pipeline.global_constraints) for step in pipeline.steps],
     }
 
@@ -115,6 +135,7 @@ def _step_spec(step: PipelineStep, names: Collection[str], global_constraints: C
         "name": step.name,
         "goal": step.goal,
         "function": None if step.run is None else getattr(step.run, "__qualname__", type(step.run).__qualname__),
+        **({} if step.agent is None else {"agent": agent_name(step.agent)}),  # without, older ones stay as they are
         "wait_for": None if step.wait_for is None else _event(event_of(step.wait_for)),
         "constraints": list(step.constraints),
         "depends_on": [
@@ -230,14 +251,17 @@ def _dependencies(stored: Mapping[str, Any]) -> list[Dependency]:
     ]
 
 
-def _work(goal: object, wait_for: object) -> str:
+def _work(goal: object, wait_for: object, agent: object) -> str:
     if wait_for is not None:
         return "an event"
-    return "a function" if goal is None else "a goal"
+    if goal is None:
+        return "a function"
+    return "a goal" if agent is None else "a goal with an agent of its own"
 
 
 def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) -> PipelineStep:
-    before, today = _work(stored["goal"], stored.get("wait_for")), _work(code.goal, code.wait_for)
+    before = _work(stored["goal"], stored.get("wait_for"), stored.get("agent"))
+    today = _work(code.goal, code.wait_for, code.agent)
     if before != today:
         message = f"The step {code.name!r} was {before} when the run was started, and is {today} today."
         raise DefinitionMismatchError(pipeline, code.name, message)
@@ -262,6 +286,7 @@ def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) 
         memory=stored.get("memory"),
         output_schema=code.output_schema,
         run=code.run,
+        agent=code.agent,
         wait_for=_awaited(stored),
         tools=code.tools,
     )

@@ -135,6 +135,8 @@ class _RetrySpec(_Strict):
 class _OriginSpec(_Strict):
     file: str
     object_name: str
+    tool_files: Annotated[list[str], FailFast()] = []
+    schema_file: str = ""
 
 
 _Texts = Annotated[list[str], FailFast()]
@@ -146,6 +148,7 @@ class _StepSpec(_Strict):
     name: str
     goal: str | None
     function: str | None
+    agent: str | None = None
     wait_for: _EventSpec | None
     constraints: _Texts
     depends_on: Annotated[list[_DependencySpec], FailFast()]
@@ -271,7 +274,7 @@ def written(values: object, *, what: str) -> bytes:
 def read_definition(values: Mapping[str, Any]) -> Definition:
     """Return a definition that can do no harm: checked, and without what belongs to the machine it comes from.
 
-    That is the pipeline's file, from which code would be imported, and the settings that say where keys
+    That is its files, from which code would be imported, and the settings that say where keys
     and runs are sent.
 
     Raises:

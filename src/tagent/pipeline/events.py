@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from tagent.pipeline.models import RunStatus
-from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.values import value
 
 FORMAT_VERSION = 1
@@ -96,6 +96,16 @@ class AgentProgressed:
     step: str
     attempt: int
     event: AgentEvent
+    at: float
+
+
+@value
+class AgentNoticed:
+    """Something that the agent of a step does right now. Only shown: it is never journalled, and changes no state."""
+
+    step: str
+    attempt: int
+    notice: AgentNotice
     at: float
 
 

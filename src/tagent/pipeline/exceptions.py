@@ -22,7 +22,16 @@ from tagent.exceptions import TAgentError, text_of
 
 
 class PipelineError(TAgentError):
-    """Something is wrong with a pipeline or its run."""
+    """Something is wrong with a pipeline or its run.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline
+        >>> try:
+        ...     Pipeline("report").step("text", "Describe it", max_retry=3)
+        ... except PipelineError as error:
+        ...     print(error)
+        step('text') has no option 'max_retry'. Did you mean 'max_retries'?
+    """
 
     code = "pipeline"
 
@@ -36,6 +45,12 @@ class Problem:
         message: What is wrong, and where.
         step: The step it is about; empty for the pipeline as a whole.
         severity: An `error` forbids the run, a `warning` is probably a mistake, a `hint` could be better.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline, validate
+        >>> [problem] = validate(Pipeline("report").step("text", "Describe it", depends_on=["facts"]))
+        >>> problem.code, problem.severity, str(problem)
+        ('unknown_step', 'error', "step 'text': It depends on the unknown step 'facts'.")
     """
 
     code: str
@@ -53,6 +68,15 @@ class PipelineValidationError(PipelineError):
     Attributes:
         pipeline: The pipeline's name.
         problems: All of them, in definition order.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> try:
+        ...     run_pipeline(Pipeline("report").step("text", "Describe it", timeout=0, depends_on=["facts"]))
+        ... except PipelineValidationError as error:
+        ...     [problem.code for problem in error.problems]
+        ['bad_timeout', 'unknown_step']
     """
 
     code = "pipeline.invalid"
@@ -71,6 +95,15 @@ class InputError(PipelineError):
     Attributes:
         pipeline: The pipeline's name.
         inputs: The inputs that are missing, unknown or do not fit.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> try:
+        ...     run_pipeline(Pipeline("hello").step("greet", run=lambda name: f"Hello, {name}."))
+        ... except InputError as error:
+        ...     error.inputs
+        ('name',)
     """
 
     code = "pipeline.inputs"
@@ -87,6 +120,14 @@ class PipelineLoadError(PipelineError):
 
     Attributes:
         file: The file as it was named.
+
+    Example:
+        >>> from tagent.pipeline.loading import load_pipeline
+        >>> try:
+        ...     load_pipeline("nowhere/report.py")
+        ... except PipelineLoadError as error:
+        ...     error.file
+        'nowhere/report.py'
     """
 
     code = "pipeline.load"
@@ -101,6 +142,16 @@ class DeadlockError(PipelineError):
 
     Attributes:
         blocked: Step name -> the names it still waits for.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline, PipelineScheduler, StepStatus
+        >>> scheduler = PipelineScheduler(Pipeline("p").step("facts", "Find facts").step("text", "Describe {facts}"))
+        >>> scheduler.step_status["facts"] = StepStatus.FAILED
+        >>> try:
+        ...     scheduler.check_deadlock()
+        ... except DeadlockError as error:
+        ...     error.blocked
+        {'text': frozenset({'facts'})}
     """
 
     code = "pipeline.deadlock"
@@ -116,6 +167,11 @@ class StepError(PipelineError):
 
     Attributes:
         step: The step's name.
+
+    Example:
+        >>> error = StepTimeoutError("text", seconds=60)
+        >>> isinstance(error, StepError), error.step, error.is_retryable
+        (True, 'text', True)
     """
 
     code = "step"
@@ -130,6 +186,16 @@ class StepTimeoutError(StepError):
 
     Attributes:
         seconds: The time that was allowed.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> async def slow() -> None:
+        ...     await asyncio.sleep(60)
+        >>> result = run_pipeline(Pipeline("p").step("slow", run=slow, timeout=0.01, max_retries=0))
+        >>> result.step_metadata["slow"]["code"], result.step_metadata["slow"]["reason"]
+        ('step.timeout', "The step 'slow' did not finish within 0.01 s.")
     """
 
     code = "step.timeout"
@@ -141,13 +207,31 @@ class StepTimeoutError(StepError):
 
 
 class StepOutputError(StepError):
-    """A step's output cannot be written as JSON, or does not fit its type: when it is given, or read again later."""
+    """A step's output cannot be written as JSON, or does not fit its type: when it is given, or read again later.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("p").step("count", run=lambda: "seven", output_schema=int, max_retries=0)
+        >>> run_pipeline(pipeline).step_metadata["count"]["code"]
+        'step.output'
+    """
 
     code = "step.output"
 
 
 class StepInputError(StepError):
-    """What an attempt needs from earlier steps is not there."""
+    """What an attempt needs from earlier steps is not there, or does not fit.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("p").step("facts", run=lambda: "seven")
+        >>> def doubled(facts: int) -> int:
+        ...     return 2 * facts
+        >>> run_pipeline(pipeline.step("doubled", run=doubled, max_retries=0)).step_metadata["doubled"]["code"]
+        'step.input'
+    """
 
     code = "step.input"
 
@@ -157,6 +241,15 @@ class StepFailedError(StepError):
 
     Attributes:
         is_retryable: False for mistakes in the program, which no later try can mend.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> def mean(numbers: list[float]) -> float:
+        ...     return sum(numbers) / len(numbers)
+        >>> result = run_pipeline(Pipeline("p").step("mean", run=mean, max_retries=0), inputs={"numbers": []})
+        >>> result.step_metadata["mean"]["code"], result.step_metadata["mean"]["reason"]
+        ('step.failed', "The step 'mean' raised ZeroDivisionError: division by zero (..., line 2)")
     """
 
     code = "step.failed"

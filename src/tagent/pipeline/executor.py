@@ -20,6 +20,7 @@ from tagent.pipeline.reading import RunReader
 from tagent.pipeline.reports import final_step
 from tagent.pipeline.run_loop import RunLoop
 from tagent.pipeline.scheduler import PipelineScheduler
+from tagent.pipeline.showing import Audience
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.stopping import StopSignal
@@ -56,7 +57,14 @@ class PipelineExecutor:
     Raises:
         PipelineValidationError: If the definition has mistakes; it lists all of them.
         InputError: If the inputs do not fit.
-        ConfigurationError: If a setting is unknown or wrong.
+        ConfigurationError: If a setting is unknown or wrong, or a label cannot be used.
+
+    Example:
+        >>> import asyncio
+        >>> pipeline = Pipeline("hello").step("greet", run=lambda name: f"Hello, {name}.")
+        >>> executor = PipelineExecutor(pipeline, inputs={"name": "Ana"})
+        >>> asyncio.run(executor.execute()).final_output
+        'Hello, Ana.'
     """
 
     def __init__(
@@ -168,7 +176,10 @@ class PipelineExecutor:
         self.scheduler.step_status = state.statuses
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)
-        loop = RunLoop(self.pipeline, state, steps, journal, services, self.shared_state, large, stop or StopSignal())
+        audience = Audience(services.sinks, self.base_config.redact)
+        loop = RunLoop(
+            self.pipeline, state, steps, journal, services, self.shared_state, large, stop or StopSignal(), audience
+        )
         await loop.run(first)
         result = await reader.result()
         self.results = result.step_outputs

@@ -16,6 +16,14 @@ class CircularDependencyError(PipelineError):
 
     Attributes:
         cycle: The names along the circle; the first is the last again.
+
+    Example:
+        >>> from tagent.pipeline import PipelineScheduler
+        >>> try:
+        ...     PipelineScheduler(Pipeline("p").step("a", "Use {b}").step("b", "Use {a}")).topological_order()
+        ... except CircularDependencyError as error:
+        ...     error.cycle
+        ('a', 'b', 'a')
     """
 
     code = "pipeline.cycle"
@@ -52,6 +60,11 @@ class ExecutionGraph:
         incoming: Step name -> the edges it waits for, in the order in which they are declared.
         outgoing: Step name -> the edges that wait for it, in definition order.
         serial: The names of the SERIAL steps.
+
+    Example:
+        >>> graph = ExecutionGraph.build(Pipeline("p").step("text", "Describe {facts}").step("facts", "Find facts"))
+        >>> graph.topological_order(), graph.dependencies("text"), graph.sinks
+        (('facts', 'text'), ('facts',), ('text',))
     """
 
     names: tuple[str, ...]
@@ -62,7 +75,11 @@ class ExecutionGraph:
 
     @classmethod
     def build(cls, pipeline: Pipeline) -> Self:
-        """Return the graph of `pipeline`; dependencies on unknown steps are left out (`validate` names them)."""
+        """Return the graph of `pipeline`; dependencies on unknown steps are left out (`validate` names them).
+
+        Raises:
+            DataPathError: If a path of a DATA dependency is malformed.
+        """
         positions = {step.name: position for position, step in enumerate(pipeline.steps)}
         incoming: dict[str, tuple[Edge, ...]] = {}
         outgoing: dict[str, list[Edge]] = {name: [] for name in positions}
@@ -85,7 +102,11 @@ class ExecutionGraph:
         )
 
     def dependencies(self, step: str) -> tuple[str, ...]:
-        """Return the names that `step` waits for, each once, in the order in which they are declared."""
+        """Return the names that `step` waits for, each once, in the order in which they are declared.
+
+        Raises:
+            KeyError: If there is no such step.
+        """
         return tuple(dict.fromkeys(edge.source for edge in self.incoming[step]))
 
     @property

@@ -15,8 +15,19 @@ from tagent.pipeline.events import (
     StepSkipped,
     StepStarted,
 )
-from tagent.task_agent.events import AgentEvent, Evaluated, Finalized, ModelFailed, Planned, TaskFailed, TaskStarted
-from tagent.task_agent.models import ModelCall
+from tagent.ports.language_model import ModelRetried, ModelSwitched
+from tagent.task_agent.budgets import UNITS
+from tagent.task_agent.events import (
+    AgentEvent,
+    BudgetExceeded,
+    Evaluated,
+    ModelFailed,
+    Planned,
+    PlanRejected,
+    TaskFailed,
+    TaskStarted,
+    call_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +95,7 @@ def _entry(seq: int, event: RunEvent) -> HistoryEntry:
 
 
 def _of_agent(seq: int, progressed: AgentProgressed, event: AgentEvent) -> HistoryEntry:
-    call: ModelCall | None = None
-    detail = ""
-    match event:
-        case Planned():
-            call, detail = event.call, ", ".join(task.tool_name for task in event.tasks)
-        case Finalized():
-            call = event.call
-        case Evaluated():
-            call, detail = event.call, event.reason
-        case ModelFailed():
-            call, detail = event.call, event.message
-        case TaskStarted():
-            detail = event.tool_name
-        case TaskFailed():
-            detail = event.message
-        case _:
-            pass
+    call = call_of(event)
     return HistoryEntry(
         seq,
         progressed.at,
@@ -111,5 +106,30 @@ def _of_agent(seq: int, progressed: AgentProgressed, event: AgentEvent) -> Histo
         input_tokens=call.usage.input_tokens if call else 0,
         output_tokens=call.usage.output_tokens if call else 0,
         cost_usd=call.cost_usd if call else None,
-        detail=detail,
+        detail=_detail_of_agent(event),
     )
+
+
+def _detail_of_agent(event: AgentEvent) -> str:
+    match event:
+        case Planned(tasks):
+            return ", ".join(task.tool_name for task in tasks)
+        case PlanRejected(problems):
+            return problems
+        case Evaluated(reason):
+            return reason
+        case ModelFailed():
+            return event.message
+        case TaskStarted():
+            return event.tool_name
+        case TaskFailed():
+            return event.message if event.retry_at is None else f"{event.message} It is called again."
+        case ModelRetried(model, code, tries, wait_seconds):
+            return f"{model}: {code}, try {tries} of it; the next in {wait_seconds:.1f} s"
+        case ModelSwitched(model, code, next_model):
+            return f"{model}: {code}; now {next_model}"
+        case BudgetExceeded(limit, allowed, spent):
+            told = "unknown" if spent is None else f"{spent:g}"
+            return f"{limit} {allowed:g} {UNITS.get(limit, '')}, spent {told}"
+        case _:
+            return ""

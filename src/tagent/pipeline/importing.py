@@ -49,13 +49,12 @@ from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError
 from tagent.task_agent.events import (
     AgentEvent,
-    Evaluated,
-    Finalized,
-    ModelFailed,
     Planned,
     TaskCompleted,
     TaskFailed,
     TaskStarted,
+    ToolAsked,
+    call_of,
 )
 from tagent.task_agent.models import AgentState, ModelCall, Task, TaskStatus
 from tagent.task_agent.references import referenced_tasks
@@ -231,8 +230,11 @@ def _event(fact: EventFacts, values: Mapping[str, Any]) -> RunEvent:
         number: object = event.attempt
         if type(number) is not int or not 0 < number <= MAX_ATTEMPTS:
             raise RunImportError(f"the attempt of its event {fact.seq} is no number from 1 to {MAX_ATTEMPTS:,}.")
-    if isinstance(event, AgentProgressed) and isinstance(event.event, Planned | Evaluated | Finalized | ModelFailed):
-        _require_sane(event.event.call, seq=fact.seq)
+    if isinstance(event, AgentProgressed):
+        if (call := call_of(event.event)) is not None:
+            _require_sane(call, seq=fact.seq)
+        if isinstance(event.event, TaskFailed) and not 0 <= (event.event.retry_at or 0) <= LATEST:
+            raise RunImportError(f"the next try after its event {fact.seq} is never due.")
     if isinstance(event, RunFinished) and event.status.value in {"running", "waiting"}:
         raise RunImportError(f"its event {fact.seq} finishes the run as {event.status.value}.")
     return event
@@ -294,7 +296,7 @@ def _require_possible(agent: AgentState, event: AgentEvent, *, seq: int) -> None
     """Refuse what no agent does and the state machine trusts it not to do: an agent would wait for ever for itself."""
     planned = len(agent.tasks)
     match event:
-        case TaskStarted(index) | TaskCompleted(index) | TaskFailed(index):
+        case TaskStarted(index) | ToolAsked(index) | TaskCompleted(index) | TaskFailed(index):
             is_possible = 0 <= index < planned and not agent.tasks[index].is_settled
         case Planned(tasks):
             is_possible = all(

@@ -1,13 +1,10 @@
 """A pipeline from a Python file: `file.py` or `file.py:object`. Loading runs the file, as importing it would."""
 
-import hashlib
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from traceback import extract_tb
 from types import ModuleType
 
-from tagent.exceptions import nearest, text_of
+from tagent.exceptions import nearest
+from tagent.loading import LoadFailure, failure_of, run_file
 from tagent.pipeline.exceptions import PipelineLoadError
 from tagent.pipeline.models import Pipeline
 
@@ -23,7 +20,7 @@ def load_pipeline(file: str | Path, object_name: str = "") -> Pipeline:
     Raises:
         PipelineLoadError: If the file cannot be read, raises, or does not hold the pipeline.
     """
-    module = _run_file(Path(file))
+    module = _module_of(Path(file))
     found = {name: value for name, value in vars(module).items() if isinstance(value, Pipeline)}
     if object_name:
         return _named(module, object_name, file=str(file), known=found)
@@ -43,44 +40,21 @@ def _named(module: ModuleType, name: str, *, file: str, known: dict[str, Pipelin
         try:
             value = value()
         except (Exception, SystemExit) as error:
-            raise PipelineLoadError(file, f"{file}:{name} raised {_described(error, file)}.") from error
+            failure = failure_of(error, Path(file))
+            raise PipelineLoadError(file, f"{file}:{name} raised {failure.told}.") from error
     if not isinstance(value, Pipeline):
         raise PipelineLoadError(file, f"{file} defines no pipeline {name!r}.{nearest(name, known)}")
     return value
 
 
-def _run_file(file: Path) -> ModuleType:
-    if not file.is_file():
-        raise PipelineLoadError(
-            str(file), f"There is no file {str(file)!r}.", hint="A goal must not end like a file name."
-        )
-    # Two files of one name are two modules: their classes look their annotations up by it.
-    digest = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    spec = spec_from_file_location(f"tagent_pipeline_{file.stem}_{digest}", file)
-    if spec is None or spec.loader is None:
-        raise PipelineLoadError(
-            str(file), f"{file} is no Python file.", hint="Name a .py file that defines a pipeline."
-        )
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # its classes look their annotations up there
-    folder = str(file.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise PipelineLoadError(
-            str(file),
-            f"{file} raised {_described(error, str(file))}.",
-            hint="Add --verbose to see where.",
-        ) from error
-    return module
-
-
-def _described(error: BaseException, file: str) -> str:
-    """Return the error with the last line of `file` that led to it."""
-    if isinstance(error, SyntaxError):
-        return f"SyntaxError: {error.msg} (line {error.lineno})"
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename).name == Path(file).name]
-    where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {text_of(error)}{where}"
+def _module_of(file: Path) -> ModuleType:
+    module = run_file(file)
+    if not isinstance(module, LoadFailure):
+        return module
+    if module.cause is not None:
+        message, hint = f"{file} raised {module.told}.", "Add --verbose to see where."
+    elif file.is_file():
+        message, hint = f"{file} is no Python file.", "Name a .py file that defines a pipeline."
+    else:
+        message, hint = f"There is no file {str(file)!r}.", "A goal must not end like a file name."
+    raise PipelineLoadError(str(file), message, hint=hint) from module.cause

@@ -62,7 +62,8 @@ class PipelineMemory:
     """What a pipeline remembers, and how others share with it; usable in any program, also while its runs go on.
 
     Each method blocks and has an async twin, whose name begins with an `a`. It closes its store at the end of a
-    `with` block, or with `close`.
+    `with` block, or with `close`; from then on each raises `ClosedBridgeError`. With `services` a blocking method
+    raises `BlockingCallError` in their loop.
 
     Args:
         pipeline_id: The name of the pipeline.
@@ -80,6 +81,8 @@ class PipelineMemory:
 
     Raises:
         InvalidNameError: If the name of the pipeline is no name.
+        ConfigurationError: If the URL names no store.
+        StoreError: If the store cannot be opened.
 
     Example:
         >>> with PipelineMemory("report", store="memory://") as memory:
@@ -115,15 +118,27 @@ class PipelineMemory:
         self._connection.close()
 
     def run(self, run_id: str) -> MemoryScope:
-        """Return what the steps of one run share."""
+        """Return what the steps of one run share.
+
+        Raises:
+            InvalidNameError: If it is no name.
+        """
         return self._scope(run_scope(checked_name(run_id)))
 
     def step(self, run_id: str, step: str) -> MemoryScope:
-        """Return what one step of one run remembers."""
+        """Return what one step of one run remembers.
+
+        Raises:
+            InvalidNameError: If one of them is no name.
+        """
         return self._scope(step_scope(checked_name(run_id), checked_name(step)))
 
     def space(self, name: str) -> MemoryScope:
-        """Return a space that several pipelines share."""
+        """Return a space that several pipelines share.
+
+        Raises:
+            InvalidNameError: If it is no name.
+        """
         return self._scope(space_scope(checked_name(name)))
 
     def save_step_result(self, step_name: str, data: object) -> None:
@@ -133,6 +148,7 @@ class PipelineMemory:
             PayloadError: If it cannot be written as JSON, or is too large.
             InvalidNameError: If the step's name is no name.
             StoreError: If the store cannot be written.
+            QuotaExceededError: If more would be kept than the quota allows.
         """
         self._steps.put(step_name, data)
 
@@ -149,6 +165,7 @@ class PipelineMemory:
 
         Raises:
             PayloadError: If it does not fit the schema.
+            StoreError: If the store cannot be read.
         """
         return self._steps.get(step_name, schema=schema)
 
@@ -162,6 +179,14 @@ class PipelineMemory:
         Raises:
             PayloadError: If it cannot be written as JSON, or is too large.
             InvalidNameError: If a name is no name.
+            QuotaExceededError: If more would be kept than the quota allows.
+            StoreError: If the store cannot be written.
+
+        Example:
+            >>> with PipelineMemory("prices", store="memory://") as memory:
+            ...     memory.share_with_pipeline("prices", "tea", 3)  # with itself, for once
+            ...     dict(memory.shared_memory)
+            {'tea': 3}
         """
         self._scope(shared_scope(checked_name(target_pipeline))).put(key, data)
 
@@ -170,7 +195,20 @@ class PipelineMemory:
         await self._scope(shared_scope(checked_name(target_pipeline))).aput(key, data)
 
     def save_result(self, run_id: str, data: object) -> None:
-        """Save what a run came to, for those who look for it in `pipeline_results`."""
+        """Save what a run came to, for those who look for it in `pipeline_results`.
+
+        Raises:
+            PayloadError: If it cannot be written as JSON, or is too large.
+            InvalidNameError: If the run's id is no name.
+            QuotaExceededError: If more would be kept than the quota allows.
+            StoreError: If the store cannot be written.
+
+        Example:
+            >>> with PipelineMemory("report", store="memory://") as memory:
+            ...     memory.save_result("1f2e", {"hills": 7})
+            ...     memory.pipeline_results["1f2e"]
+            {'hills': 7}
+        """
         self._results.put(run_id, data)
 
     async def asave_result(self, run_id: str, data: object) -> None:

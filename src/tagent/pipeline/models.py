@@ -14,17 +14,26 @@ from tagent.pipeline.awaited import Event
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.triggers import Trigger
 from tagent.ports.language_model import LanguageModel, TokenUsage
+from tagent.ports.toolsets import MCPServer
 from tagent.retries import RetryPolicy
+from tagent.task_agent.foreign import declared_output
 from tagent.task_agent.tools import Tool
 
-ToolLike = Callable[..., object] | Tool
+ToolLike = Callable[..., object] | Tool | MCPServer
 
 MemoryUse = Literal["run", "pipeline"]
 """Which memory steps use."""
 
 
 class ExecutionMode(StrEnum):
-    """When a step may run beside others."""
+    """When a step may run beside others.
+
+    Example:
+        >>> from tagent.pipeline import PipelineScheduler
+        >>> pipeline = Pipeline("p", default_mode=ExecutionMode.CONCURRENT).step("a", "Find A").step("b", "Find B")
+        >>> [step.name for step in PipelineScheduler(pipeline).get_ready_steps()]
+        ['a', 'b']
+    """
 
     SERIAL = "serial"
     """Never at the same time as another SERIAL step of the run; definition order decides. The default."""
@@ -37,7 +46,12 @@ class ExecutionMode(StrEnum):
 
 
 class DependencyType(StrEnum):
-    """What a step needs of another."""
+    """What a step needs of another.
+
+    Example:
+        >>> Dependency("facts").type, Dependency("facts", DependencyType.DATA, path="hills").path
+        (<DependencyType.HARD: 'hard'>, 'hills')
+    """
 
     HARD = "hard"
     """It must have completed."""
@@ -50,7 +64,12 @@ class DependencyType(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Where a step stands in a run."""
+    """Where a step stands in a run.
+
+    Example:
+        >>> StepStatus.WAITING.is_terminal, StepStatus.SKIPPED.is_terminal
+        (False, True)
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -69,7 +88,14 @@ class StepStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """Where a run stands.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> pipeline = Pipeline("p").step("good", run=lambda: 1).step("bad", run=lambda: 1 / 0, max_retries=0)
+        >>> run_pipeline(pipeline).status
+        <RunStatus.PARTIAL: 'partial'>
+    """
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -90,6 +116,14 @@ class Dependency:
         type: What is needed of it.
         path: For DATA: what its output must hold, like `items[0].price`; empty for the whole output.
         wait_seconds: For SOFT: how long to wait at most; None waits until it is settled.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> pipeline = Pipeline("p").step("search", run=lambda: {"hits": []})
+        >>> first_hit = Dependency("search", DependencyType.DATA, path="hits[0]")
+        >>> result = run_pipeline(pipeline.step("read", run=lambda search: search, depends_on=[first_hit]))
+        >>> result.step_metadata["read"]["code"]
+        'dependency_unmet'
     """
 
     step: str
@@ -117,11 +151,14 @@ class PipelineStep:
         output_schema: What the output must be, a Pydantic model or any type that Pydantic can check.
         run: The function to call instead of an agent, sync or async. Its parameters are filled by
             name: a step's output, an input, or a `StepContext`.
+        agent: Who works on the goal instead of an agent of ours: a `pydantic_ai.Agent`, or an async function that
+            takes the prompt, and a `ToolContext` if it has a parameter of this type. Its own type of output holds
+            where `output_schema` is left out.
         wait_for: What the step waits for instead of working: a message, `event(...)` or the pattern of its topic,
             that is sent after the run began. What the message says is its output; `timeout` is how long it waits.
         read_data: Paths like `facts.version`: what the agent is told of earlier outputs, instead of
             the whole outputs of its dependencies.
-        tools: Functions that the agent may use besides those of the run.
+        tools: Functions that the agent may use besides those of the run, and servers of tools.
         retry: How long to wait between attempts.
         model: The model for this step.
         config: Other settings for this step.
@@ -138,6 +175,11 @@ class PipelineStep:
             pipeline's memory, and its agent is told what of that fits its goal. `run` forgets it with the run.
             None leaves it to the pipeline.
         budget: Not available yet.
+
+    Example:
+        >>> step = PipelineStep(name="text", goal="Describe {facts.name}", output_schema=str, timeout=60, max_retries=1)
+        >>> Pipeline("report", steps=[step]).steps[0].id
+        'step_1'
     """
 
     id: str = ""
@@ -152,6 +194,7 @@ class PipelineStep:
     tools_filter: Sequence[str] | None = None
     output_schema: object = None
     run: Callable[..., object] | None = None
+    agent: object = None
     wait_for: str | Event | None = None
     read_data: Sequence[str] = ()
     tools: Sequence[ToolLike] = ()
@@ -170,6 +213,10 @@ class PipelineStep:
     memory: MemoryUse | None = None
     budget: object = None
 
+    def __post_init__(self) -> None:
+        if self.agent is not None and self.output_schema is None:
+            self.output_schema = declared_output(self.agent)
+
 
 class StepOptions(TypedDict, total=False):
     """The options of `Pipeline.step`: every field of `PipelineStep` but `name` and `goal`."""
@@ -184,6 +231,7 @@ class StepOptions(TypedDict, total=False):
     tools_filter: Sequence[str] | None
     output_schema: object
     run: Callable[..., object] | None
+    agent: object
     wait_for: str | Event | None
     read_data: Sequence[str]
     tools: Sequence[ToolLike]
@@ -267,7 +315,12 @@ class Pipeline:
             self.add_step(step)
 
     def add_step(self, step: PipelineStep) -> Self:
-        """Append `step` and return the pipeline; a step without id gets the next one."""
+        """Append `step` and return the pipeline; a step without id gets the next one.
+
+        Example:
+            >>> Pipeline("report").add_step(PipelineStep(name="facts", goal="Find facts"))
+            Pipeline('report', 1 steps)
+        """
         with suppress(ValueError, TypeError):  # validation names an unknown mode
             step.execution_mode = ExecutionMode(step.execution_mode)
         self.steps.append(step)
@@ -321,6 +374,12 @@ class PipelineResult:
             other depends; None if it did not complete.
         learned_facts: What steps learned, by name.
         saved_memories: What steps saved, by key.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> result = run_pipeline(Pipeline("report").step("facts", run=lambda: {"hills": 7}))
+        >>> result.success, result.final_output, result.step_metadata["facts"]["attempts"]
+        (True, {'hills': 7}, 1)
     """
 
     pipeline_name: str

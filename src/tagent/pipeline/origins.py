@@ -1,9 +1,13 @@
 """From a stored definition back to the code that it was made of."""
 
-from tagent.pipeline.definition import Definition
+from collections.abc import Sequence
+
+from tagent.config import TAgentConfig
+from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline
+from tagent.task_agent.discovery import load_output_schema, load_tools
 
 GOAL = "goal"
 """What the pipeline of a mere goal is called, and its only step."""
@@ -26,13 +30,41 @@ class NoPipelineError(PipelineError):
         )
 
 
-def goal_pipeline(goal: str) -> Pipeline:
-    """Return a pipeline whose single step is the goal."""
-    return Pipeline(GOAL).step(GOAL, goal)
+def goal_pipeline(goal: str, *, tool_files: Sequence[str] = (), schema_file: str = "") -> Pipeline:
+    """Return a pipeline whose single step is the goal.
+
+    Args:
+        goal: The goal.
+        tool_files: Files whose tools its agent may use.
+        schema_file: The file that says what its output must be; empty for text.
+
+    Raises:
+        ToolLoadError: If a file does not give what it is named for.
+    """
+    tools = load_tools(tool_files)
+    return Pipeline(GOAL).step(
+        GOAL,
+        goal,
+        tools=tools,
+        tools_filter=[tool.name for tool in tools] if tools else None,  # so that it is known that it had some
+        output_schema=load_output_schema(schema_file) if schema_file else None,
+    )
+
+
+def with_tools(pipeline: Pipeline, tool_files: Sequence[str]) -> Pipeline:
+    """Return the pipeline whose agents may use the tools of the files besides those that it has.
+
+    Raises:
+        ToolLoadError: If a file does not give tools.
+    """
+    if not tool_files:
+        return pipeline
+    own = TAgentConfig.of(pipeline.config)
+    return Pipeline(pipeline, config=own.merged(TAgentConfig(tools=(*own.tools, *load_tools(tool_files)))))
 
 
 def code_of(definition: Definition, *, run_id: str, hint: str) -> Pipeline:
-    """Return the pipeline as its file defines it today; that of a mere goal needs no file.
+    """Return the pipeline as its files define it today; that of a goal without tools and schema needs none.
 
     Args:
         definition: What is stored of it.
@@ -42,10 +74,25 @@ def code_of(definition: Definition, *, run_id: str, hint: str) -> Pipeline:
     Raises:
         NoPipelineError: If it has none.
         PipelineLoadError: If its file does not give it.
+        ToolLoadError: If a file does not give the tools or the output schema that the run began with.
     """
-    if definition.origin.file:
-        return load_pipeline(definition.origin.file, definition.origin.object_name)
-    steps = definition.spec["steps"]
-    if definition.spec["name"] == GOAL and [step["name"] for step in steps] == [GOAL] and steps[0]["goal"]:
-        return goal_pipeline(steps[0]["goal"])
+    origin = definition.origin
+    if origin.file:
+        return with_tools(load_pipeline(origin.file, origin.object_name), origin.tool_files)
+    if _is_goal(definition) and _has_its_files(definition):
+        goal = definition.spec["steps"][0]["goal"]
+        return goal_pipeline(goal, tool_files=origin.tool_files, schema_file=origin.schema_file)
     raise NoPipelineError(run_id, pipeline=definition.spec["name"], hint=hint)
+
+
+def _is_goal(definition: Definition) -> bool:
+    steps = definition.spec["steps"]
+    return bool(definition.spec["name"] == GOAL and [step["name"] for step in steps] == [GOAL] and steps[0]["goal"])
+
+
+def _has_its_files(definition: Definition) -> bool:
+    """Return whether it is known where the tools and the schema come from; of an imported run it is not."""
+    step, origin = definition.spec["steps"][0], definition.origin
+    plain = Definition.of(goal_pipeline(step["goal"]), Origin()).spec["steps"][0]
+    has_tools, has_schema = step["tools_filter"] is not None, step["output"] != plain["output"]
+    return bool(origin.tool_files or not has_tools) and bool(origin.schema_file or not has_schema)

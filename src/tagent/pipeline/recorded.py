@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from tagent.config import TAgentConfig
@@ -14,17 +14,21 @@ from tagent.pipeline.context import StepContext
 from tagent.pipeline.events import AgentProgressed, RunEvent, StepCompleted, StepFailed, StepStarted
 from tagent.pipeline.exceptions import PipelineError, StepOutputError
 from tagent.pipeline.outputs import OutputType
-from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest, TokenUsage
-from tagent.ports.model_errors import ModelError
+from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest, Purpose, TokenUsage
+from tagent.ports.model_errors import ModelError, ModelOutputError
+from tagent.task_agent.budgets import BudgetExceededError, budget_failure
 from tagent.task_agent.events import (
     AgentEvent,
+    BudgetExceeded,
     Evaluated,
     Finalized,
     ModelFailed,
     Planned,
+    PlanRejected,
     TaskCompleted,
     TaskFailed,
 )
+from tagent.task_agent.models import Spending
 from tagent.task_agent.references import resolve
 from tagent.task_agent.tools import Tool
 
@@ -85,10 +89,24 @@ class RecordedStepError(PipelineError):
 class RecordedModelError(ModelError):
     """A model call failed when it was recorded, so it fails again; not to be tried again, as that was the last try."""
 
-    def __init__(self, failed: ModelFailed) -> None:
-        self.code = failed.code  # type: ignore[misc]  # that of the recorded failure
-        super().__init__(failed.call.model, failed.message)
-        self.spent = ModelReply(None, failed.call.model, cost_usd=0.0)
+    def __init__(self, failed: ModelFailed | BudgetExceeded) -> None:
+        if isinstance(failed, ModelFailed):
+            code, model, message = failed.code, failed.call.model, failed.message
+        else:
+            code, model, message = BudgetExceededError.code, "recorded", budget_failure(failed, Spending()).reason
+        self.code = code  # type: ignore[misc]  # that of the recorded failure
+        super().__init__(model, message)
+        self.spent = ModelReply(None, model, cost_usd=0.0)
+
+
+class RecordedPlanError(ModelOutputError):
+    """A plan could not be carried out when it was recorded, so it cannot be now."""
+
+    def __init__(self, rejected: PlanRejected) -> None:
+        self.is_retryable = False  # type: ignore[misc]  # the recorded one was the last
+        model = rejected.call.model
+        super().__init__(model, f"{model} never gave a plan that can be carried out.", problems=rejected.problems)
+        self.spent = ModelReply(None, model, cost_usd=0.0)
 
 
 class RecordedToolError(ToolError):
@@ -146,11 +164,13 @@ class RecordedModel:
         self.name = "recorded"
         self.context_tokens: int | None = None
         self._step = recorded.step
-        self._plans: deque[Planned] = deque(e for e in recorded.agent_events if isinstance(e, Planned))
-        self._answers: deque[Evaluated | Finalized] = deque(
-            e for e in recorded.agent_events if isinstance(e, Evaluated | Finalized)
+        events = recorded.agent_events
+        self._plans = deque(e for e in events if isinstance(e, Planned | PlanRejected))
+        self._evaluations = deque(e for e in events if isinstance(e, Evaluated) and e.call.purpose == "evaluate")
+        self._answers = deque(
+            e for e in events if isinstance(e, Evaluated | Finalized) and e.call.purpose != "evaluate"
         )
-        self._failure = next((e for e in recorded.agent_events if isinstance(e, ModelFailed)), None)
+        self._failure = next((e for e in events if isinstance(e, ModelFailed | BudgetExceeded)), None)
         # An output that was edited has no agent behind it.
         is_edited = not recorded.agent_events and isinstance(recorded.ended, StepCompleted)
         self._edited = recorded.ended if is_edited else None
@@ -164,7 +184,7 @@ class RecordedModel:
             RecordedMisfitError: If it does not fit what is asked for today.
         """
         is_plan = request.purpose == "plan"
-        values, model = self._plan() if is_plan else self._answer(request)
+        values, model = self._values(request.purpose)
         adapter: TypeAdapter[object] = TypeAdapter(cast("Any", request.output_type))
         try:
             output = adapter.validate_json(to_json(values), by_alias=True, by_name=True)
@@ -172,23 +192,43 @@ class RecordedModel:
             raise RecordedMisfitError(self._step, "a plan" if is_plan else "an answer") from None
         return ModelReply(output, model, TokenUsage(), 0.0)
 
+    def _values(self, purpose: Purpose) -> tuple[object, str]:
+        match purpose:
+            case "plan":
+                return self._plan()
+            case "evaluate":
+                return self._evaluation()
+            case _:
+                return self._answer(purpose)
+
+    def _evaluation(self) -> tuple[object, str]:
+        if self._edited is not None:
+            return {"achieved": True, "reason": ""}, self.name
+        if not self._evaluations:
+            raise self._nothing("evaluate")
+        judged = self._evaluations.popleft()
+        values = {"achieved": judged.is_achieved, "reason": judged.reason, "do_next": judged.advice or None}
+        return values, judged.call.model
+
     def _plan(self) -> tuple[object, str]:
         if self._edited is not None:
             return {"tasks": []}, self.name
         if not self._plans:
             raise self._nothing("plan")
         plan = self._plans.popleft()
+        if isinstance(plan, PlanRejected):
+            raise RecordedPlanError(plan)
         tasks = [
             {"description": task.description, "tool_name": task.tool_name, "tool_args": task.tool_args}
             for task in plan.tasks
         ]
         return {"tasks": tasks}, plan.call.model
 
-    def _answer(self, request: ModelRequest) -> tuple[object, str]:
+    def _answer(self, purpose: Purpose) -> tuple[object, str]:
         if isinstance(self._edited, StepCompleted):
             return {"output": self._edited.output}, self.name
         if not self._answers:
-            raise self._nothing(request.purpose)
+            raise self._nothing(purpose)
         match self._answers.popleft():
             case Finalized(output, call):
                 return {"output": output}, call.model
@@ -223,6 +263,11 @@ class RecordedCalls:
         self._step = recorded.step
         self._calls = list(_calls(recorded.agent_events))
 
+    @property
+    def names(self) -> set[str]:
+        """The tools that were called."""
+        return {tool for (tool, _), _ in self._calls}
+
     def outcome_of(self, tool: str, arguments: Mapping[str, object]) -> object:
         """Return what the first unused call of `tool` with equal arguments gave.
 
@@ -236,7 +281,7 @@ class RecordedCalls:
                 del self._calls[place]
                 if isinstance(outcome, TaskFailed):
                     raise RecordedToolError(tool, outcome)
-                return outcome.output
+                return (outcome.key, outcome.output) if outcome.key else outcome.output
         raise NotRecordedError(self._step, f"a call of the tool {tool!r} with these arguments")
 
 
@@ -247,7 +292,8 @@ def _calls(events: Iterable[AgentEvent]) -> Iterable[tuple[tuple[str, object], T
     for event in events:
         if isinstance(event, TaskCompleted):
             outputs[event.index] = event.output
-        if isinstance(event, TaskCompleted | TaskFailed) and event.index in tasks:
+        is_last = isinstance(event, TaskCompleted) or (isinstance(event, TaskFailed) and event.retry_at is None)
+        if isinstance(event, TaskCompleted | TaskFailed) and is_last and event.index in tasks:
             task = tasks[event.index]
             try:
                 arguments = resolve(task.tool_args, outputs)
@@ -275,6 +321,11 @@ class RecordedTool(Tool):
         """Return the double of `tool`."""
         return cls(tool.name, tool.description, _given, tool.parameters, calls=calls)
 
+    @classmethod
+    def named(cls, name: str, calls: RecordedCalls) -> Tool:
+        """Return the double of a tool of which only the name is known; it takes any arguments."""
+        return cls(name, "", _given, _AnyArguments, calls=calls)
+
     def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
         """Return what was recorded for the arguments `given`, once they are checked as the tool would.
 
@@ -286,6 +337,10 @@ class RecordedTool(Tool):
         """
         Tool.arguments(self, given)
         return {"outcome": self.calls.outcome_of(self.name, given)}
+
+
+class _AnyArguments(BaseModel):
+    model_config = ConfigDict(extra="allow")
 
 
 async def _given(outcome: object) -> object:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from tagent.config import TAgentConfig
+from tagent.config import MODEL_OF_PURPOSE, TAgentConfig
 from tagent.pipeline import bindings
 from tagent.pipeline.definition import bind, outline
 from tagent.pipeline.differences import StepDifference, step_differences
@@ -29,6 +29,7 @@ from tagent.pipeline.recording import Recording
 from tagent.pipeline.state import fold
 from tagent.ports.clock import Clock, Timeout
 from tagent.ports.services import Services
+from tagent.ports.toolsets import MCPServer
 from tagent.task_agent.tools import tools_by_name
 
 NO_TOOLS = TAgentConfig(tools=())
@@ -160,20 +161,26 @@ def _with_doubles(
     shared = config.merged(TAgentConfig.of(pipeline.config))
     for step in copy.steps:
         known = recorded.get(step.name)
-        if step.goal is not None:
+        if step.goal is not None and step.agent is None:
             _double_agent(step, known or RecordedStep(step.name), shared)
-        elif recorded_functions or step.wait_for is not None:  # nobody sends the message a second time
+        elif recorded_functions or step.run is None:  # nobody sends a message, or asks another's agent, a second time
             step.depends_on = bindings.dependencies(step, names, pipeline.global_constraints)
             typed = output_type(step)
             step.output_schema = typed.declared
-            step.run, step.wait_for = recorded_function(step.name, known, typed), None
+            step.run = recorded_function(step.name, known, typed)
+            step.wait_for = step.goal = step.agent = None
     return copy
 
 
 def _double_agent(step: PipelineStep, known: RecordedStep, shared: TAgentConfig) -> None:
     own = TAgentConfig.of(step.config)
     calls = RecordedCalls(known)
-    tools = tools_by_name([*shared.merged(own).tools, *step.tools])
+    given = [*shared.merged(own).tools, *step.tools]
+    tools = tools_by_name(tool for tool in given if not isinstance(tool, MCPServer))
+    has_servers = any(isinstance(tool, MCPServer) for tool in given)
+    of_servers = calls.names - tools.keys() if has_servers else set()
     step.tools = [RecordedTool.like(tool, calls) for tool in tools.values()]
-    step.config = own.merged(NO_TOOLS)
-    step.model = RecordedModel(known)
+    step.tools += [RecordedTool.named(name, calls) for name in sorted(of_servers)]  # servers are not asked
+    model = RecordedModel(known)
+    step.config = own.merged(NO_TOOLS, TAgentConfig.of(dict.fromkeys(MODEL_OF_PURPOSE.values(), model)))
+    step.model = model

@@ -20,7 +20,7 @@ from tagent.pipeline.reports import final_step, summary_of
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.pipeline.stopping import StopSignal
 from tagent.ports.services import Services
-from tagent.task_agent.events import Evaluated, Finalized, Planned, TaskCompleted
+from tagent.task_agent.events import AgentEvent, ModelFailed, TaskCompleted, call_of
 
 MAX_IDLE_RESUMES = 5
 """How often in a row a run may be resumed without getting any further before it is given up."""
@@ -172,12 +172,16 @@ async def _go_on(
 
 
 def _reuse(pipeline: Pipeline, state: PipelineState) -> Reuse:
-    finished_calls = (Planned, TaskCompleted, Evaluated, Finalized)
     interrupted = {
-        name: sum(isinstance(event, finished_calls) for event in state.steps[name].agent_events)
+        name: sum(map(_is_finished_call, state.steps[name].agent_events))
         for name, status in state.statuses.items()
         if status is StepStatus.RUNNING
     }
     completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
     rest = tuple(name for name in state.statuses if name not in completed and name not in interrupted)
     return Reuse(state.run_id, pipeline.name, completed, interrupted, rest)
+
+
+def _is_finished_call(event: AgentEvent) -> bool:
+    """Return whether the event tells of a call of a model or a tool that need not be made again."""
+    return isinstance(event, TaskCompleted) or (call_of(event) is not None and not isinstance(event, ModelFailed))

@@ -1,7 +1,6 @@
 """The loop of one run: decide, journal, act. It is the one writer of the run's journal."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from tagent.exceptions import StoreError
 from tagent.payloads import PayloadError
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.events import (
+    AgentNoticed,
     AgentProgressed,
     RunEvent,
     RunFinished,
@@ -29,6 +29,7 @@ from tagent.pipeline.patience import PatientStore
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reports import summary_of
 from tagent.pipeline.scheduler import FinishRun, SkipStep, StartStep, WaitUntil, next_commands
+from tagent.pipeline.showing import Audience
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
 from tagent.pipeline.stopping import RunStoppedError, StopSignal
@@ -40,10 +41,8 @@ from tagent.ports.store_errors import ConflictError
 from tagent.retries import backoff_seconds
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
-from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.models import Failure
-
-logger = logging.getLogger("tagent")
 
 LONGEST_WAIT_SECONDS = 3600.0
 """A provider that asks to wait longer than this has failed the step."""
@@ -70,6 +69,7 @@ class RunLoop:
         shared_state: EnhancedContextManager,
         large: LargeOutputs,
         stop: StopSignal,
+        audience: Audience,
     ) -> None:
         self._definitions: dict[str, PipelineStep] = {step.name: step for step in pipeline.steps}
         self._state = state
@@ -79,6 +79,7 @@ class RunLoop:
         self._shared_state = shared_state
         self._large = large
         self._stop = stop
+        self._audience = audience
         self._inbox: deque[tuple[StepStarted, AttemptOutcome | _Progress]] = deque()
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
@@ -193,11 +194,7 @@ class RunLoop:
             self._shared_state.add_fact(event.step, self._large.shown(event.step, event.output))
         if isinstance(event, StepCompleted | StepFailed | StepSkipped):
             self._large.ended(event.step)
-        for sink in self._services.sinks:
-            try:
-                sink.emit(event)
-            except Exception:
-                logger.exception("A sink failed on %s; the run goes on.", type(event).__name__)
+        self._audience.show(event)
 
     async def _wait_for_reports(self) -> None:
         """Return when the inbox holds something, or a retry is due."""
@@ -308,6 +305,7 @@ class RunLoop:
                 history,
                 known.attempt_began_at,
                 reach=self._steps.reach_of(start.step),
+                on_event=partial(self._notice, start),
             )
             outcome = await self._steps.run_attempt(start.step, attempt)
         except asyncio.CancelledError:
@@ -316,6 +314,12 @@ class RunLoop:
             reason = f"The step {start.step!r} cancelled itself."
             outcome = AttemptFailed(Failure("step.cancelled", reason))
         self._report(start, outcome)
+
+    def _notice(self, start: StepStarted, event: AgentEvent | AgentNotice) -> None:
+        """Show what an agent does right now; its events are shown when they are committed."""
+        if isinstance(event, AgentNotice):
+            now = self._services.clock.now()
+            self._audience.show(AgentNoticed(start.step, start.attempt, event, now))
 
     def _report(self, start: StepStarted, report: AttemptOutcome | _Progress) -> None:
         self._inbox.append((start, report))

@@ -26,7 +26,7 @@ from tagent.pipeline.events import (
 )
 from tagent.pipeline.graph import Edge, ExecutionGraph
 from tagent.pipeline.models import RunStatus, StepStatus
-from tagent.task_agent.events import AgentEvent, Evaluated, Finalized, ModelFailed, Planned
+from tagent.task_agent.events import AgentEvent, call_of
 from tagent.task_agent.models import Spending
 from tagent.transitions import TransitionTable
 
@@ -109,6 +109,12 @@ class PipelineState:
         doomed: Step name -> (code, reason) why it has to be skipped.
         unfinished: How many steps have no final status.
         idle_resumes: How often in a row the run was resumed without getting any further.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline
+        >>> state = PipelineState(ExecutionGraph.build(Pipeline("p").step("facts", "Find facts")))
+        >>> state.statuses, state.is_finished
+        ({'facts': <StepStatus.PENDING: 'pending'>}, False)
     """
 
     graph: ExecutionGraph = field(repr=False, compare=False)
@@ -216,8 +222,8 @@ def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
             _move(state, event, StepStatus.RUNNING)
             state.idle_resumes = 0
             record.agent_events.append(event.event)
-            if isinstance(event.event, Planned | Evaluated | Finalized | ModelFailed):
-                record.spending = record.spending.plus(event.event.call)
+            if (call := call_of(event.event)) is not None:
+                record.spending = record.spending.plus(call)
         case StepCompleted():
             _finish(state, event, StepStatus.COMPLETED)
             state.idle_resumes = 0

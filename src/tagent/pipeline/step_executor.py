@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import field
 from functools import partial
+from traceback import format_exception
 from typing import TypeVar
 
 from tagent.config import TAgentConfig
@@ -17,6 +18,7 @@ from tagent.pipeline.awaited import event_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.event_step import EventStep
 from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
+from tagent.pipeline.foreign_step import ForeignStep
 from tagent.pipeline.function_step import FunctionStep
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
@@ -24,7 +26,9 @@ from tagent.pipeline.reaching import RunReach
 from tagent.pipeline.reading import RunReader
 from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
+from tagent.secrets import scrubbed
 from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.foreign import ForeignAgentError
 from tagent.task_agent.models import Failure
 from tagent.task_agent.reach import OpenReach
 from tagent.values import value
@@ -104,13 +108,13 @@ class StepExecutor:
             memories |= self._reach.remember(name, attempt.effects, {**facts, **memories}, output)
             return AttemptSucceeded(output, facts, memories, attempt.effects if attempt.effects else None)
         except TAgentError as error:
-            failure = Failure(error.code, str(error), error.is_retryable)
-            wait = error.retry_after_seconds if isinstance(error, ModelRateLimitError) else None
+            failure = Failure(error.code, scrubbed(str(error)), error.is_retryable)
+            wait = error.retry_after_seconds if isinstance(error, ModelRateLimitError | ForeignAgentError) else None
             return AttemptFailed(failure, wait or 0.0)
-        except (Exception, SystemExit, BaseExceptionGroup) as error:
-            logger.debug("The step %r raised.", name, exc_info=error)
+        except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a failed step is data
+            logger.debug("The step %r raised.\n%s", name, scrubbed("".join(format_exception(error))))
             failed = StepFailedError(name, error)
-            return AttemptFailed(Failure(failed.code, str(failed), failed.is_retryable))
+            return AttemptFailed(Failure(failed.code, scrubbed(str(failed)), failed.is_retryable))
 
     async def _work(self, name: str, attempt: Attempt) -> tuple[object, StepContext | None]:
         await self._reader.load(name)
@@ -137,13 +141,14 @@ def _work_of(
     services: Services,
     *,
     mail: Services,
-) -> FunctionStep | AgentStep | EventStep:
+) -> FunctionStep | AgentStep | ForeignStep | EventStep:
     if step.wait_for is not None:
         event = event_of(step.wait_for)
         return EventStep(step.name, event, reader, mail, pipeline=pipeline.name, timeout=step.timeout)
     if step.run is not None:
         return FunctionStep(step.name, step.run, reader, services.threads)
-    return AgentStep(step, pipeline, reader, config, services)
+    kind = AgentStep if step.agent is None else ForeignStep
+    return kind(step, pipeline, reader, config, services)
 
 
 def _plain(values: Mapping[str, object], step: str) -> dict[str, object]:

@@ -33,6 +33,13 @@ class TriggerError(ConfigurationError):
 
     Attributes:
         trigger: What was written: a topic, a path, a cron expression or a time zone.
+
+    Example:
+        >>> try:
+        ...     on_schedule("0 9 * * mon", timezone="Europe/Olso")
+        ... except TriggerError as error:
+        ...     print(error.message)
+        'Europe/Olso' is no time zone. Did you mean 'Europe/Oslo'?
     """
 
     code = "trigger.invalid"
@@ -49,6 +56,12 @@ class EventTrigger:
     Attributes:
         topic: A topic, a pattern of topics, or `pipeline` for what is sent to the pipeline itself.
         where: What fields of the message's data, or paths into them, must be equal to; None for any message.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("ship", triggers=[on_event("orders.created", where={"country": "NO"})])
+        >>> pipeline.triggers
+        [EventTrigger(topic='orders.created', where={'country': 'NO'})]
     """
 
     topic: str
@@ -74,6 +87,12 @@ class ScheduleTrigger:
     Attributes:
         cron: Five fields: minute, hour, day of the month, month, day of the week; or a word like `@daily`.
         timezone: Where it is that time.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("report", triggers=[on_schedule("0 9 * * mon-fri", timezone="Europe/Oslo")])
+        >>> pipeline.triggers
+        [ScheduleTrigger(cron='0 9 * * mon-fri', timezone='Europe/Oslo')]
     """
 
     cron: str
@@ -152,6 +171,11 @@ def on_schedule(cron: str, *, timezone: str = "UTC") -> ScheduleTrigger:
     Raises:
         TriggerError: If there is no such time, or no such time zone.
         MissingExtraError: If pipeline support is not installed.
+
+    Example:
+        >>> nightly = on_schedule("30 2 * * *", timezone="Asia/Tokyo")
+        >>> nightly.text_of(nightly.next_after(0.0))
+        '1970-01-02T02:30:00+09:00'
     """
     if find_spec("croniter") is None:
         raise MissingExtraError("pipeline", feature="A schedule")

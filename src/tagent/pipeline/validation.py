@@ -1,7 +1,7 @@
 """Everything wrong with a definition, at once, each with what would be right. Imports and runs nothing of it."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -19,8 +19,10 @@ from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, MemoryUse, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
+from tagent.ports.toolsets import MCPServer
 from tagent.retries import RetryPolicy
-from tagent.task_agent.tools import tools_by_name
+from tagent.task_agent.foreign import agent_problem
+from tagent.task_agent.tools import Tool, tools_by_name
 
 MAX_NAME_LENGTH = 200
 MODES_AVAILABLE = (ExecutionMode.SERIAL, ExecutionMode.CONCURRENT)
@@ -40,6 +42,12 @@ def validate(
         pipeline: The definition.
         inputs: The names that a run is given; None when they are not known yet.
         tools: The functions that the run offers to every step.
+
+    Example:
+        >>> pipeline = Pipeline("p").step("facts", "Find facts").step("text", "Describe {facts} and {fact.name}")
+        >>> for problem in validate(pipeline):
+        ...     print(problem.severity, problem)
+        warning step 'text': {fact.name} names no step or input and stays as it is. Did you mean 'facts'?
     """
     if not _is_model(pipeline.inputs):
         return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")]
@@ -200,6 +208,8 @@ class _Checker:
             )
         elif len(works) > 1:
             yield "two_works", f"It has several works: {', '.join(works)}. Keep one of them."
+        if step.agent is not None:
+            yield from _agent_problems(step)
         if step.wait_for is not None:
             yield from _event_problems(step.wait_for)
         yield from self._dependency_problems(step)
@@ -211,7 +221,7 @@ class _Checker:
         except TypeError as error:
             yield "bad_schema", f"Its output type cannot be used: {error}"
         try:
-            tools_by_name(step.tools)
+            tools_by_name(without_servers(step.tools))
         except ConfigurationError as error:
             yield "bad_tool", error.message
 
@@ -295,14 +305,21 @@ class _Checker:
                 if path.root not in self._known and (suggestion := nearest(path.root, self._known)):
                     message = f"{{{path}}} names no step or input and stays as it is.{suggestion}"
                     yield Problem("unknown_placeholder", message, step.name, "warning")
-        if step.run is not None:
-            useless = [name for name in ("constraints", "tools", "tools_filter", "read_data") if getattr(step, name)]
-            if useless:
-                message = f"{', '.join(useless)} mean nothing to a function; they are for agents."
-                yield Problem("no_effect", message, step.name, "warning")
-            return
+        for useless, reader in ((_OF_AGENTS, step.run), (_OF_OUR_AGENTS, step.agent)):
+            given = [name for name in useless if getattr(step, name)] if reader is not None else ()
+            if given:
+                told = "a function; they are for agents" if reader is step.run else "an agent that is not ours"
+                yield Problem("no_effect", f"{', '.join(given)} mean nothing to {told}.", step.name, "warning")
+        if step.run is None and step.agent is None:
+            yield from self._unknown_tools(step)
+
+    def _unknown_tools(self, step: PipelineStep) -> Iterator[Problem]:
         try:
-            available = tools_by_name([*self._tools, *step.tools])  # type: ignore[list-item]  # it checks them
+            shared = TAgentConfig.of(step.config).tools or self._tools
+            given = [*shared, *step.tools]
+            if any(isinstance(tool, MCPServer) for tool in given):
+                return  # what its tools are called is known when it is asked
+            available = tools_by_name(given)
         except ConfigurationError:
             return
         for name in step.tools_filter or ():
@@ -315,6 +332,10 @@ class _Checker:
             TAgentConfig.of(settings)
         except ConfigurationError as error:
             yield Problem("bad_config", error.message, step)
+
+
+_OF_AGENTS = ("constraints", "tools", "tools_filter", "read_data")
+_OF_OUR_AGENTS = ("tools", "tools_filter", "model")
 
 
 def _type_problems(step: PipelineStep) -> Iterator[str]:
@@ -358,6 +379,21 @@ def _name_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:
         yield "bad_name", f"Its name has {len(step.name)} characters; {MAX_NAME_LENGTH} are allowed."
     elif not step.name.isprintable():
         yield "bad_name", "Its name holds control characters."
+
+
+def _agent_problems(step: PipelineStep) -> Iterator[tuple[str, str]]:
+    if step.goal is None and step.run is None and step.wait_for is None:
+        yield "bad_agent", "It has an agent, and no goal to ask it for. Give it one: .step(name, goal, agent=...)."
+    for other in ("run", "wait_for"):
+        if getattr(step, other) is not None:
+            yield "bad_agent", f"It has both `agent` and `{other}`. Keep one of them."
+    if problem := agent_problem(step.agent):
+        yield "bad_agent", problem
+
+
+def without_servers(tools: Sequence[object]) -> list[Callable[..., object] | Tool]:
+    """Return the tools that are functions; those of servers are known only when they are asked."""
+    return [tool for tool in tools if not isinstance(tool, MCPServer)]  # type: ignore[misc]  # who reads them checks
 
 
 def _event_problems(wait_for: str | Event) -> Iterator[tuple[str, str]]:

@@ -1,18 +1,25 @@
 """Every way out of the process, as protocols and plain values. No port knows an adapter."""
 
 from tagent.ports.clock import Clock
+from tagent.ports.embedder import Embedder, EmbedderError
 from tagent.ports.event_sink import EventSink
 from tagent.ports.language_model import (
+    AnswerStreamed,
     LanguageModel,
     Message,
     ModelProvider,
     ModelReply,
     ModelRequest,
+    ModelRetried,
+    ModelSwitched,
     TokenUsage,
 )
 from tagent.ports.model_errors import (
     ModelAuthenticationError,
+    ModelChainError,
+    ModelCircuitOpenError,
     ModelError,
+    ModelLimitsUnavailableError,
     ModelNotChosenError,
     ModelOutputError,
     ModelRateLimitError,
@@ -43,8 +50,16 @@ __all__ = [
     "ModelTimeoutError",
     "ModelRejectedError",
     "ModelOutputError",
+    "ModelCircuitOpenError",
+    "ModelChainError",
+    "ModelLimitsUnavailableError",
     "ModelReply",
     "ModelRequest",
+    "ModelRetried",
+    "ModelSwitched",
+    "AnswerStreamed",
+    "Embedder",
+    "EmbedderError",
     "Record",
     "NewRun",
     "ProcessTable",

@@ -13,7 +13,17 @@ class Timeout(Protocol):
 
 
 class Clock(Protocol):
-    """Tells the time, waits, and limits waiting."""
+    """Tells the time, waits, and limits waiting.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent.testing import ManualClock
+        >>> async def reminded(clock: Clock) -> float:
+        ...     await clock.sleep(3600)
+        ...     return clock.now()
+        >>> asyncio.run(reminded(ManualClock(now=100)))
+        3700.0
+    """
 
     def now(self) -> float:
         """Return the seconds since 1970-01-01 UTC; never less than an earlier answer of this clock."""

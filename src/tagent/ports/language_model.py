@@ -41,7 +41,12 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One part of a prompt."""
+    """One part of a prompt.
+
+    Example:
+        >>> ModelRequest("answer", (Message("system", "Be brief."), Message("user", "Say hello"))).messages[0].role
+        'system'
+    """
 
     role: Literal["system", "user"]
     content: str
@@ -63,6 +68,10 @@ class ModelRetried:
         code: Of the error.
         tries: How many tries have failed, from 1.
         wait_seconds: How long until the next one.
+
+    Example:
+        >>> ModelRetried("openai:gpt-4.1", "model.rate_limited", tries=1, wait_seconds=0.5).code
+        'model.rate_limited'
     """
 
     model: str
@@ -79,6 +88,10 @@ class ModelSwitched:
         model: The model that failed.
         code: Of the error.
         next_model: The one that is asked now.
+
+    Example:
+        >>> ModelSwitched("openai:gpt-4.1", "model.timeout", next_model="mistral:mistral-small-latest").next_model
+        'mistral:mistral-small-latest'
     """
 
     model: str
@@ -92,6 +105,10 @@ class AnswerStreamed:
 
     Attributes:
         text: All of the output so far: text as it is, anything else as the beginning of its JSON form.
+
+    Example:
+        >>> [event.text for event in (AnswerStreamed("Hel"), AnswerStreamed("Hello."))]
+        ['Hel', 'Hello.']
     """
 
     text: str
@@ -111,14 +128,24 @@ class ModelRequest:
         output_type: What the answer must be: `str` for free text, else anything that Pydantic can
             validate from JSON. The answer comes back as this type.
         max_reasks: How often an answer that does not fit is asked for again, from 0.
+        check: Says what is wrong with an answer that fits its type, empty if nothing; such an answer is asked
+            for again too. None checks nothing more.
         streams: Whether `AnswerStreamed` is wanted; a model that cannot stream says nothing.
         notify: Told of what happens meanwhile; the model awaits it. None when nobody wants to know.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent.testing import ScriptedModel
+        >>> request = ModelRequest("answer", (Message("user", "How many hills?"),), output_type=int)
+        >>> asyncio.run(ScriptedModel([7]).ask(request)).output
+        7
     """
 
     purpose: Purpose
     messages: tuple[Message, ...]
     output_type: object = str
     max_reasks: int = MAX_REASKS
+    check: Callable[[object], str] | None = field(default=None, repr=False, compare=False)
     streams: bool = False
     notify: Callable[[CallEvent], Awaitable[None]] | None = field(default=None, repr=False, compare=False)
 
@@ -132,6 +159,11 @@ class ModelReply:
         model: The model that answered, as its provider names it.
         usage: What this answer consumed, re-asks included.
         cost_usd: Its price; 0 for a local model, None when the price is unknown.
+
+    Example:
+        >>> reply = ModelReply("Hello.", "openai:gpt-4.1", TokenUsage(input_tokens=9, output_tokens=2, requests=1))
+        >>> reply.usage.total_tokens, reply.cost_usd
+        (11, None)
     """
 
     output: object
@@ -141,7 +173,22 @@ class ModelReply:
 
 
 class LanguageModel(Protocol):
-    """Answers requests; safe to use from many tasks of one event loop at once."""
+    """Answers requests; safe to use from many tasks of one event loop at once.
+
+    A model may say by `has_price = False` that nobody will know what its calls cost; then it is not asked within
+    a budget of cost.
+
+    Example:
+        >>> import asyncio
+        >>> class Echo:
+        ...     name = "echo"
+        ...     context_tokens = None
+        ...     async def ask(self, request: ModelRequest) -> ModelReply:
+        ...         return ModelReply(request.messages[-1].content, self.name, cost_usd=0.0)
+        >>> model: LanguageModel = Echo()
+        >>> asyncio.run(model.ask(ModelRequest("answer", (Message("user", "Say hello"),)))).output
+        'Say hello'
+    """
 
     @property
     def name(self) -> str:
@@ -164,7 +211,19 @@ class LanguageModel(Protocol):
 
 
 class ModelProvider(Protocol):
-    """Turns settings into language models; the runtime's adapters implement it."""
+    """Turns settings into language models; the runtime's adapters implement it.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent.config import TAgentConfig
+        >>> from tagent.testing import ScriptedModel
+        >>> class Always:
+        ...     async def model_for(self, config: TAgentConfig) -> LanguageModel:
+        ...         return ScriptedModel(name="mine")
+        >>> provider: ModelProvider = Always()
+        >>> asyncio.run(provider.model_for(TAgentConfig())).name
+        'mine'
+    """
 
     async def model_for(self, config: "TAgentConfig") -> LanguageModel:
         """Return the model that `config` chooses, opened and pooled for the running event loop.

@@ -4,7 +4,14 @@ from typing import Protocol
 
 
 class ProcessTable(Protocol):
-    """Names this process, and tells whether another one is gone."""
+    """Names this process, and tells whether another one is gone.
+
+    Example:
+        >>> from tagent.adapters.processes import MachineProcesses
+        >>> processes: ProcessTable = MachineProcesses()
+        >>> processes.is_gone(processes.this_process())
+        False
+    """
 
     def this_process(self) -> str:
         """Return a text that names this process on this machine, and no other one before or after it."""

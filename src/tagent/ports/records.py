@@ -16,6 +16,10 @@ class Record:
         kind: What happened, the event's name.
         at: When, in seconds since 1970-01-01 UTC.
         payload: The event as UTF-8 JSON.
+
+    Example:
+        >>> Record(seq=1, kind="run_started", at=0.0, payload=b"{}").kind
+        'run_started'
     """
 
     seq: int
@@ -34,6 +38,10 @@ class RunSummary:
         cost_usd: The sum of the known prices so far.
         is_finished: Whether the run has come to an end. Then nobody holds it any more.
         text: What `RunQuery.words` are looked for in; None leaves it.
+
+    Example:
+        >>> RunSummary("completed", at=60.0, cost_usd=0.02, is_finished=True).is_finished
+        True
     """
 
     status: str
@@ -52,6 +60,12 @@ class Blob:
     Attributes:
         hash: A hash of its content; equal contents are stored once.
         content: The bytes; None for a blob that the store holds already.
+
+    Example:
+        >>> from hashlib import sha256
+        >>> content = b"much text"
+        >>> Batch("1f2e", epoch=1, records=(), blobs=(Blob(sha256(content).hexdigest(), content),)).blobs[0].content
+        b'much text'
     """
 
     hash: str
@@ -69,6 +83,11 @@ class Batch:
         summary: What lists are to show from now on; None leaves it.
         blobs: What the new entries name.
         effects: What else changes with them.
+
+    Example:
+        >>> batch = Batch("1f2e", epoch=1, records=(Record(2, "step_started", 1.0, b"{}"),))
+        >>> batch.records[0].seq, batch.summary
+        (2, None)
     """
 
     run_id: str
@@ -98,6 +117,10 @@ class NewRun:
         parent: The run that it was forked from; empty for none.
         forked_seq: The place of the parent's last record that it shares.
         effects: What else changes with its beginning.
+
+    Example:
+        >>> begun(NewRun("1f2e", "report", b"{}", "0a1b", owner="me", lease_seconds=15, at=0.0)).epoch
+        1
     """
 
     run_id: str
@@ -135,6 +158,14 @@ class RunRecord:
         labels: Names and values to find it by.
         parent: The run that it was forked from; empty for none.
         forked_seq: The place of the parent's last record that it shares.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent.adapters.storage.memory import MemoryStore
+        >>> new = NewRun("1f2e", "report", b"{}", "0a1b", owner="me", lease_seconds=15, at=0.0)
+        >>> record = asyncio.run(MemoryStore().create_run(new))
+        >>> record.pipeline, record.status, record.last_seq
+        ('report', 'running', 0)
     """
 
     run_id: str
@@ -166,6 +197,12 @@ class RunQuery:
         words: The text of its summary contains each of these, letter by letter. Whoever wants upper and
             lower case to be the same writes and asks for only one of them.
         limit: How many at most, the newest.
+
+    Example:
+        >>> labels = {"team": "blue"}
+        >>> run = begun(NewRun("1f2e", "report", b"{}", "0a1b", owner="me", lease_seconds=15, at=0.0, labels=labels))
+        >>> RunQuery(labels={"team": "blue"}).fits(run, ""), RunQuery(statuses=("failed",)).fits(run, "")
+        (True, False)
     """
 
     statuses: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from tagent.ports.event_sink import EventSink
 from tagent.ports.language_model import ModelProvider
 from tagent.ports.process import ProcessTable
 from tagent.ports.store import Store
+from tagent.ports.toolsets import NoToolsets, ToolsetProvider
 from tagent.threads import DaemonThreads
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ class Services:
         random: Draws from [0, 1), for jitter.
         new_id: Makes ids that do not repeat.
         store_url: The URL under which the store can be opened once more; empty when it cannot.
+        toolsets: Servers of tools.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent.config import TAgentConfig
+        >>> async def counted() -> int:
+        ...     async with open_services(TAgentConfig(store="memory://")) as services:
+        ...         return len(await services.store.runs())
+        >>> asyncio.run(counted())
+        0
     """
 
     clock: Clock
@@ -46,6 +57,7 @@ class Services:
     new_id: Callable[[], str]
     sinks: tuple[EventSink, ...] = ()
     store_url: str = field(default="", repr=False)  # it may hold a password
+    toolsets: ToolsetProvider = field(default_factory=NoToolsets)
 
 
 OpenServices = Callable[["TAgentConfig"], AbstractAsyncContextManager[Services]]

@@ -15,7 +15,19 @@ from tagent.ports.records import NEWEST, Batch, NewRun, Record, RunQuery, RunRec
 
 
 class Store(Protocol):
-    """Keeps journals, memory and messages. Every write is all or nothing; safe to use from many tasks at once."""
+    """Keeps journals, memory and messages. Every write is all or nothing; safe to use from many tasks at once.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent.adapters.storage.memory import MemoryStore
+        >>> async def journal(store: Store) -> list[str]:
+        ...     new = NewRun("1f2e", "report", b"{}", "0a1b", owner="me", lease_seconds=15, at=0.0)
+        ...     run = await store.create_run(new)
+        ...     await store.commit(Batch(run.run_id, run.epoch, (Record(1, "run_started", 0.0, b"{}"),)))
+        ...     return [record.kind for record in await store.records(run.run_id)]
+        >>> asyncio.run(journal(MemoryStore()))
+        ['run_started']
+    """
 
     async def create_run(self, run: NewRun) -> RunRecord:
         """Begin a journal with the run's first records, all or nothing, and claim it with epoch 1.

@@ -1,4 +1,4 @@
-"""The one form for an agent's last call: the final output, or why there is none."""
+"""The forms of an agent's last calls: whether the goal is reached, and the final output or why there is none."""
 
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,22 @@ class Answer(BaseModel):
     def is_achieved(self) -> bool:
         """Whether there is an output and no objection to it."""
         return self.output is not None and not self.not_achieved_because
+
+
+class Evaluation(BaseModel):
+    """What a separate evaluation gives back.
+
+    Attributes:
+        achieved: Whether the goal can be answered from what is there.
+        reason: Why, or why not.
+        do_next: What another plan should try; empty when there is nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    achieved: bool
+    reason: str
+    do_next: str | None = None
 
 
 def answer_type(output_type: object) -> type[Answer]:

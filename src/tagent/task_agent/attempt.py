@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import field
 
 from tagent.effects import EffectBuffer
-from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.reach import OpenReach
 from tagent.values import value
 
@@ -23,6 +23,7 @@ class Attempt:
         began_at: When it began, in the process it began in, in seconds since 1970-01-01 UTC.
         effects: Gathers what it changes besides its output.
         reach: Opens memory and mail; None outside a pipeline.
+        on_event: Is shown each event once it is committed, and what is never journalled. It must not raise.
     """
 
     number: int = 1
@@ -32,3 +33,4 @@ class Attempt:
     began_at: float = 0.0
     effects: EffectBuffer = field(default_factory=EffectBuffer)
     reach: OpenReach | None = None
+    on_event: Callable[[AgentEvent | AgentNotice], None] | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tagent.ports.effects import Effects
+from tagent.ports.language_model import AnswerStreamed, ModelRetried, ModelSwitched, Purpose
 from tagent.task_agent.models import ModelCall, Task
 
 
@@ -12,6 +13,8 @@ class AgentStarted:
 
     has_tools: bool
     max_planning_cycles: int
+    max_iterations: int = 50
+    separate_evaluation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,14 @@ class Planned:
     """The model made a plan. `tasks` continue the numbers of earlier plans; none means: answer now."""
 
     tasks: tuple[Task, ...]
+    call: ModelCall
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRejected:
+    """The model's plans could not be carried out, as `problems` says, so nothing of them ran."""
+
+    problems: str
     call: ModelCall
 
 
@@ -31,31 +42,48 @@ class TaskStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolAsked:
+    """A task's tool asked a model, and was answered or not."""
+
+    index: int
+    call: ModelCall
+
+
+@dataclass(frozen=True, slots=True)
 class TaskCompleted:
-    """A task's tool returned `output`, JSON values, after `seconds`; `effects` are written when its step succeeds."""
+    """A task's tool returned `output`, JSON values, after `seconds`, under `key` if that is not empty.
+
+    `effects` are written when its step succeeds.
+    """
 
     index: int
     output: object
     seconds: float
     effects: Effects | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed:
-    """A task's tool raised, could not be called, or was not worth calling any more."""
+    """A task's tool raised, could not be called, or was not worth calling any more.
+
+    `retry_at` is when it is called once more; None means that the task has failed.
+    """
 
     index: int
     code: str
     message: str
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The model judged that the goal is not achieved, for `reason`; `advice` says what to try next."""
+    """The model judged whether the goal is achieved, and why; `advice` says what to try next if it is not."""
 
     reason: str
     advice: str
     call: ModelCall
+    is_achieved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +104,52 @@ class ModelFailed:
     call: ModelCall
 
 
-AgentEvent = AgentStarted | Planned | TaskStarted | TaskCompleted | TaskFailed | Evaluated | Finalized | ModelFailed
+@dataclass(frozen=True, slots=True)
+class BudgetExceeded:
+    """The next model call would be over a limit of the agent.
+
+    Attributes:
+        limit: The setting that limits.
+        allowed: How much it allows: USD, tokens, calls or seconds.
+        spent: How much is spent; None if nobody knows, as for a model without a price.
+    """
+
+    limit: str
+    allowed: float
+    spent: float | None
+
+
+AgentEvent = (
+    AgentStarted
+    | Planned
+    | PlanRejected
+    | TaskStarted
+    | ToolAsked
+    | TaskCompleted
+    | TaskFailed
+    | Evaluated
+    | Finalized
+    | ModelRetried
+    | ModelSwitched
+    | ModelFailed
+    | BudgetExceeded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAsked:
+    """A model is being asked."""
+
+    purpose: Purpose
+    model: str
+
+
+AgentNotice = ModelAsked | AnswerStreamed
+"""What is shown to whoever watches and never journalled: nothing depends on it."""
+
+
+def call_of(event: AgentEvent) -> ModelCall | None:
+    """Return the finished model call that the event tells of; None for any other."""
+    if isinstance(event, Planned | PlanRejected | ToolAsked | Evaluated | Finalized | ModelFailed):
+        return event.call
+    return None

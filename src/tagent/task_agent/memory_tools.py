@@ -20,13 +20,41 @@ SHORTEST_WORD = 3
 async def remember(
     key: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)], text: str, context: ToolContext
 ) -> str:
-    """Remember a text for later, under a short key that says what it is about. It replaces an earlier one."""
+    """Remember a text for later, under a short key that says what it is about. It replaces an earlier one.
+
+    Raises:
+        OutsidePipelineError: If the agent does not work at a step of a pipeline.
+
+    Example:
+        >>> from tagent import run_agent
+        >>> from tagent.pipeline import Pipeline
+        >>> from tagent.testing import ScriptedModel
+        >>> plan = [{"tool_name": "remember", "tool_args": {"key": "tea", "text": "Ada likes it green."}}]
+        >>> model = ScriptedModel([plan, "It is noted."])
+        >>> run_agent(Pipeline("notes").step("note", "Note it", tools=[remember], model=model)).final_output
+        'It is noted.'
+    """
     await scope_of(context).aput(key, text)
     return f"Remembered as {key!r}."
 
 
 async def recall(about: str, context: ToolContext) -> dict[str, object]:
-    """Return what was remembered about something, by key."""
+    """Return what was remembered about something, by key.
+
+    Raises:
+        OutsidePipelineError: If the agent does not work at a step of a pipeline.
+
+    Example:
+        >>> from tagent import run_agent
+        >>> from tagent.pipeline import Pipeline, StepContext
+        >>> from tagent.testing import ScriptedModel
+        >>> async def note(context: StepContext) -> None:
+        ...     await context.memory.run.aput("tea", "Ada likes it green.")
+        >>> model = ScriptedModel([[{"tool_name": "recall", "tool_args": {"about": "tea for Ada"}}], "Green."])
+        >>> notes = Pipeline("notes").step("note", run=note)
+        >>> run_agent(notes.step("offer", "Which tea?", tools=[recall], model=model, depends_on=["note"])).final_output
+        'Green.'
+    """
     return {entry.key: entry.value for entry in await fitting(about, scope_of(context))}
 
 

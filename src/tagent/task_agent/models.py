@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Literal
 
-from tagent.exceptions import TAgentError
-from tagent.ports.language_model import TokenUsage
-
-Output = TypeVar("Output")
+from tagent.ports.language_model import Purpose, TokenUsage
 
 
 class AgentPhase(Enum):
@@ -43,8 +40,11 @@ class Task:
         tool_args: The arguments as planned; strings may hold `{{tasks.N.output...}}`.
         status: Where it stands.
         output: What the tool returned, as JSON values; None until then.
-        error_code: Why it failed, for programs; empty unless it did.
-        error: Why it failed, for people; empty unless it did.
+        key: Under which the agent's tools find it in their state; empty if under none.
+        error_code: Why it failed, or its last try did, for programs; empty otherwise.
+        error: Why it failed, or its last try did, for people; empty otherwise.
+        failures: How many of its tries have failed, from 0.
+        retry_at: When its next try is due, in seconds since 1970-01-01 UTC; None unless one is.
     """
 
     index: int
@@ -53,8 +53,11 @@ class Task:
     tool_args: Mapping[str, object] = field(default_factory=dict)
     status: TaskStatus = TaskStatus.PENDING
     output: object = None
+    key: str = ""
     error_code: str = ""
     error: str = ""
+    failures: int = 0
+    retry_at: float | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -71,12 +74,14 @@ class ModelCall:
         usage: Tokens and requests.
         cost_usd: Its price; None when unknown.
         seconds: From question to answer.
+        purpose: The phase that asked; empty in journals of before it was noted.
     """
 
     model: str
     usage: TokenUsage = TokenUsage()
     cost_usd: float | None = None
     seconds: float = 0.0
+    purpose: Purpose | Literal[""] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,11 @@ class Spending:
     cost_usd: float = 0.0
     unpriced_calls: int = 0
     models: tuple[str, ...] = ()
+
+    @property
+    def known_cost_usd(self) -> float | None:
+        """What they cost; None if the price of one is unknown."""
+        return None if self.unpriced_calls else self.cost_usd
 
     def plus(self, call: ModelCall) -> "Spending":
         """Return the sum with one more call."""
@@ -126,21 +136,31 @@ class AgentState:
 
     Attributes:
         phase: Where it stands.
+        has_tools: Whether it can plan.
         max_planning_cycles: How many plans it may make.
-        planning_cycles: How many it has made.
+        max_iterations: How many rounds it may take.
+        separate_evaluation: Whether a call of its own judges the goal before the final answer.
+        planning_cycles: How many plans it has asked for.
+        iterations: How many rounds it has taken: plans, executions of one, answers.
         tasks: The tasks of all plans, by index.
         plan_start: The index of the current plan's first task.
-        spending: What its model calls took so far.
+        calls: Its model calls, in order.
+        spending: What they took together.
         output: The final output; None unless completed.
         failure: Why it failed; None unless it did.
         shortfall: Why the last plan did not reach the goal, for the next one.
     """
 
     phase: AgentPhase = AgentPhase.INIT
+    has_tools: bool = False
     max_planning_cycles: int = 1
+    max_iterations: int = 50
+    separate_evaluation: bool = False
     planning_cycles: int = 0
+    iterations: int = 0
     tasks: tuple[Task, ...] = ()
     plan_start: int = 0
+    calls: tuple[ModelCall, ...] = ()
     spending: Spending = Spending()
     output: object = None
     failure: Failure | None = None
@@ -151,78 +171,16 @@ class AgentState:
         """The tasks that are planned and have not finished."""
         return tuple(task for task in self.tasks if not task.is_settled)
 
+    @property
+    def kept(self) -> Mapping[str, object]:
+        """What tools returned under a key: key -> output, of two with one key the later task's."""
+        return {task.key: task.output for task in self.tasks if task.key and task.status is TaskStatus.COMPLETED}
+
     def with_task(self, index: int, status: TaskStatus, **changes: object) -> "AgentState":
         """Return the state in which the task `index` has `status` and the other `changes`."""
         changed = replace(self.tasks[index], status=status, **changes)  # type: ignore[arg-type]  # fields of Task
         return replace(self, tasks=(*self.tasks[:index], changed, *self.tasks[index + 1 :]))
 
-
-class GoalNotAchievedError(TAgentError):
-    """An agent did not reach its goal: the model judged so, or a tool failed in every plan.
-
-    Attributes:
-        failure: Why.
-    """
-
-    code = "agent.goal_not_achieved"
-
-    def __init__(self, failure: Failure) -> None:
-        self.failure = failure
-        self.code = failure.code  # type: ignore[misc]  # that of the tool or model whose failure it was
-        super().__init__(f"The goal was not achieved: {failure.reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class TaskBasedAgentResult(Generic[Output]):
-    """What an agent made of its goal.
-
-    Attributes:
-        goal: The goal.
-        output: The answer, of the type asked for; None unless the goal was achieved.
-        goal_achieved: Whether the answer reaches the goal.
-        failure: Why it was not achieved; None if it was.
-        planning_cycles: Plans made.
-        tasks: Every task of every plan, with its output or error.
-        token_usage: Tokens and requests of all model calls.
-        total_cost: USD; the sum of the known prices.
-        unpriced_calls: Model calls whose price is unknown.
-        models: The models that answered, in order of first use.
-        execution_time: Seconds.
-    """
-
-    goal: str
-    output: Output | None
-    goal_achieved: bool
-    failure: Failure | None = None
-    planning_cycles: int = 0
-    tasks: tuple[Task, ...] = ()
-    token_usage: TokenUsage = TokenUsage()
-    total_cost: float = 0.0
-    unpriced_calls: int = 0
-    models: tuple[str, ...] = ()
-    execution_time: float = 0.0
-
-    @property
-    def failure_reason(self) -> str:
-        """Why the goal was not achieved; empty if it was."""
-        return self.failure.reason if self.failure else ""
-
-    @property
-    def completed_tasks(self) -> int:
-        """How many tasks completed."""
-        return sum(task.status is TaskStatus.COMPLETED for task in self.tasks)
-
-    @property
-    def failed_tasks(self) -> int:
-        """How many tasks failed."""
-        return sum(task.status is TaskStatus.FAILED for task in self.tasks)
-
-    def required_output(self) -> Output | None:
-        """Return the output.
-
-        Raises:
-            GoalNotAchievedError: If the goal was not achieved.
-        """
-        if self.failure is not None:
-            raise GoalNotAchievedError(self.failure)
-        return self.output
+    def with_call(self, call: ModelCall) -> "AgentState":
+        """Return the state after one more model call."""
+        return replace(self, calls=(*self.calls, call), spending=self.spending.plus(call))

@@ -3,11 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
-
-from tagent.exceptions import DataPathError
 from tagent.ports.language_model import Message
 from tagent.task_agent.context import (
     CHARACTERS_PER_TOKEN,
@@ -18,7 +14,6 @@ from tagent.task_agent.context import (
     tokens_in,
 )
 from tagent.task_agent.models import AgentState, Task, TaskStatus
-from tagent.task_agent.references import referenced_tasks
 from tagent.task_agent.tools import Tool
 
 DATA_RULE = (
@@ -32,6 +27,14 @@ PLAN_RULES = (
     "like {{{{tasks.0.output.results[0].url}}}}, with N the earlier task's number. "
     "The first task of this plan has the number {first}.\n"
     "Tasks without such a reference between them run at the same time."
+)
+CATALOGUE_RULE = (
+    "More tools, by name only. Use one if it fits the goal better; "
+    "when its arguments are wrong you are told what it takes:"
+)
+EVALUATION_RULES = (
+    "You judge the work of an agent. Say from the data whether the goal can be answered in full: "
+    "`achieved`, the `reason`, and if not, in `do_next` what another plan should try."
 )
 ANSWER_RULES = (
     "You are the last step of an agent. Work from the goal and the data.\n"
@@ -50,6 +53,9 @@ class Assignment:
         context: What the agent is told besides.
         tools: Name -> tool.
         context_tokens: How many tokens of data a prompt may carry.
+        described: The names of the tools that the model is told all about; None means all.
+        catalogue: The names of those of which it is told nothing else. No other tool can be planned.
+        instructions: Guidance that fits the goal.
     """
 
     goal: str
@@ -57,27 +63,67 @@ class Assignment:
     context: EnhancedContextManager
     tools: Mapping[str, Tool]
     context_tokens: int
+    described: tuple[str, ...] | None = None
+    catalogue: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tools that can be planned."""
+        return (*(self.tools if self.described is None else self.described), *self.catalogue)
 
 
 def plan_messages(assignment: Assignment, state: AgentState) -> tuple[Message, ...]:
     """Return the prompt that asks for the tasks of the next plan."""
-    tools = "\n".join(
-        json.dumps(
-            {"tool": tool.name, "description": tool.description, "arguments": tool.parameters_schema},
-            ensure_ascii=False,
-        )
-        for tool in assignment.tools.values()
-    )
     rules = PLAN_RULES.format(first=len(state.tasks))
-    return (
-        Message("system", f"{rules}\n{DATA_RULE}\n\nTools:\n{tools}"),
-        Message("user", _user_prompt(assignment, state)),
-    )
+    names = assignment.tools if assignment.described is None else assignment.described
+    tools = "\n".join(described(assignment.tools[name]) for name in names)
+    told = f"{rules}\n{DATA_RULE}{_guidance(assignment)}\n\nTools:\n{tools}"
+    if assignment.catalogue:
+        told += f"\n{CATALOGUE_RULE}\n{', '.join(assignment.catalogue)}"
+    return Message("system", told), Message("user", _user_prompt(assignment, state))
+
+
+def evaluation_messages(assignment: Assignment, state: AgentState) -> tuple[Message, ...]:
+    """Return the prompt that asks whether the goal is reached."""
+    return _of_data(EVALUATION_RULES, assignment, state)
 
 
 def answer_messages(assignment: Assignment, state: AgentState) -> tuple[Message, ...]:
     """Return the prompt that asks for the final output, or why there is none."""
-    return Message("system", f"{ANSWER_RULES}\n{DATA_RULE}"), Message("user", _user_prompt(assignment, state))
+    return _of_data(ANSWER_RULES, assignment, state)
+
+
+def described(tool: Tool) -> str:
+    """Return a tool as one line of JSON: its name, description and arguments."""
+    told = {"tool": tool.name, "description": tool.description, "arguments": _without_titles(tool.parameters_schema)}
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _without_titles(schema: object, *, are_names: bool = False) -> object:
+    """Return a JSON schema without the titles that say again what the names say; they cost tokens."""
+    match schema:
+        case Mapping():
+            return {
+                key: _without_titles(value, are_names=not are_names and key in {"properties", "$defs"})
+                for key, value in schema.items()
+                if are_names or not (key == "title" and isinstance(value, str))
+            }
+        case list():
+            return [_without_titles(item) for item in schema]
+        case _:
+            return schema
+
+
+def _of_data(rules: str, assignment: Assignment, state: AgentState) -> tuple[Message, ...]:
+    system = Message("system", f"{rules}\n{DATA_RULE}{_guidance(assignment)}")
+    return system, Message("user", _user_prompt(assignment, state))
+
+
+def _guidance(assignment: Assignment) -> str:
+    if not assignment.instructions:
+        return ""
+    return "\n\nInstructions:\n" + "\n".join(f"- {text}" for text in assignment.instructions)
 
 
 def _user_prompt(assignment: Assignment, state: AgentState) -> str:
@@ -90,7 +136,7 @@ def _user_prompt(assignment: Assignment, state: AgentState) -> str:
     shares = fair_shares(
         {"context": assignment.context.tokens, "outputs": tokens_in(outputs.values())}, assignment.context_tokens
     )
-    told = assignment.context.render(max_tokens=shares["context"])
+    told = assignment.context.render(about=assignment.goal, max_tokens=shares["context"])
     parts += [text for text in (told, _task_results(state.tasks, outputs, max_tokens=shares["outputs"])) if text]
     if state.shortfall:
         parts.append(f"The last plan fell short: {state.shortfall}")
@@ -104,36 +150,16 @@ def _outcome(task: Task) -> str:
 def _task_results(tasks: Sequence[Task], outputs: Mapping[str, str], *, max_tokens: int) -> str:
     shares = fair_shares({index: len(text) for index, text in outputs.items()}, max_tokens * CHARACTERS_PER_TOKEN)
     return "\n".join(
-        f"Task {task.index} ({task.tool_name}: {task.description}) {task.status.value}: "
-        + fenced(f"tasks.{task.index}", outputs[str(task.index)], max_characters=shares[str(task.index)])
+        f"Task {task.index} ({task.tool_name}: {task.description}) {task.status.value}{_kept_as(task)}: "
+        + fenced(
+            f"tasks.{task.index}",
+            outputs[str(task.index)],
+            max_characters=shares[str(task.index)],
+            pointer=f"{{{{tasks.{task.index}.output}}}}" if task.status is TaskStatus.COMPLETED else "",
+        )
         for task in tasks
     )
 
 
-def plan_type(tools: Mapping[str, Tool], *, first: int) -> type[BaseModel]:
-    """Return the Pydantic model of a plan over `tools` whose first task has the number `first`.
-
-    It names only tools that exist and refuses a reference to a later task, so a model that errs is
-    asked again with the reason, before anything runs.
-    """
-    names: Any = Literal[tuple(tools)]
-    task = create_model(
-        "PlannedTask",
-        __config__=ConfigDict(extra="forbid"),
-        description=(str, Field(description="What the task is for, in a few words.")),
-        tool_name=(names, ...),
-        tool_args=(dict[str, Any], Field(description="The arguments by name, as the tool's schema says.")),
-    )
-
-    def refers_back(tasks: list[Any]) -> list[Any]:
-        for number, planned in enumerate(tasks, first):
-            try:
-                later = [index for index in referenced_tasks(planned.tool_args) if index >= number]
-            except DataPathError as error:
-                raise ValueError(f"Task {number}: {error.message}") from error
-            if later:
-                raise ValueError(f"Task {number} refers to task {min(later)}, which does not come before it.")
-        return tasks
-
-    plan: type[BaseModel] = create_model("Plan", tasks=(Annotated[list[task], AfterValidator(refers_back)], ...))
-    return plan
+def _kept_as(task: Task) -> str:
+    return f", kept as {task.key!r}" if task.key else ""

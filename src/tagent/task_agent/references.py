@@ -24,7 +24,7 @@ def referenced_tasks(arguments: object) -> frozenset[int]:
         >>> sorted(referenced_tasks({"url": "{{tasks.0.output[0].url}}", "n": ["{{ tasks.2.output }}"]}))
         [0, 2]
     """
-    return frozenset(_task_index(path) for path in _paths_in(arguments))
+    return frozenset(index for index, _ in references_in(arguments))
 
 
 def resolve(arguments: object, outputs: Mapping[int, object]) -> object:
@@ -55,25 +55,58 @@ def resolve(arguments: object, outputs: Mapping[int, object]) -> object:
             return arguments
 
 
+def references_in(arguments: object) -> Iterator[tuple[int, tuple[str | int, ...]]]:
+    """Yield every reference in `arguments`: a task's index, and the path below its output.
+
+    Raises:
+        DataPathError: If one is not of the form `tasks.N.output...`.
+
+    Example:
+        >>> list(references_in({"url": "{{tasks.0.output[0].url}}"}))
+        [(0, (0, 'url'))]
+    """
+    for path in _paths_in(arguments):
+        yield _task_index(path), path.parts[2:]
+
+
+def whole_reference(value: object) -> tuple[int, tuple[str | int, ...]] | None:
+    """Return the reference that a string consists of; None for any other value.
+
+    Raises:
+        DataPathError: If it is not of the form `tasks.N.output...`.
+    """
+    if not isinstance(value, str) or not (whole := _REFERENCE.fullmatch(value.strip())):
+        return None
+    path = DataPath.parse(whole[1])
+    return _task_index(path), path.parts[2:]
+
+
+def look_up(index: int, path: tuple[str | int, ...], output: object) -> object:
+    """Return what lies under `path` in the output of the task `index`.
+
+    Raises:
+        DataPathError: If nothing does.
+    """
+    name = f"tasks.{index}.output"
+    return DataPath(name, path).look_up({name: output})
+
+
 def _resolve_text(text: str, outputs: Mapping[int, object]) -> object:
-    if whole := _REFERENCE.fullmatch(text.strip()):
-        return _value(whole[1], outputs)
+    if (whole := whole_reference(text)) is not None:
+        return _value(*whole, outputs)
 
     def inserted(match: re.Match[str]) -> str:
-        value = _value(match[1], outputs)
+        path = DataPath.parse(match[1])
+        value = _value(_task_index(path), path.parts[2:], outputs)
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     return _REFERENCE.sub(inserted, text)
 
 
-def _value(text: str, outputs: Mapping[int, object]) -> object:
-    path = DataPath.parse(text)
-    index = _task_index(path)
+def _value(index: int, path: tuple[str | int, ...], outputs: Mapping[int, object]) -> object:
     if index not in outputs:
-        raise DataPathError(text, f"Task {index} has no output, so {text!r} leads nowhere.")
-    name = f"tasks.{index}.output"
-    rest = DataPath(name, path.parts[2:])
-    return rest.look_up({name: outputs[index]})
+        raise DataPathError(f"tasks.{index}.output", f"Task {index} has no output, so nothing can refer to it.")
+    return look_up(index, path, outputs[index])
 
 
 def _task_index(path: DataPath) -> int:

@@ -1,39 +1,73 @@
 """Runs one agent: asks its state machine where it stands, calls the model or the tools, feeds the events back."""
 
-import asyncio
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
-from pydantic_core import to_json
-
 from tagent.config import TAgentConfig
-from tagent.effects import EffectBuffer
-from tagent.exceptions import DataPathError, ToolError
-from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest
-from tagent.ports.model_errors import ModelError
+from tagent.exceptions import TAgentError
+from tagent.ports.language_model import ModelRequest, Purpose
+from tagent.ports.model_errors import ModelError, ModelOutputError
 from tagent.ports.services import Services, open_services
-from tagent.task_agent.answers import Answer, answer_type
+from tagent.secrets import register_secret
+from tagent.task_agent.answers import Answer, Evaluation, answer_type
+from tagent.task_agent.asking import Answered, Asker, NotAnswered
 from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.budgets import BudgetExceededError
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import (
-    AgentEvent,
     AgentStarted,
+    BudgetExceeded,
     Evaluated,
     Finalized,
     ModelFailed,
     Planned,
-    TaskCompleted,
-    TaskFailed,
-    TaskStarted,
+    PlanRejected,
 )
-from tagent.task_agent.models import AgentPhase, ModelCall, Task, TaskBasedAgentResult, TaskStatus
-from tagent.task_agent.prompts import Assignment, answer_messages, plan_messages, plan_type
-from tagent.task_agent.references import referenced_tasks, resolve
-from tagent.task_agent.state_machine import TaskBasedStateMachine
-from tagent.task_agent.tool_runner import ToolInDoubtError, run_tool
-from tagent.task_agent.tools import Tool, ToolContext, tools_by_name
+from tagent.task_agent.executing import PlanExecutor
+from tagent.task_agent.instructions_rag import InstructionsRAG
+from tagent.task_agent.models import AgentPhase, Task
+from tagent.task_agent.plans import Plan, PlanRules, plan_type
+from tagent.task_agent.progress import Progress
+from tagent.task_agent.prompts import Assignment, answer_messages, evaluation_messages, plan_messages
+from tagent.task_agent.results import TaskBasedAgentResult, result_of
+from tagent.task_agent.state_machine import TOO_MANY_ITERATIONS
+from tagent.task_agent.tool_rag import ToolRAG
+from tagent.task_agent.tools import Tool
+from tagent.task_agent.toolsets import ToolSource, opened_tools
 from tagent.threads import ThreadedCall
+
+PLAN_REASKS = 1
+"""A plan that cannot be carried out is asked for once more; then a new plan is, with what was wrong."""
+
+INSTRUCTIONS_SHARE = 4
+"""Instructions take at most this part of the tokens that a prompt may carry."""
+
+
+class IterationsExceededError(TAgentError):
+    """An agent took as many rounds as it may without reaching its goal, and was told to raise then.
+
+    Attributes:
+        result: Everything done so far.
+
+    Example:
+        >>> from tagent import run_agent
+        >>> from tagent.testing import ScriptedModel
+        >>> def look() -> str:
+        ...     "Look around."
+        ...     return "a door"
+        >>> model = ScriptedModel([[{"tool_name": "look"}]])
+        >>> try:
+        ...     run_agent("What?", model=model, tools=[look], max_iterations=2, crash_if_over_iterations=True)
+        ... except IterationsExceededError as error:
+        ...     print(error)
+        The goal was not reached within 2 iterations. Raise max_iterations, or ask for less.
+    """
+
+    code = TOO_MANY_ITERATIONS
+
+    def __init__(self, result: TaskBasedAgentResult[object]) -> None:
+        self.result = result
+        super().__init__(result.failure_reason, hint="Raise max_iterations, or ask for less.")
 
 
 async def run_task_based_agent(
@@ -41,7 +75,7 @@ async def run_task_based_agent(
     config: TAgentConfig | Mapping[str, object] | None = None,
     *,
     output_format: object = None,
-    tools: Sequence[Callable[..., object] | Tool] | None = None,
+    tools: Sequence[ToolSource] | None = None,
     constraints: Sequence[str] = (),
     context: EnhancedContextManager | None = None,
     services: Services | None = None,
@@ -57,7 +91,7 @@ async def run_task_based_agent(
         goal: What to reach, in any language.
         config: Settings over those of file and environment.
         output_format: What the output must be, anything that Pydantic can check; None means text.
-        tools: The functions it may use; None takes those of `config`.
+        tools: The functions and servers of tools it may use; None takes those of `config`.
         constraints: Rules to keep.
         context: What it is told besides its goal.
         services: Clock, models and so on; the registered defaults when None.
@@ -69,8 +103,11 @@ async def run_task_based_agent(
         judged the goal not reached.
 
     Raises:
-        ModelError: If the model cannot be had, or a call of it fails for good.
+        ModelError: If a model cannot be had, or a call of it fails for good.
+        BudgetExceededError: If a limit leaves no room for the next model call; it holds the work done.
+        IterationsExceededError: If it took too many rounds, with `crash_if_over_iterations`.
         ConfigurationError: If a setting, a tool or the output format is wrong.
+        ToolsetUnavailableError: If a server of tools cannot be reached.
         ToolInDoubtError: If the interrupted try ended in a call of a tool with side effects that may have happened.
     """
     settings = TAgentConfig.of(config) if services else TAgentConfig.load().merged(TAgentConfig.of(config))
@@ -87,20 +124,56 @@ async def run_task_based_agent(
                 attempt=attempt,
                 on_abandon=on_abandon,
             )
+    if settings.api_key:
+        register_secret(settings.api_key.get_secret_value())
     answer = answer_type(str if output_format is None else output_format)
-    model = await services.models.model_for(settings)
-    assignment = Assignment(
+    attempt = attempt or Attempt()
+    began_at = attempt.began_at or services.clock.now()
+    progress = Progress(attempt)
+    asker = Asker(settings, services, progress, began_at=began_at)
+    assignment = await _assigned(
         goal,
-        tuple(constraints),
-        context or EnhancedContextManager(),
-        tools_by_name(settings.tools if tools is None else tools),
-        min(settings.context_tokens, model.context_tokens or settings.context_tokens),
+        await opened_tools(settings.tools if tools is None else tools, services),
+        settings,
+        constraints=tuple(constraints),
+        context=context or EnhancedContextManager(),
+        context_tokens=(await asker.model_for("answer")).context_tokens,
     )
-    agent = _Agent(assignment, answer, model, settings, services, attempt or Attempt(), on_abandon)
-    agent.take_up()
+    executor = PlanExecutor(assignment, settings, services, progress, asker, on_abandon)
+    agent = _Agent(assignment, answer, settings, progress, asker, executor)
+    progress.take_up()
+    executor.require_no_doubt()
     started_at = services.clock.now()
-    await agent.work()
+    await agent.work_until(services, began_at)
     return agent.result(services.clock.now() - started_at)
+
+
+async def _assigned(
+    goal: str,
+    tools: Mapping[str, Tool],
+    settings: TAgentConfig,
+    *,
+    constraints: tuple[str, ...],
+    context: EnhancedContextManager,
+    context_tokens: int | None,
+) -> Assignment:
+    """Return the goal with the tools and instructions that fit it, within what the model can be told."""
+    most_tokens = min(settings.context_tokens, context_tokens or settings.context_tokens)
+    selected = await ToolRAG(tools, limit=settings.max_tools, embedder=settings.embedder).select(goal)
+    instructions = InstructionsRAG(
+        settings.instructions, limit_tokens=most_tokens // INSTRUCTIONS_SHARE, embedder=settings.embedder
+    )
+    described = tuple(tool.name for tool in selected.tools)
+    return Assignment(
+        goal,
+        constraints,
+        context,
+        tools,
+        most_tokens,
+        described,
+        selected.catalogue,
+        await instructions.select(goal),
+    )
 
 
 class _Agent:
@@ -110,179 +183,125 @@ class _Agent:
         self,
         assignment: Assignment,
         answer: type[Answer],
-        model: LanguageModel,
         settings: TAgentConfig,
-        services: Services,
-        attempt: Attempt,
-        on_abandon: Callable[[ThreadedCall], None] | None,
+        progress: Progress,
+        asker: Asker,
+        executor: PlanExecutor,
     ) -> None:
-        self._attempt = attempt
-        self._on_abandon = on_abandon
         self._assignment = assignment
         self._answer_type = answer
-        self._model = model
         self._settings = settings
-        self._services = services
-        self._machine = TaskBasedStateMachine()
+        self._progress = progress
+        self._asker = asker
+        self._executor = executor
         self._model_error: ModelError | None = None
 
-    def take_up(self) -> None:
-        """Go to where the interrupted work stood.
+    async def work_until(self, services: Services, began_at: float) -> None:
+        """Work until the state machine has come to an end, or the deadline has."""
+        seconds = self._settings.deadline_seconds
+        left = None if seconds is None else max(0.0, began_at + seconds - services.clock.now())
+        try:
+            async with services.clock.timeout(left) as limit:
+                await self._work()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            spent = services.clock.now() - began_at
+            await self._progress.happened(BudgetExceeded("deadline_seconds", seconds or 0.0, spent))
 
-        Raises:
-            ToolInDoubtError: If a call that may have happened must not be made again.
-        """
-        for event in self._attempt.history:
-            self._machine.send(event)
-            if isinstance(event, TaskCompleted) and event.effects:
-                self._attempt.effects.absorb(event.effects)
-        for task in self._machine.state.tasks:
-            tool = self._assignment.tools.get(task.tool_name)
-            if task.status is TaskStatus.RUNNING and tool is not None and tool.side_effect:
-                raise ToolInDoubtError(tool.name, task.description)
-
-    async def work(self) -> None:
-        """Go on until the state machine has come to an end."""
+    async def _work(self) -> None:
         while True:
-            match self._machine.state.phase:
+            match self._progress.state.phase:
                 case AgentPhase.INIT:
-                    has_tools = bool(self._assignment.tools)
-                    await self._happened(AgentStarted(has_tools, self._settings.max_planning_cycles))
-                case AgentPhase.PLANNING:
-                    await self._plan()
+                    await self._start()
                 case AgentPhase.EXECUTING:
-                    await self._execute()
-                case AgentPhase.EVALUATING | AgentPhase.FINALIZING:
-                    await self._answer()
+                    await self._executor.run_plan()
                 case AgentPhase.COMPLETED | AgentPhase.FAILED:
                     return
+                case AgentPhase.PLANNING:
+                    await self._within_budget("plan", self._plan)
+                case AgentPhase.EVALUATING if self._progress.state.separate_evaluation:
+                    await self._within_budget("evaluate", self._evaluate)
+                case AgentPhase.EVALUATING | AgentPhase.FINALIZING:
+                    await self._within_budget("answer", self._answer)
+
+    async def _within_budget(self, purpose: Purpose, ask: Callable[[], Awaitable[None]]) -> None:
+        if (limit := await self._asker.limit(purpose)) is not None:
+            await self._progress.happened(limit)
+        else:
+            await ask()
 
     def result(self, seconds: float) -> TaskBasedAgentResult[object]:
         """Return what came of it.
 
         Raises:
             ModelError: If a model call failed for good.
+            BudgetExceededError: If there was no budget left for the next one.
+            IterationsExceededError: If it took too many rounds and is to raise then.
         """
         if self._model_error is not None:
             raise self._model_error
-        state = self._machine.state
-        return TaskBasedAgentResult(
-            goal=self._assignment.goal,
-            output=state.output,
-            goal_achieved=state.phase is AgentPhase.COMPLETED,
-            failure=state.failure,
-            planning_cycles=state.planning_cycles,
-            tasks=state.tasks,
-            token_usage=state.spending.usage,
-            total_cost=state.spending.cost_usd,
-            unpriced_calls=state.spending.unpriced_calls,
-            models=state.spending.models,
-            execution_time=seconds,
-        )
+        state = self._progress.state
+        result = result_of(self._assignment.goal, state, seconds=seconds, trace=self._progress.trace)
+        last = self._progress.trace[-1]
+        if isinstance(last, BudgetExceeded):
+            raise BudgetExceededError(last, state.spending, result=result)
+        is_over = state.failure is not None and state.failure.code == TOO_MANY_ITERATIONS
+        if is_over and self._settings.crash_if_over_iterations:
+            raise IterationsExceededError(result)
+        return result
 
-    async def _happened(self, event: AgentEvent) -> None:
-        """Commit the event first, then let the state follow."""
-        if self._attempt.record:
-            await self._attempt.record(event)
-        self._machine.send(event)
+    async def _start(self) -> None:
+        settings = self._settings
+        await self._progress.happened(
+            AgentStarted(
+                bool(self._assignment.tools),
+                settings.max_planning_cycles,
+                settings.max_iterations,
+                settings.separate_evaluation,
+            )
+        )
 
     async def _plan(self) -> None:
-        state = self._machine.state
-        first = len(state.tasks)
-        request = ModelRequest(
-            "plan", plan_messages(self._assignment, state), plan_type(self._assignment.tools, first=first)
-        )
-        reply, call = await self._ask(request)
-        if reply is not None:
-            planned = reply.output.tasks  # type: ignore[attr-defined]  # of the type that plan_type made
+        state = self._progress.state
+        rules = PlanRules(self._assignment.tools, state.tasks, frozenset(self._assignment.catalogue))
+        messages = plan_messages(self._assignment, state)
+        form = plan_type(self._assignment.names)
+        asked = await self._asker.ask(ModelRequest("plan", messages, form, max_reasks=PLAN_REASKS, check=rules.check))
+        if isinstance(asked, Answered):
             tasks = tuple(
                 Task(index, task.description, task.tool_name, task.tool_args)
-                for index, task in enumerate(planned, first)
+                for index, task in enumerate(cast("Plan", asked.reply.output).tasks, len(state.tasks))
             )
-            await self._happened(Planned(tasks, call))
+            await self._progress.happened(Planned(tasks, asked.call))
+        elif isinstance(asked.error, ModelOutputError):
+            await self._progress.happened(PlanRejected(asked.error.problems or asked.error.message, asked.call))
+            if self._progress.state.phase is AgentPhase.FAILED:
+                self._model_error = asked.error
+        else:
+            await self._give_up(asked)
+
+    async def _evaluate(self) -> None:
+        messages = evaluation_messages(self._assignment, self._progress.state)
+        asked = await self._asker.ask(ModelRequest("evaluate", messages, Evaluation))
+        if isinstance(asked, NotAnswered):
+            return await self._give_up(asked)
+        judged = cast("Evaluation", asked.reply.output)
+        event = Evaluated(judged.reason, judged.do_next or "", asked.call, is_achieved=judged.achieved)
+        return await self._progress.happened(event)
 
     async def _answer(self) -> None:
-        messages = answer_messages(self._assignment, self._machine.state)
-        reply, call = await self._ask(ModelRequest("answer", messages, self._answer_type))
-        if reply is None:
-            return
-        answer = cast("Answer", reply.output)
+        messages = answer_messages(self._assignment, self._progress.state)
+        request = ModelRequest("answer", messages, self._answer_type, streams=self._settings.stream)
+        asked = await self._asker.ask(request)
+        if isinstance(asked, NotAnswered):
+            return await self._give_up(asked)
+        answer = cast("Answer", asked.reply.output)
         if answer.is_achieved:
-            await self._happened(Finalized(answer.output, call))
-        else:
-            reason = answer.not_achieved_because or "The model gave no output and no reason."
-            await self._happened(Evaluated(reason, answer.do_next or "", call))
+            return await self._progress.happened(Finalized(answer.output, asked.call))
+        reason = answer.not_achieved_because or "The model gave no output and no reason."
+        return await self._progress.happened(Evaluated(reason, answer.do_next or "", asked.call))
 
-    async def _ask(self, request: ModelRequest) -> tuple[ModelReply | None, ModelCall]:
-        """Return the model's reply and what it took; None for a reply when the call failed for good."""
-        clock = self._services.clock
-        asked_at = clock.now()
-        try:
-            reply = await self._model.ask(request)
-        except ModelError as error:
-            self._model_error = error
-            spent = error.spent or ModelReply(None, self._model.name, cost_usd=0.0)
-            call = ModelCall(spent.model, spent.usage, spent.cost_usd, clock.now() - asked_at)
-            await self._happened(ModelFailed(error.code, str(error), error.is_retryable, call))
-            return None, call
-        return reply, ModelCall(reply.model, reply.usage, reply.cost_usd, clock.now() - asked_at)
-
-    async def _execute(self) -> None:
-        """Run the plan's tasks, each as soon as those it refers to are settled."""
-        pending = self._machine.state.pending_tasks
-        settled = {task.index: asyncio.Event() for task in pending}
-        slots = asyncio.Semaphore(self._settings.max_parallel_tasks)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for task in pending:
-                    group.create_task(self._run_task(task, settled, slots), name=f"task:{task.index}")
-        except BaseExceptionGroup as raised:  # not a tool's error, which is an event: `record` failed
-            raise raised.exceptions[0] from raised.exceptions[0].__cause__
-
-    async def _run_task(self, task: Task, settled: Mapping[int, asyncio.Event], slots: asyncio.Semaphore) -> None:
-        needed = referenced_tasks(task.tool_args)
-        for index in needed:
-            if index in settled:
-                await settled[index].wait()
-        async with slots:
-            await self._happened(await self._outcome(task, needed))
-        settled[task.index].set()
-
-    async def _outcome(self, task: Task, needed: frozenset[int]) -> TaskCompleted | TaskFailed:
-        tasks = self._machine.state.tasks
-        if failed := [index for index in sorted(needed) if tasks[index].status is not TaskStatus.COMPLETED]:
-            return TaskFailed(task.index, "task.dependency_failed", f"It needs task {failed[0]}, which failed.")
-        started_at = self._services.clock.now()
-        effects = EffectBuffer(self._attempt.effects, may_merge=False)
-        try:
-            arguments = resolve(task.tool_args, {index: tasks[index].output for index in needed})
-            key = self._call_key(task, arguments)
-            await self._happened(TaskStarted(task.index, task.tool_name))
-            output = await run_tool(
-                self._assignment.tools[task.tool_name],
-                cast("Mapping[str, object]", arguments),
-                context=ToolContext(
-                    self._assignment.goal,
-                    idempotency_key=key,
-                    reach=self._attempt.reach and self._attempt.reach(key, effects),
-                ),
-                clock=self._services.clock,
-                threads=self._services.threads,
-                timeout_seconds=self._settings.tool_timeout_seconds,
-                on_abandon=self._on_abandon,
-            )
-        except (ToolError, DataPathError) as error:
-            return TaskFailed(task.index, error.code, str(error))
-        gathered = effects.effects or None
-        if gathered is not None:
-            self._attempt.effects.absorb(gathered)
-        return TaskCompleted(task.index, output, self._services.clock.now() - started_at, gathered)
-
-    def _call_key(self, task: Task, arguments: object) -> str:
-        """Return the key that names this call, however often it is made."""
-        if not self._attempt.idempotency_key:
-            return ""
-        tasks = self._machine.state.tasks[: task.index]
-        occurrence = sum(t.tool_name == task.tool_name and t.tool_args == task.tool_args for t in tasks)
-        digest = hashlib.sha256(to_json(arguments)).hexdigest()[:16]
-        return f"{self._attempt.idempotency_key}/{task.tool_name}/{digest}/{occurrence}"
+    async def _give_up(self, asked: NotAnswered) -> None:
+        self._model_error = error = asked.error
+        await self._progress.happened(ModelFailed(error.code, str(error), error.is_retryable, asked.call))

@@ -3,28 +3,40 @@
 from dataclasses import replace
 from typing import assert_never
 
+from tagent.ports.language_model import ModelRetried, ModelSwitched
+from tagent.ports.model_errors import ModelOutputError
+from tagent.task_agent.budgets import budget_failure
 from tagent.task_agent.events import (
     AgentEvent,
     AgentStarted,
+    BudgetExceeded,
     Evaluated,
     Finalized,
     ModelFailed,
     Planned,
+    PlanRejected,
     TaskCompleted,
     TaskFailed,
     TaskStarted,
+    ToolAsked,
 )
-from tagent.task_agent.models import AgentPhase, AgentState, Failure, ModelCall, TaskStatus
+from tagent.task_agent.models import AgentPhase, AgentState, Failure, TaskStatus
 from tagent.transitions import TransitionTable
 
 GOAL_NOT_ACHIEVED = "agent.goal_not_achieved"
+PLAN_REJECTED = ModelOutputError.code
+TOO_MANY_ITERATIONS = "agent.too_many_iterations"
+
+_ASKING = (AgentPhase.PLANNING, AgentPhase.EXECUTING, AgentPhase.EVALUATING, AgentPhase.FINALIZING)
+"""The phases in which a model may be asked: by the agent, or by one of its tools."""
 
 TABLE: TransitionTable[AgentPhase] = TransitionTable(
     {
         (AgentPhase.INIT, AgentStarted): (AgentPhase.PLANNING, AgentPhase.FINALIZING),
-        (AgentPhase.PLANNING, Planned): (AgentPhase.EXECUTING, AgentPhase.EVALUATING),
-        (AgentPhase.PLANNING, ModelFailed): (AgentPhase.FAILED,),
+        (AgentPhase.PLANNING, Planned): (AgentPhase.EXECUTING, AgentPhase.EVALUATING, AgentPhase.FAILED),
+        (AgentPhase.PLANNING, PlanRejected): (AgentPhase.PLANNING, AgentPhase.FAILED),
         (AgentPhase.EXECUTING, TaskStarted): (AgentPhase.EXECUTING,),
+        (AgentPhase.EXECUTING, ToolAsked): (AgentPhase.EXECUTING,),
         (AgentPhase.EXECUTING, TaskCompleted): (
             AgentPhase.EXECUTING,
             AgentPhase.EVALUATING,
@@ -32,16 +44,20 @@ TABLE: TransitionTable[AgentPhase] = TransitionTable(
             AgentPhase.FAILED,
         ),
         (AgentPhase.EXECUTING, TaskFailed): (AgentPhase.EXECUTING, AgentPhase.PLANNING, AgentPhase.FAILED),
+        (AgentPhase.EVALUATING, Evaluated): (AgentPhase.FINALIZING, AgentPhase.PLANNING, AgentPhase.FAILED),
         (AgentPhase.EVALUATING, Finalized): (AgentPhase.COMPLETED,),
-        (AgentPhase.EVALUATING, Evaluated): (AgentPhase.PLANNING, AgentPhase.FAILED),
-        (AgentPhase.EVALUATING, ModelFailed): (AgentPhase.FAILED,),
+        (AgentPhase.FINALIZING, Evaluated): (AgentPhase.PLANNING, AgentPhase.FAILED),
         (AgentPhase.FINALIZING, Finalized): (AgentPhase.COMPLETED,),
-        (AgentPhase.FINALIZING, Evaluated): (AgentPhase.FAILED,),
-        (AgentPhase.FINALIZING, ModelFailed): (AgentPhase.FAILED,),
+        **{(phase, event): (phase,) for phase in _ASKING for event in (ModelRetried, ModelSwitched)},
+        **{
+            (phase, ModelFailed): (AgentPhase.FAILED,)
+            for phase in (AgentPhase.PLANNING, AgentPhase.EVALUATING, AgentPhase.FINALIZING)
+        },
+        **{(phase, BudgetExceeded): (AgentPhase.FAILED,) for phase in _ASKING},
     }
 )
-"""INIT -> PLANNING -> EXECUTING -> EVALUATING -> COMPLETED, back to PLANNING when a plan falls short;
-without tools INIT -> FINALIZING -> COMPLETED."""
+"""INIT -> PLANNING -> EXECUTING -> EVALUATING -> COMPLETED, back to PLANNING when a plan falls short; without
+tools INIT -> FINALIZING -> COMPLETED, and so after an evaluation of its own."""
 
 
 def reduce(state: AgentState, event: AgentEvent) -> AgentState:
@@ -62,38 +78,75 @@ def reduce(state: AgentState, event: AgentEvent) -> AgentState:
 
 def _change(state: AgentState, event: AgentEvent) -> AgentState:
     match event:
-        case AgentStarted(has_tools, max_planning_cycles):
-            phase = AgentPhase.PLANNING if has_tools else AgentPhase.FINALIZING
-            return replace(state, phase=phase, max_planning_cycles=max_planning_cycles)
-        case Planned(tasks, call):
-            phase = AgentPhase.EXECUTING if tasks else AgentPhase.EVALUATING
-            return replace(
-                _paid(state, call),
-                phase=phase,
-                tasks=state.tasks + tasks,
-                plan_start=len(state.tasks),
-                planning_cycles=state.planning_cycles + 1,
-            )
+        case AgentStarted():
+            return _started(state, event)
         case TaskStarted(index):
-            return state.with_task(index, TaskStatus.RUNNING)
-        case TaskCompleted(index, output):
-            return _settled(state.with_task(index, TaskStatus.COMPLETED, output=output))
-        case TaskFailed(index, code, message):
-            return _settled(state.with_task(index, TaskStatus.FAILED, error_code=code, error=message))
-        case Evaluated(reason, advice, call):
-            shortfall = f"{reason} {advice}".strip()
-            return _fallen_short(_paid(state, call), shortfall, Failure(GOAL_NOT_ACHIEVED, reason))
-        case Finalized(output, call):
-            return replace(_paid(state, call), phase=AgentPhase.COMPLETED, output=output)
-        case ModelFailed(code, message, is_retryable, call):
-            failure = Failure(code, message, is_retryable)
-            return replace(_paid(state, call), phase=AgentPhase.FAILED, failure=failure)
+            return state.with_task(index, TaskStatus.RUNNING, retry_at=None)
+        case TaskCompleted():
+            return _settled(
+                state.with_task(
+                    event.index, TaskStatus.COMPLETED, output=event.output, key=event.key, error_code="", error=""
+                )
+            )
+        case TaskFailed():
+            return _failed(state, event)
+        case BudgetExceeded():
+            return replace(state, phase=AgentPhase.FAILED, failure=budget_failure(event, state.spending))
+        case ModelRetried() | ModelSwitched():
+            return state
+        case Planned() | PlanRejected() | ToolAsked() | Evaluated() | Finalized() | ModelFailed():
+            return _answered(state.with_call(event.call), event)
         case _:
             assert_never(event)
 
 
-def _paid(state: AgentState, call: ModelCall) -> AgentState:
-    return replace(state, spending=state.spending.plus(call))
+def _started(state: AgentState, event: AgentStarted) -> AgentState:
+    return replace(
+        state,
+        phase=AgentPhase.PLANNING if event.has_tools else AgentPhase.FINALIZING,
+        has_tools=event.has_tools,
+        max_planning_cycles=event.max_planning_cycles,
+        max_iterations=event.max_iterations,
+        separate_evaluation=event.separate_evaluation,
+    )
+
+
+def _answered(
+    state: AgentState, event: Planned | PlanRejected | ToolAsked | Evaluated | Finalized | ModelFailed
+) -> AgentState:
+    match event:
+        case Planned(tasks):
+            planned = replace(
+                state, tasks=state.tasks + tasks, plan_start=len(state.tasks), planning_cycles=state.planning_cycles + 1
+            )
+            return _round_over(planned, AgentPhase.EXECUTING if tasks else AgentPhase.EVALUATING)
+        case PlanRejected(problems):
+            asked = replace(state, planning_cycles=state.planning_cycles + 1)
+            return _fallen_short(
+                asked, f"It could not be carried out: {problems}", Failure(PLAN_REJECTED, problems, is_retryable=True)
+            )
+        case ToolAsked():
+            return state
+        case Evaluated(reason, advice):
+            if event.is_achieved:
+                return _round_over(state, AgentPhase.FINALIZING)
+            return _fallen_short(state, f"{reason} {advice}".strip(), Failure(GOAL_NOT_ACHIEVED, reason))
+        case Finalized(output):
+            return replace(
+                state, phase=AgentPhase.COMPLETED, output=output, iterations=state.iterations + 1, shortfall=""
+            )
+        case ModelFailed(code, message, is_retryable):
+            return replace(state, phase=AgentPhase.FAILED, failure=Failure(code, message, is_retryable))
+
+
+def _failed(state: AgentState, event: TaskFailed) -> AgentState:
+    """Let the task wait for its next try, or settle it."""
+    failures = state.tasks[event.index].failures + 1
+    status = TaskStatus.FAILED if event.retry_at is None else TaskStatus.PENDING
+    after = state.with_task(
+        event.index, status, error_code=event.code, error=event.message, failures=failures, retry_at=event.retry_at
+    )
+    return _settled(after) if event.retry_at is None else after
 
 
 def _settled(state: AgentState) -> AgentState:
@@ -102,7 +155,7 @@ def _settled(state: AgentState) -> AgentState:
         return state
     failed = [task for task in state.tasks[state.plan_start :] if task.status is TaskStatus.FAILED]
     if not failed:
-        return replace(state, phase=AgentPhase.EVALUATING)
+        return _round_over(state, AgentPhase.EVALUATING)
     # Without the errors: they are the tools' words, and reach the next prompt fenced, as the tasks' results.
     shortfall = " ".join(f"Task {task.index} ({task.tool_name}) failed." for task in failed)
     return _fallen_short(state, shortfall, Failure(failed[0].error_code, failed[0].error))
@@ -110,10 +163,19 @@ def _settled(state: AgentState) -> AgentState:
 
 def _fallen_short(state: AgentState, shortfall: str, failure: Failure) -> AgentState:
     """Plan again while cycles are left and there is something to plan with; else fail."""
-    can_replan = state.phase is not AgentPhase.FINALIZING and state.planning_cycles < state.max_planning_cycles
-    if can_replan:
-        return replace(state, phase=AgentPhase.PLANNING, shortfall=shortfall)
-    return replace(state, phase=AgentPhase.FAILED, failure=failure, shortfall=shortfall)
+    told = replace(state, shortfall=shortfall)
+    if state.has_tools and state.planning_cycles < state.max_planning_cycles:
+        return _round_over(told, AgentPhase.PLANNING)
+    return replace(told, phase=AgentPhase.FAILED, failure=failure, iterations=state.iterations + 1)
+
+
+def _round_over(state: AgentState, phase: AgentPhase) -> AgentState:
+    """Go on in `phase`, unless that would be a round too many."""
+    after = replace(state, iterations=state.iterations + 1)
+    if after.iterations < state.max_iterations:
+        return replace(after, phase=phase)
+    reason = f"The goal was not reached within {state.max_iterations} iterations."
+    return replace(after, phase=AgentPhase.FAILED, failure=Failure(TOO_MANY_ITERATIONS, reason))
 
 
 class TaskBasedStateMachine:

@@ -2,14 +2,36 @@
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from pydantic_core import from_json, to_json
 
-from tagent.exceptions import ToolError
+from tagent.exceptions import ToolError, text_of
 from tagent.ports.clock import Clock
-from tagent.task_agent.tools import Tool, ToolContext
+from tagent.secrets import scrubbed
+from tagent.task_agent.signatures import STATE
+from tagent.task_agent.tool_context import LOGGER, ToolContext
+from tagent.task_agent.tools import Tool
 from tagent.threads import DaemonThreads, ThreadedCall
+
+LONGEST_REASON = 2_000
+"""Characters of what an exception says; more of it is a page or a payload, not a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool returned.
+
+    Attributes:
+        output: JSON values.
+        key: Under which later tools find it in their `state`; empty when it was returned without one.
+    """
+
+    output: object
+    key: str = ""
 
 
 class ToolFailedError(ToolError):
@@ -18,7 +40,12 @@ class ToolFailedError(ToolError):
     code = "tool.failed"
 
     def __init__(self, tool: str, cause: BaseException) -> None:
-        reason = f": {cause}" if str(cause) else "."
+        while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
+            cause = cause.exceptions[0]  # the group says nothing but that there is one
+        told = scrubbed(text_of(cause))
+        if len(told) > LONGEST_REASON:
+            told = f"{told[:LONGEST_REASON]} [{len(told) - LONGEST_REASON} more characters]"
+        reason = f": {told}" if told else "."
         super().__init__(tool, f"The tool {tool!r} raised {type(cause).__name__}{reason}")
 
 
@@ -76,11 +103,23 @@ async def run_tool(
     threads: DaemonThreads,
     timeout_seconds: float | None = None,
     on_abandon: Callable[[ThreadedCall], None] | None = None,
-) -> object:
+) -> ToolResult:
     """Return what the tool returns for the arguments `given`, as JSON values.
+
+    A tuple of two whose first item is a text that could name a variable is a key and its value; every
+    other value, a named tuple too, is a result without a key.
 
     Async tools run on the loop, sync ones in a thread. On a timeout or cancel the waiting ends at
     once and `context.cancelled` becomes True; `on_abandon` is told of a thread that goes on.
+
+    Args:
+        tool: The tool.
+        given: Argument -> JSON value.
+        context: Handed to a tool that asks for it; gets the tool's logger.
+        clock: Limits the time.
+        threads: Run sync tools.
+        timeout_seconds: How long it may take, when the tool does not say so itself; None means without limit.
+        on_abandon: Told of a call whose thread is left behind.
 
     Raises:
         ToolError: Wrong arguments, an exception of the tool, a timeout, or an output that is not JSON.
@@ -88,13 +127,17 @@ async def run_tool(
     arguments = tool.arguments(given)
     if tool.context_parameter:
         arguments[tool.context_parameter] = context
+    if tool.takes_state:
+        arguments[STATE] = MappingProxyType(dict(context.state))
+    context.logger = logging.getLogger(f"{LOGGER}.{tool.name}")
+    seconds = timeout_seconds if tool.timeout_seconds is None else tool.timeout_seconds
     try:
-        async with clock.timeout(timeout_seconds) as limit:
+        async with clock.timeout(seconds) as limit:
             value = await _call(tool, arguments, threads, on_abandon)
     except TimeoutError as error:
         if not limit.expired():
             raise ToolFailedError(tool.name, error) from error
-        raise ToolTimeoutError(tool.name, seconds=timeout_seconds or 0) from error
+        raise ToolTimeoutError(tool.name, seconds=seconds or 0) from error
     except asyncio.CancelledError as error:
         if _is_being_cancelled():
             raise
@@ -104,9 +147,16 @@ async def run_tool(
     finally:
         context.cancelled = True
     try:
-        return from_json(to_json(value))
+        return _result(value)
     except Exception as error:  # to write a value may run code of its own: a generator, a property
         raise ToolOutputError(tool.name, error) from error
+
+
+def _result(value: object) -> ToolResult:
+    key = ""
+    if type(value) is tuple and len(value) == 2 and isinstance(value[0], str) and value[0].isidentifier():
+        key, value = str(value[0]), value[1]
+    return ToolResult(from_json(to_json(value)), key)
 
 
 def _is_being_cancelled() -> bool:

@@ -1,128 +1,29 @@
-"""Tools: plain functions, described to the model by their signature and docstring."""
+"""Tools: functions that a model may call, described to it by their signature and docstring."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, RootModel
 
-from tagent.exceptions import ConfigurationError, ToolError, text_of
-from tagent.memory import StepMemory
-from tagent.messaging import StepMessages
-from tagent.task_agent.reach import Reach, required
+from tagent.exceptions import ConfigurationError, ToolError
+from tagent.retries import RetryPolicy
+from tagent.secrets import scrubbed
+from tagent.task_agent.arguments import checked
+from tagent.task_agent.docstrings import described
+from tagent.task_agent.signatures import ARGS, parameter_name, schema_of, signature_of
+from tagent.task_agent.tool_context import ToolContext
 
+__all__ = ["Tool", "ToolArgumentsError", "ToolContext", "tools_by_name"]
 
-@dataclass(slots=True)
-class ToolContext:
-    """What a tool may ask for: declare a parameter of this type, of any name, and it is passed in.
-
-    Attributes:
-        goal: The goal that the agent works on.
-        cancelled: True once nobody waits for the tool any more; a long one looks and returns early.
-        idempotency_key: Names this call in its run: step, tool, arguments, and which call with the same
-            ones it is. Equal when a later attempt makes the call again, so that a service that takes a
-            key does the thing once. Empty outside a pipeline.
-        reach: The way to memory and mail; None outside a pipeline.
-    """
-
-    goal: str = ""
-    cancelled: bool = False
-    idempotency_key: str = ""
-    reach: Reach | None = None
-
-    @property
-    def memory(self) -> StepMemory:
-        """What is remembered: of the step, its run, its pipeline, and the spaces that this one shares.
-
-        What a tool writes counts when its step succeeds.
-
-        Raises:
-            OutsidePipelineError: If the agent does not work at a step of a pipeline.
-        """
-        return required(self.reach, "memory").memory
-
-    @property
-    def messages(self) -> StepMessages:
-        """The mail of the step.
-
-        Raises:
-            OutsidePipelineError: If the agent does not work at a step of a pipeline.
-        """
-        return required(self.reach, "mail").messages
+DEFAULT_RETRY_POLICY = RetryPolicy()
+_WORTH_ANOTHER_TRY = frozenset({"tool.failed", "tool.timeout"})
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that a model may call.
-
-    Attributes:
-        name: How a plan names it.
-        description: Its docstring, for the model.
-        function: What is called; sync or async.
-        parameters: A Pydantic model of its parameters.
-        context_parameter: The parameter that takes the `ToolContext`; None if it wants none.
-        side_effect: Whether calling it twice does harm. A call of it that a crash cut off, of which nobody
-            knows whether it happened, is then not made again: the step fails, and a person decides.
-
-    Example:
-        >>> def add(a: int, b: int = 1) -> int:
-        ...     "Add two numbers."
-        ...     return a + b
-        >>> tool = Tool.of(add)
-        >>> tool.name, tool.description
-        ('add', 'Add two numbers.')
-        >>> tool.arguments({"a": "2"})
-        {'a': 2, 'b': 1}
-    """
-
-    name: str
-    description: str
-    function: Callable[..., object]
-    parameters: type[BaseModel] = field(repr=False)
-    context_parameter: str | None = None
-    side_effect: bool = False
-
-    @classmethod
-    def of(cls, function: "Callable[..., object] | Tool", *, side_effect: bool = False) -> "Tool":
-        """Return the tool that `function` is. What a `functools.partial` binds is hidden from the model.
-
-        Args:
-            function: The function; a tool is returned as it is.
-            side_effect: Whether calling it twice does harm.
-
-        Raises:
-            ConfigurationError: If it is not callable, or has a parameter that no model could fill.
-        """
-        if isinstance(function, Tool):
-            return function
-        if not callable(function):
-            raise ConfigurationError(f"A tool must be a function, not {type(function).__name__}.")
-        inner = function.func if isinstance(function, partial) else function
-        name: str = getattr(function, "__name__", "") or getattr(inner, "__name__", type(inner).__name__)
-        parameters, context_parameter = _parameters_of(function, name)
-        return cls(name, inspect.getdoc(inner) or "", function, parameters, context_parameter, side_effect)
-
-    @property
-    def parameters_schema(self) -> dict[str, object]:
-        """The JSON schema of its arguments."""
-        return self.parameters.model_json_schema()
-
-    def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
-        """Return `given` checked and converted to what the function's annotations ask for.
-
-        Raises:
-            ToolError: Code `tool.arguments`, naming every argument that does not fit.
-        """
-        try:
-            checked = self.parameters.model_validate(dict(given))
-        except ValidationError as error:
-            raise ToolArgumentsError(self.name, text_of(error)) from None
-        return {
-            _parameter_name(name, info): getattr(checked, name) for name, info in type(checked).model_fields.items()
-        }
+_KEPT = "__tagent_tool__"
+"""The attribute under which a function keeps the tool that it is."""
 
 
 class ToolArgumentsError(ToolError):
@@ -134,54 +35,232 @@ class ToolArgumentsError(ToolError):
         super().__init__(tool, f"The arguments for the tool {tool!r} do not fit: {problems}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may call.
+
+    Attributes:
+        name: How a plan names it.
+        description: What its docstring says of it, for the model.
+        function: What is called; sync or async.
+        parameters: A Pydantic model of its arguments.
+        context_parameter: The parameter that takes the `ToolContext`; None if it wants none.
+        side_effect: Whether calling it twice does harm. A call of it that a crash cut off, of which nobody
+            knows whether it happened, is then not made again: the step fails, and a person decides.
+        timeout_seconds: How long one call may take, above 0; None leaves it to the agent's setting.
+        retries: How often a call that failed or took too long is made again, from 0.
+        retry_policy: How long to wait before.
+        idempotent: Whether a second call with the same idempotency key does nothing, so that a tool with
+            side effects may be called again all the same.
+        takes_state: Whether the function is called with `state` and `args`.
+        output_schema: The JSON schema of what it returns; None where that is not known.
+
+    Raises:
+        ConfigurationError: If a number is out of its range, or a tool with side effects that is not
+            idempotent is to be called again.
+
+    Example:
+        >>> def add(a: int, b: int = 1) -> int:
+        ...     "Add two numbers."
+        ...     return a + b
+        >>> tool = Tool.of(add)
+        >>> tool.name, tool.description, tool.output_schema
+        ('add', 'Add two numbers.', {'type': 'integer'})
+        >>> tool.arguments({"a": "2"})
+        {'a': 2, 'b': 1}
+    """
+
+    name: str
+    description: str
+    function: Callable[..., object]
+    parameters: type[BaseModel] = field(repr=False)
+    context_parameter: str | None = None
+    side_effect: bool = False
+    timeout_seconds: float | None = None
+    retries: int = 0
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
+    idempotent: bool = False
+    takes_state: bool = False
+    output_schema: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigurationError("A tool needs a name.")
+        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
+            raise ConfigurationError(f"The time limit of the tool {self.name!r} must be above 0 seconds.")
+        if self.retries < 0:
+            raise ConfigurationError(f"The tool {self.name!r} cannot be tried again {self.retries} times.")
+        if self.side_effect and self.retries and not self.idempotent:
+            raise ConfigurationError(
+                f"The tool {self.name!r} has side effects, so it is not called again when it fails.",
+                hint="Drop `retries`; or pass the context's idempotency key on and say idempotent=True.",
+            )
+
+    @classmethod
+    def of(
+        cls,
+        function: "Callable[..., object] | Tool",
+        *,
+        name: str = "",
+        description: str = "",
+        side_effect: bool = False,
+        timeout_seconds: float | None = None,
+        retries: int = 0,
+        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        idempotent: bool = False,
+    ) -> "Tool":
+        """Return the tool that `function` is. What a `functools.partial` binds is hidden from the model.
+
+        Args:
+            function: A function, a method, a callable object, or a class of such whose constructor takes
+                nothing. A tool is returned as it is, but for what else is given here.
+            name: How a plan names it; the function's own name when empty.
+            description: For the model; what the docstring says when empty.
+            side_effect: As the attributes, like all that follow.
+            timeout_seconds: Above 0.
+            retries: From 0.
+            retry_policy: Waits between tries.
+            idempotent: Whether a second call does nothing.
+
+        Raises:
+            ConfigurationError: If it is not callable, has a parameter that no model could fill, or what is
+                said of it makes no sense.
+
+        Example:
+            >>> from functools import partial
+            >>> def fetch(url: str, key: str) -> str: ...
+            >>> list(Tool.of(partial(fetch, key="k"), timeout_seconds=5).parameters_schema["properties"])
+            ['url']
+        """
+        settings: dict[str, object] = {
+            "name": name,
+            "description": description,
+            "side_effect": side_effect,
+            "timeout_seconds": timeout_seconds,
+            "retries": retries,
+            "retry_policy": None if retry_policy == DEFAULT_RETRY_POLICY else retry_policy,
+            "idempotent": idempotent,
+        }
+        given = {setting: value for setting, value in settings.items() if value}
+        if timeout_seconds is not None:
+            given["timeout_seconds"] = timeout_seconds
+        tool = function if isinstance(function, Tool) else _tool_of(function, name)
+        return replace(tool, **given) if given else tool  # type: ignore[arg-type]  # of the types above
+
+    @property
+    def parameters_schema(self) -> Mapping[str, object]:
+        """The JSON schema of its arguments: an object with `properties`."""
+        return schema_of(self.parameters)
+
+    def problems(self, given: Mapping[str, object], *, unresolved: frozenset[str] = frozenset()) -> str:
+        """Return what is wrong with planned arguments, in one sentence without their values; "" when nothing is.
+
+        Args:
+            given: Argument -> JSON value.
+            unresolved: The arguments whose values are not known yet, as they refer to what another tool will
+                return; their names count.
+
+        Example:
+            >>> def add(a: int, b: int = 1) -> int: ...
+            >>> Tool.of(add).problems({"a": "{{tasks.0.output}}"}, unresolved=frozenset({"a"}))
+            ''
+            >>> print(Tool.of(add).problems({"c": 1}))
+            The arguments for the tool 'add' do not fit: 'c' is none of them; 'a' is missing.
+        """
+        problems = checked(self.parameters, given, unresolved=unresolved).problems
+        return ToolArgumentsError(self.name, scrubbed("; ".join(problems))).message if problems else ""
+
+    def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
+        """Return `given` checked and converted to what the function's annotations ask for.
+
+        Raises:
+            ToolError: Code `tool.arguments`, naming every argument that does not fit.
+        """
+        found = checked(self.parameters, given)
+        if found.values is None:
+            raise ToolArgumentsError(self.name, scrubbed("; ".join(found.problems)))
+        if self.takes_state:
+            return {ARGS: _whole(found.values)}
+        values = found.values
+        return {parameter_name(name, info): getattr(values, name) for name, info in type(values).model_fields.items()}
+
+    def may_retry(self, error: ToolError, failures: int) -> bool:
+        """Return whether a call that has failed is made once more.
+
+        Args:
+            error: How it failed.
+            failures: How often it has failed so far, from 1.
+
+        Example:
+            >>> from tagent.task_agent.tool_runner import ToolTimeoutError
+            >>> def ping() -> None: ...
+            >>> tool = Tool.of(ping, retries=1)
+            >>> [tool.may_retry(ToolTimeoutError("ping", seconds=1), failures) for failures in (1, 2)]
+            [True, False]
+        """
+        return failures <= self.retries and error.code in _WORTH_ANOTHER_TRY
+
+
 def tools_by_name(functions: Iterable[Callable[..., object] | Tool]) -> dict[str, Tool]:
     """Return the tools by name, in order; of two with one name the later wins."""
     return {tool.name: tool for tool in map(Tool.of, functions)}
 
 
-def _parameters_of(function: Callable[..., object], name: str) -> tuple[type[BaseModel], str | None]:
-    inner, bound = (function.func, function.keywords) if isinstance(function, partial) else (function, {})
-    target = inner if inspect.isroutine(inner) or inspect.isclass(inner) else type(inner).__call__
+def _tool_of(given: Callable[..., object], name: str) -> Tool:
+    """Return the tool that a function is. Making one takes a millisecond, so a plain function keeps its own."""
+    if name or not inspect.isfunction(given):
+        return _made_of(given, name)
+    kept = vars(given).get(_KEPT)
+    if not isinstance(kept, Tool) or kept.function is not given:  # `functools.wraps` copies what a function keeps
+        kept = vars(given)[_KEPT] = _made_of(given, name)
+    return kept
+
+
+def _made_of(given: Callable[..., object], name: str) -> Tool:
+    function = _callable_of(given)
+    inner: object = function.func if isinstance(function, partial) else function
+    if isinstance(inner, Tool):  # a decorated one, which can be called
+        raise ConfigurationError(
+            f"The tool {inner.name!r} cannot be bound with `partial`.",
+            hint="Bind its function, and make a tool of that.",
+        )
+    own: str = getattr(function, "__name__", "") or getattr(inner, "__name__", type(inner).__name__)
+    told = described(inspect.getdoc(inner) or "")
+    signature = signature_of(function, name or own, meanings=told.parameters)
+    return Tool(
+        name or own,
+        told.summary,
+        function,
+        signature.parameters,
+        signature.context_parameter,
+        takes_state=signature.takes_state,
+        output_schema=signature.output_schema,
+    )
+
+
+def _callable_of(given: object) -> Callable[..., object]:
+    """Return what is called: the function, or an instance of the class of callable objects."""
+    if isinstance(given, staticmethod):
+        return given.__func__
+    if not inspect.isclass(given):
+        if callable(given):
+            return given
+        raise ConfigurationError(f"A tool must be a function, not {type(given).__name__}.")
+    if not any("__call__" in vars(base) for base in given.__mro__):
+        return given
     try:
-        hints = get_type_hints(target, include_extras=True)
-        signature = inspect.signature(function)
-    except (NameError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"The signature of the tool {name!r} cannot be read: {error}.") from error
-    fields: dict[str, Any] = {}
-    context_parameter = None
-    for parameter in signature.parameters.values():
-        annotation = hints.get(parameter.name, Any)
-        if parameter.name in bound:
-            continue
-        if parameter.kind in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY}:
-            raise ConfigurationError(
-                f"The tool {name!r} has the parameter {str(parameter)!r}, which cannot be passed by name."
-            )
-        if annotation is ToolContext or ToolContext in get_args(annotation):
-            context_parameter = parameter.name
-        else:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields.update([_field_of(parameter.name, annotation, default)])
-    try:
-        model = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
-        model.model_json_schema()
-    except (PydanticUserError, NameError) as error:
-        raise ConfigurationError(f"The tool {name!r} cannot be described to a model: {error}") from error
-    return model, context_parameter
+        instance = cast("Callable[..., object]", given())  # its class has a `__call__`
+    except Exception as error:
+        raise ConfigurationError(
+            f"The tool class {given.__name__!r} cannot be made without arguments: {type(error).__name__}.",
+            hint="Give an instance of it.",
+        ) from error
+    return instance
 
 
-_ALIASED = "argument_"
-
-
-def _field_of(parameter: str, annotation: Any, default: object) -> tuple[str, tuple[Any, object]]:
-    """Return the name and definition of a parameter's field.
-
-    The two names are the same, but for what cannot name a field of a Pydantic model, like `json` or `_all`.
-    """
-    if parameter.startswith("_") or hasattr(BaseModel, parameter):
-        return f"{_ALIASED}{parameter}", (Annotated[annotation, Field(alias=parameter)], default)
-    return parameter, (annotation, default)
-
-
-def _parameter_name(field_name: str, info: FieldInfo) -> str:
-    return info.alias if info.alias and field_name == f"{_ALIASED}{info.alias}" else field_name
+def _whole(values: BaseModel) -> object:
+    """Return the arguments in the one value that the function takes."""
+    if isinstance(values, RootModel):
+        return values.root
+    is_free = not type(values).model_fields and type(values).model_config.get("extra") == "allow"
+    return dict(values.model_extra or {}) if is_free else values

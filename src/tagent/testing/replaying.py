@@ -39,6 +39,17 @@ def replay(
 
     Example:
         >>> replay("tests/report.json", "report.py").assert_unchanged()  # doctest: +SKIP
+        >>> from tagent.pipeline import PipelineExecutor
+        >>> from tagent.pipeline.exporting import export_run
+        >>> async def recorded(pipeline: Pipeline) -> bytes:
+        ...     async with open_services(IN_MEMORY) as services:
+        ...         result = await PipelineExecutor(pipeline, services=services).execute()
+        ...         return await export_run(services.store, result.run_id)
+        >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=lambda facts: f"{facts} hills")
+        >>> recording = asyncio.run(recorded(report))
+        >>> report.steps[1].run = lambda facts: f"{facts} green hills"
+        >>> [step.step for step in replay(recording, report).differences]
+        ['text']
     """
     recording = read_recording(run if isinstance(run, bytes) else Path(run).read_bytes())
     code = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline, object_name)

@@ -7,15 +7,12 @@ from typing import Any, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from tagent.ports.language_model import ModelReply, ModelRequest, TokenUsage
+from tagent.ports.language_model import AnswerStreamed, ModelReply, ModelRequest, TokenUsage
 from tagent.ports.model_errors import ModelOutputError
 from tagent.task_agent.answers import Answer
 
 Entry = object
 Script = Iterable[Entry] | Callable[[ModelRequest], Entry]
-
-MAX_REASKS = 2
-"""As often as the real adapters ask again for an answer that does not fit."""
 
 
 class ScriptedModel:
@@ -24,7 +21,7 @@ class ScriptedModel:
     Each entry answers one request. For a plan it is a list of tasks (`{"tool_name": ..., "tool_args":
     ...}`); for an answer the output itself: text, a dict, a Pydantic model. An exception is raised, a
     function is called with the request and returns an entry. An entry that does not fit its request
-    is followed by a re-ask, which takes the next entry, at most twice.
+    is followed by a re-ask, which takes the next entry, as often as the request allows.
 
     Attributes:
         name: Its name.
@@ -68,23 +65,29 @@ class ScriptedModel:
 
         Raises:
             AssertionError: If the script is at its end.
-            ModelOutputError: If three entries in a row do not fit.
+            ModelOutputError: If no entry fits, as many as the request allows re-asks.
         """
         self.requests.append(request)
         usage = TokenUsage()
         cost: float | None = 0.0
         adapter: TypeAdapter[object] = TypeAdapter(cast("Any", request.output_type))
-        for _ in range(1 + MAX_REASKS):
+        for _ in range(1 + request.max_reasks):
             if self._seconds:
                 await asyncio.sleep(self._seconds)
             entry = self._next(request)
             usage += self._usage
             cost = None if self._cost_usd is None or cost is None else cost + self._cost_usd
             try:
-                return ModelReply(adapter.validate_python(_as_asked(entry, request)), self.name, usage, cost)
+                output = adapter.validate_python(_as_asked(entry, request))
             except ValidationError as caught:
                 problems = "; ".join(problem["msg"] for problem in caught.errors(include_input=False))
-        error = ModelOutputError(self.name, f"{self.name} never gave an answer that fits: {problems}.")
+                continue
+            problems = request.check(output) if request.check else ""
+            if not problems:
+                await _stream(output, request)
+                return ModelReply(output, self.name, usage, cost)
+        message = f"{self.name} never gave an answer that fits: {problems}."
+        error = ModelOutputError(self.name, message, problems=problems)
         error.spent = ModelReply(None, self.name, usage, cost)
         raise error
 
@@ -116,3 +119,12 @@ def _as_asked(entry: Entry, request: ModelRequest) -> object:
     if is_refusal and is_answer:
         return {"output": None, **plain}
     return {"output": entry if isinstance(entry, BaseModel) else plain} if is_answer else plain
+
+
+async def _stream(output: object, request: ModelRequest) -> None:
+    """Say a text word by word, as a model that streams does."""
+    text = output.output if isinstance(output, Answer) else output
+    if not (request.streams and request.notify and isinstance(text, str)):
+        return
+    for end in [place for place, letter in enumerate(text) if letter == " "] + [len(text)]:
+        await request.notify(AnswerStreamed(text[:end]))

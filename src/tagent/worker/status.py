@@ -21,6 +21,12 @@ class WorkerStatus:
         resumed: How many it has taken up again.
         is_store_reachable: Whether the store answered when it was last asked.
         since: When the worker began, in seconds since 1970-01-01 UTC.
+
+    Example:
+        >>> from tagent.worker import Worker
+        >>> status = Worker([], {"store": "memory://"}).status
+        >>> status.status, status.runs, status.is_healthy
+        ('starting', 0, False)
     """
 
     status: Status

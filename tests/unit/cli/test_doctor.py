@@ -46,7 +46,7 @@ def test_a_missing_extra_is_a_warning_with_the_command_that_installs_it(monkeypa
     )
     finding = extras()
     assert (finding.outcome, finding.remedy) == (Outcome.WARNING, "pip install 'tagent[local]'")
-    assert finding.what == "pipeline, persistence; without local: no embedded model"
+    assert finding.what == "pipeline, persistence, mcp; without local: no embedded model"
 
 
 def test_a_python_that_is_too_old_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,26 @@
 """What the model is told and asked for in each phase."""
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.models import AgentState, Task, TaskStatus
-from tagent.task_agent.prompts import DATA_RULE, Assignment, answer_messages, plan_messages, plan_type
+from tagent.task_agent.prompts import (
+    DATA_RULE,
+    Assignment,
+    answer_messages,
+    described,
+    evaluation_messages,
+    plan_messages,
+)
 from tagent.task_agent.tools import Tool, tools_by_name
+
+
+class Note(BaseModel):
+    title: str
 
 
 def search(query: str) -> list[str]:
@@ -109,7 +120,7 @@ def test_the_next_planner_learns_why_the_last_plan_fell_short() -> None:
     )
 
 
-@pytest.mark.parametrize(("fact_size", "output_size"), [(0, 3990), (3990, 0), (1000, 2990), (2990, 1000)])
+@pytest.mark.parametrize(("fact_size", "output_size"), [(0, 3960), (3960, 0), (1000, 2960), (2960, 1000)])
 def test_what_fits_the_budget_together_is_whole(fact_size: int, output_size: int) -> None:
     """Tool outputs are what was paid for: nothing is cut while there is room."""
     facts = [("fact", "f" * fact_size)]
@@ -120,65 +131,53 @@ def test_what_fits_the_budget_together_is_whole(fact_size: int, output_size: int
 
 
 def test_beyond_the_budget_facts_and_outputs_share_it_and_say_so() -> None:
-    """The budget is 1000 tokens, 4000 characters."""
+    """The budget is 1000 tokens, 4000 characters, and half of it is for the facts."""
     text = prompt(assignment(facts=[("fact", "f" * 9000)]), completed(0, "o" * 9000), completed(1, "small"))
-    assert "[cut here: 2000 of 9000 characters shown]" in text
-    assert "[cut here: 1995 of 9000 characters shown]" in text
+    assert len(text[text.index("<data") : text.index("</data>")]) <= 2000
+    assert "of 9000 characters shown]</data>\n\nTask 0" in text
+    assert "[cut here: 1995 of 9000 characters shown; {{tasks.0.output}} passes the whole]" in text
     assert ">small<" in text
 
 
-class Plan(BaseModel):
-    """What a planner answers, as far as mypy can know it."""
-
-    tasks: list[Any]
+# Many tools, and guidance
 
 
-def planned(*tasks: dict[str, object], first: int = 0, tools: dict[str, Tool] = TOOLS) -> list[Any]:
-    plan = plan_type(tools, first=first).model_validate({"tasks": [{"description": "", **task} for task in tasks]})
-    return Plan.model_validate(plan, from_attributes=True).tasks
+def test_tools_that_do_not_fit_the_goal_are_told_by_name_only() -> None:
+    """So the right one can always be chosen, and most tokens are saved."""
+    told = replace(assignment(), described=("report",), catalogue=("search",))
+    system = plan_messages(told, AgentState())[0].content
+    assert '"tool": "report"' in system
+    assert '"tool": "search"' not in system
+    assert system.endswith("when its arguments are wrong you are told what it takes:\nsearch")
 
 
-def task(tool_name: str = "search", **tool_args: object) -> dict[str, object]:
-    return {"tool_name": tool_name, "tool_args": tool_args}
+def test_tools_are_told_without_titles_that_say_the_name_again() -> None:
+    """They cost tokens in every plan; an argument that is called title stays."""
+
+    def label(title: str, text: Note) -> str:
+        """Label."""
+        return title
+
+    told = described(Tool.of(label))
+    assert '"title": {"type": "string"}' in told
+    assert '"title": "Text"' not in told
+    assert '"title": "Note"' not in told
 
 
-def test_a_plan_may_use_the_tools_and_earlier_tasks() -> None:
-    """Those of earlier plans too."""
-    tasks = planned(
-        task(query="x"),
-        task("report", text="{{tasks.2.output}} {{tasks.0.output}}"),
-        first=2,
-    )
-    assert [(planned_task.tool_name, planned_task.tool_args) for planned_task in tasks] == [
-        ("search", {"query": "x"}),
-        ("report", {"text": "{{tasks.2.output}} {{tasks.0.output}}"}),
-    ]
+def test_instructions_are_part_of_every_prompt() -> None:
+    """They are the user's words, so they stand with the rules and not with the data."""
+    told = replace(assignment(), instructions=("Prices are in euro.",))
+    for messages in (plan_messages, answer_messages, evaluation_messages):
+        system = messages(told, AgentState())[0].content
+        assert "Instructions:\n- Prices are in euro." in system
 
 
-def test_a_plan_may_be_empty() -> None:
-    """A goal may need no tool although there are some."""
-    assert planned() == []
+def test_a_cut_output_says_under_which_reference_it_is_whole() -> None:
+    """A next plan can still pass all of it to a tool."""
+    assert "{{tasks.0.output}}" in prompt(assignment(), completed(0, "o" * 9000))
 
 
-@pytest.mark.parametrize(
-    ("tasks", "message"),
-    [
-        ([task("serch")], "Input should be 'search' or 'report'"),
-        ([task(query="{{tasks.5.output}}")], "Task 5 refers to task 5, which does not come before it"),
-        ([task(query=["{{tasks.6.output}}"]), task()], "Task 5 refers to task 6"),
-        ([task(), task(query="{{query}}")], "Task 6: 'query' is no reference. Write {{tasks.N.output}}"),
-        ([{"tool_name": "search"}], "Field required"),
-        ([{**task(), "note": "x"}], "Extra inputs are not permitted"),
-    ],
-)
-def test_a_plan_that_could_not_work_is_refused_with_the_reason(tasks: list[dict[str, object]], message: str) -> None:
-    """The model is asked again with this reason, before anything has run."""
-    with pytest.raises(ValidationError) as raised:
-        planned(*tasks, first=5)
-    assert message in str(raised.value)
-
-
-def test_the_schema_of_a_plan_lists_the_tools() -> None:
-    """Providers that enforce a schema cannot name another one."""
-    schema = plan_type(TOOLS, first=0).model_json_schema()
-    assert schema["$defs"]["PlannedTask"]["properties"]["tool_name"]["enum"] == ["search", "report"]
+def test_a_result_with_a_key_is_told_with_it() -> None:
+    """Else a `(key, value)` result would lose a part."""
+    task = replace(completed(0, 7), key="price")
+    assert "completed, kept as 'price': <data" in prompt(assignment(), task)

@@ -2,22 +2,35 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from pydantic import BaseModel
 
 from agent_runs import AgentRun, call, not_achieved, scripted, services
+from tagent import arun_agent, tool
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, StoreError
-from tagent.ports.language_model import ModelReply, TokenUsage
+from tagent.ports.language_model import AnswerStreamed, ModelReply, TokenUsage
 from tagent.ports.model_errors import ModelError, ModelOutputError, ModelRateLimitError
+from tagent.retries import RetryPolicy
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
-from tagent.task_agent.events import AgentEvent, Finalized, ModelFailed, Planned, TaskCompleted, TaskStarted
-from tagent.task_agent.models import AgentPhase, GoalNotAchievedError, TaskStatus
-from tagent.task_agent.run import run_task_based_agent
-from tagent.task_agent.tools import ToolContext
+from tagent.task_agent.events import (
+    AgentEvent,
+    Finalized,
+    ModelFailed,
+    Planned,
+    TaskCompleted,
+    TaskFailed,
+    TaskStarted,
+)
+from tagent.task_agent.models import AgentPhase, TaskStatus
+from tagent.task_agent.results import GoalNotAchievedError
+from tagent.task_agent.run import IterationsExceededError, run_task_based_agent
+from tagent.task_agent.tools import Tool, ToolContext
 from tagent.testing import ManualClock, ScriptedModel
 
 PATIENCE_SECONDS = 10
@@ -301,15 +314,13 @@ async def cancels_itself() -> None:
         (call("fail_later"), "tool.failed", "raised LookupError: gone"),
         (call("cancels_itself"), "tool.failed", "raised CancelledError"),
         (call("not_json"), "tool.output", "cannot be written as JSON"),
-        (call("search", query=["no text"]), "tool.arguments", "query: Input should be a valid string"),
-        (call("search", quary="x"), "tool.arguments", "quary: Extra inputs"),
     ],
 )
 async def test_a_failing_tool_is_a_failed_task_with_its_cause_and_is_planned_again_to_the_limit(
     task: dict[str, object], code: str, reason: str
 ) -> None:
     """A failure is never a result, and never ends in an exception that hides what was done."""
-    run = await scripted([task], [task], [task]).work(broken, fail_later, cancels_itself, not_json, search)
+    run = await scripted([task], [task], [task]).work(broken, fail_later, cancels_itself, not_json)
     result = run.result
     assert (run.calls, result.goal_achieved, result.output, result.planning_cycles) == (["plan"] * 3, False, None, 3)
     assert [failed.status for failed in result.tasks] == [TaskStatus.FAILED] * 3
@@ -417,22 +428,21 @@ async def test_a_reference_that_leads_nowhere_is_a_failed_task() -> None:
         [call("echo", value="{{query}}")],
     ],
 )
-@pytest.mark.parametrize("times", [1, 2])
-async def test_a_plan_that_could_not_work_is_asked_for_again_before_anything_runs(misfit: object, times: int) -> None:
+async def test_a_plan_that_could_not_work_is_asked_for_again_before_anything_runs(misfit: object) -> None:
     """An unknown tool or a later task costs a re-ask, and no planning cycle."""
-    run = await scripted(*[misfit] * times, [call("search")], "found").work(search, echo)
+    run = await scripted(misfit, [call("search")], "found").work(search, echo)
     assert (run.calls, run.result.planning_cycles, run.result.output) == (["plan", "answer"], 1, "found")
-    assert run.result.token_usage.requests == times + 2
+    assert run.result.token_usage.requests == 3
 
 
-async def test_after_two_more_tries_a_plan_that_could_not_work_is_an_error() -> None:
+async def test_when_no_plan_can_be_carried_out_it_is_an_error() -> None:
     """The model cannot do it; that is no result."""
-    run = scripted(*[[call("serch")]] * 3, "never asked")
+    run = scripted(*[[call("serch")]] * 6, "never asked")
     with pytest.raises(ModelOutputError) as raised:
         await run.work(search)
     assert raised.value.spent is not None
-    assert raised.value.spent.usage.requests == 3
-    assert run.state.phase is AgentPhase.FAILED
+    assert (raised.value.spent.usage.requests, run.state.spending.usage.requests) == (2, 6)
+    assert (run.state.phase, run.calls) == (AgentPhase.FAILED, ["plan"] * 3)
 
 
 # Failing models
@@ -581,7 +591,7 @@ async def test_a_large_output_is_cut_at_a_stated_place(own: int, models: int | N
     agent = scripted([call("echo", value="x" * 60_000)], "done")
     agent.model.context_tokens = models
     run = await agent.work(echo, context_tokens=own)
-    assert "[cut here: 400 of 60000 characters shown]" in run.last_prompt
+    assert "[cut here: 400 of 60000 characters shown; {{tasks.0.output}} passes the whole]" in run.last_prompt
     assert run.result.tasks[0].output == "x" * 60_000
 
 
@@ -593,3 +603,207 @@ async def test_rules_and_data_reach_every_prompt() -> None:
     for request in run.model.requests:
         prompt = request.messages[-1].content
         assert all(part in prompt for part in ("- Be brief.", "A travel guide", '<data name="city">Oslo</data>'))
+
+
+# Tries of a tool
+
+
+async def test_a_tool_is_called_again_as_often_as_it_allows() -> None:
+    """Each try is on record, waits for its time, and knows which one it is."""
+    tries: list[int] = []
+
+    @tool(retries=2, retry_policy=RetryPolicy(base_seconds=4))
+    def flaky(context: ToolContext) -> str:
+        """Fail twice."""
+        tries.append(context.attempt)
+        if len(tries) < 3:
+            raise ConnectionError("busy")
+        return "done"
+
+    run = await scripted([call("flaky")], "ok").work(flaky, clock=ManualClock())
+    assert (tries, run.result.output, run.result.planning_cycles) == ([1, 2, 3], "ok", 1)
+    failed = [event for event in run.events if isinstance(event, TaskFailed)]
+    assert [event.code for event in failed] == ["tool.failed"] * 2
+    assert all(event.retry_at is not None for event in failed)
+    assert run.result.tasks[0].failures == 2
+
+
+async def test_a_tool_that_never_works_fails_once_its_tries_are_over() -> None:
+    """Then it is planned again, as for any failed task."""
+    calls: list[int] = []
+
+    @tool(retries=1, retry_policy=RetryPolicy(base_seconds=0))
+    async def broken() -> None:
+        """Fail."""
+        calls.append(1)
+        raise ValueError("no")
+
+    run = await scripted([call("broken")], [], "gave up").work(broken)
+    assert (len(calls), run.result.failed_tasks, run.result.output) == (2, 1, "gave up")
+
+
+async def test_wrong_arguments_are_not_tried_again() -> None:
+    """They stay wrong."""
+
+    @tool(retries=5)
+    def double(number: int) -> int:
+        """Double."""
+        return 2 * number
+
+    script = [[call("give"), call("double", number="{{tasks.0.output.n}}")], [], "gave up"]
+    run = await scripted(*script).work(double, give)
+    assert [event.code for event in run.events if isinstance(event, TaskFailed)] == ["tool.arguments"]
+
+
+def give() -> dict[str, object]:
+    """Give what is no number."""
+    return {"n": "many"}
+
+
+# State of the agent
+
+
+async def test_later_tools_find_what_earlier_ones_returned_under_a_key() -> None:
+    """As `(state, args)` tools do, without a reference."""
+
+    class Query(BaseModel):
+        text: str
+
+    def find(state: Mapping[str, object], args: Query) -> tuple[str, object]:
+        """Find."""
+        return "found", [args.text]
+
+    def count(context: ToolContext, after: object) -> int:
+        """Count."""
+        return len(cast("list[object]", context.state["found"]))
+
+    script = [[call("find", text="x"), call("count", after="{{tasks.0.output}}")], "one"]
+    run = await scripted(*script).work(find, count)
+    assert [(task.output, task.key) for task in run.result.tasks] == [(["x"], "found"), (1, "")]
+    assert "kept as 'found'" in run.last_prompt
+
+
+# Evaluation and rounds
+
+
+async def test_an_evaluation_of_its_own_judges_before_the_answer() -> None:
+    """One call more, for those who want a second look."""
+    script = [
+        [call("search")],
+        {"achieved": False, "reason": "No price.", "do_next": "Ask the shop."},
+        [call("search")],
+        {"achieved": True, "reason": "All there."},
+        "3 EUR",
+    ]
+    run = await scripted(*script).work(search, separate_evaluation=True)
+    assert (run.calls, run.result.output) == (["plan", "evaluate", "plan", "evaluate", "answer"], "3 EUR")
+    assert "The last plan fell short: No price. Ask the shop." in run.model.requests[2].messages[-1].content
+    assert run.state.phase is AgentPhase.COMPLETED
+
+
+async def test_too_many_rounds_are_a_failure_or_an_error_as_asked_for() -> None:
+    """Both hold what was done."""
+    script = [[call("search")], not_achieved("No."), [call("search")]]
+    run = await scripted(*script).work(search, max_iterations=4)
+    assert run.result.failure is not None
+    assert (run.result.failure.code, run.result.iterations) == ("agent.too_many_iterations", 4)
+    with pytest.raises(IterationsExceededError) as raised:
+        await scripted(*script).work(search, max_iterations=4, crash_if_over_iterations=True)
+    assert len(raised.value.result.tasks) == 2
+    assert raised.value.code == "agent.too_many_iterations"
+
+
+# Models of phases, and tools that ask one
+
+
+async def test_each_phase_asks_the_model_that_is_named_for_it() -> None:
+    """A strong planner and a cheap writer."""
+
+    async def think(context: ToolContext) -> int:
+        """Think."""
+        return await context.ask("How many?", int)
+
+    planner = ScriptedModel([[call("think")]], name="planner")
+    thinker = ScriptedModel([7], name="thinker")
+    judge = ScriptedModel([{"achieved": True, "reason": ""}], name="judge")
+    writer = ScriptedModel(["seven"], name="writer")
+    run = await scripted().work(
+        think,
+        planner_model=planner,
+        executor_model=thinker,
+        evaluator_model=judge,
+        finalizer_model=writer,
+        separate_evaluation=True,
+    )
+    assert (run.result.output, run.result.tasks[0].output) == ("seven", 7)
+    assert [(c.purpose, c.model) for c in run.result.calls] == [
+        ("plan", "planner"),
+        ("execute", "thinker"),
+        ("evaluate", "judge"),
+        ("answer", "writer"),
+    ]
+    assert thinker.requests[0].messages[-1].content == "How many?"
+
+
+async def test_a_tool_whose_question_fails_is_a_failed_task_that_was_paid_for() -> None:
+    """A tool may also catch it and go on."""
+
+    async def think(context: ToolContext) -> int:
+        """Think."""
+        return await context.ask("How many?", int)
+
+    run = await scripted([call("think")], "x", "x", "x", [], "gave up").work(think)
+    assert run.result.tasks[0].error_code == "tool.failed"
+    assert "ModelOutputError" in run.result.tasks[0].error
+    assert run.result.usage_by_phase["execute"].usage.requests == 3
+
+
+# Watching
+
+
+async def test_a_streamed_answer_is_shown_while_it_comes_and_never_journalled() -> None:
+    """What counts is the whole answer."""
+    seen: list[object] = []
+    model = ScriptedModel(["one two three"])
+    result = await arun_agent("g", model=model, stream=True, on_event=seen.append)
+    assert result.output == "one two three"
+    texts = [event.text for event in seen if isinstance(event, AnswerStreamed)]
+    assert texts == ["one", "one two", "one two three"]
+    assert not any(isinstance(event, AnswerStreamed) for event in result.trace)
+    assert isinstance(seen[-1], Finalized)
+
+
+async def test_nothing_is_streamed_unless_asked_for() -> None:
+    """It takes another way to the provider."""
+    run = await scripted("one two three").work()
+    assert run.model.requests[0].streams is False
+
+
+# Many tools and much guidance
+
+
+async def test_of_many_tools_those_that_fit_are_described_and_any_may_be_named() -> None:
+    """A goal in other words finds the right one by its name."""
+    tools = [_named(f"count_{what}", f"Count the {what}.") for what in ("apples", "pears", "plums", "nuts", "figs")]
+    run = await scripted([call("count_pears")], "7").work(*tools, goal="Quantas peras há?", max_tools=2)
+    assert run.result.tasks[0].tool_name == "count_pears"
+    system = run.model.requests[0].messages[0].content
+    assert all(f"count_{what}" in system for what in ("apples", "pears", "plums", "nuts", "figs"))
+    assert system.count('"tool": ') == 2
+
+
+async def test_guidance_that_fits_is_told() -> None:
+    """Beyond a quarter of the prompt's budget the rest is left out."""
+    guidance = ["Prices are in euro."] + [f"Rule {n} about ships. {'x' * 400}" for n in range(50)]
+    run = await scripted("3").work(goal="What is the price?", instructions=guidance, context_tokens=1000)
+    system = run.model.requests[0].messages[0].content
+    assert "- Prices are in euro." in system
+    assert len(system) < 3000
+
+
+def _named(name: str, description: str) -> Tool:
+    def function() -> int:
+        return 7
+
+    function.__name__, function.__doc__ = name, description
+    return Tool.of(function)

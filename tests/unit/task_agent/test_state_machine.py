@@ -1,22 +1,26 @@
 """The agent's state machine: what each event does, and that its table says all and nothing else."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from tagent.exceptions import IllegalTransitionError
-from tagent.ports.language_model import TokenUsage
+from tagent.ports.language_model import ModelRetried, ModelSwitched, TokenUsage
 from tagent.task_agent.events import (
     AgentEvent,
     AgentStarted,
+    BudgetExceeded,
     Evaluated,
     Finalized,
     ModelFailed,
     Planned,
+    PlanRejected,
     TaskCompleted,
     TaskFailed,
     TaskStarted,
+    ToolAsked,
 )
 from tagent.task_agent.models import AgentPhase, AgentState, Failure, ModelCall, Spending, Task, TaskStatus
 from tagent.task_agent.state_machine import TABLE, TaskBasedStateMachine, reduce
@@ -26,12 +30,17 @@ CALL = ModelCall("m", TokenUsage(10, 5, 1), cost_usd=0.5, seconds=1)
 ONE_OF_EACH: tuple[AgentEvent, ...] = (
     AgentStarted(has_tools=True, max_planning_cycles=2),
     Planned((), CALL),
+    PlanRejected("Task 0 refers to itself.", CALL),
     TaskStarted(0, "search"),
     TaskCompleted(0, "found", 1.0),
     TaskFailed(0, "tool.failed", "out of order"),
+    ToolAsked(0, CALL),
     Evaluated("not there", "ask", CALL),
     Finalized("done", CALL),
+    ModelRetried("m", "model.unavailable", 1, 0.5),
+    ModelSwitched("m", "model.unavailable", "n"),
     ModelFailed("model.unavailable", "down", is_retryable=True, call=CALL),
+    BudgetExceeded("max_tokens", 10, 12),
 )
 
 
@@ -42,8 +51,8 @@ def after(*events: AgentEvent) -> AgentState:
     return state
 
 
-def started(*, has_tools: bool = True, cycles: int = 2) -> AgentStarted:
-    return AgentStarted(has_tools, cycles)
+def started(*, has_tools: bool = True, cycles: int = 2, iterations: int = 50) -> AgentStarted:
+    return AgentStarted(has_tools, cycles, max_iterations=iterations)
 
 
 def planned(*indexes: int) -> Planned:
@@ -53,13 +62,20 @@ def planned(*indexes: int) -> Planned:
 def possible_events(state: AgentState) -> Iterator[AgentEvent]:
     """Every kind of event that may come next, with every content that makes a difference."""
     first = len(state.tasks)
-    yield from (started(), started(has_tools=False), started(cycles=1))
+    yield from (started(), started(has_tools=False), started(cycles=1), started(iterations=1), started(iterations=2))
+    if state.phase is AgentPhase.EVALUATING:
+        yield Evaluated("it is there", "", CALL, is_achieved=True)
     yield from (planned(), planned(first, first + 1))
     for task in state.pending_tasks:
         yield TaskStarted(task.index, task.tool_name)
+        yield ToolAsked(task.index, CALL)
         yield TaskCompleted(task.index, "found", 1.0)
         yield TaskFailed(task.index, "tool.failed", "out of order")
-    yield from ONE_OF_EACH[5:]
+        if not task.failures:
+            yield TaskFailed(task.index, "tool.failed", "out of order", retry_at=1.0)
+    yield from (
+        event for event in ONE_OF_EACH if not hasattr(event, "index") and not isinstance(event, AgentStarted | Planned)
+    )
 
 
 def reachable_moves() -> set[tuple[AgentPhase, type, AgentPhase]]:
@@ -73,6 +89,7 @@ def reachable_moves() -> set[tuple[AgentPhase, type, AgentPhase]]:
                 continue
             following = reduce(state, event)
             moves.add((state.phase, type(event), following.phase))
+            following = replace(following, calls=(), spending=Spending())  # they decide nothing
             if repr(following) not in seen:
                 seen.add(repr(following))
                 waiting.append(following)
@@ -203,3 +220,92 @@ def test_every_model_call_is_paid_for() -> None:
 def test_the_diagram_shows_every_row() -> None:
     """It is drawn from the table that decides."""
     assert TaskBasedStateMachine.table.mermaid().count("-->") == sum(len(targets) for targets in TABLE.moves.values())
+
+
+# Plans that cannot be carried out
+
+
+def test_a_rejected_plan_is_followed_by_another_that_knows_why() -> None:
+    """It counts as a plan: a model that never learns must come to an end."""
+    state = after(started(cycles=2), PlanRejected("Task 0 refers to itself.", CALL))
+    assert (state.phase, state.planning_cycles, state.tasks) == (AgentPhase.PLANNING, 1, ())
+    assert state.shortfall == "It could not be carried out: Task 0 refers to itself."
+
+
+def test_the_last_rejected_plan_is_a_failure_of_the_model() -> None:
+    """Which another attempt may not have."""
+    state = after(started(cycles=1), PlanRejected("Task 0 refers to itself.", CALL))
+    assert state.failure == Failure("model.output", "Task 0 refers to itself.", is_retryable=True)
+
+
+# Tries of a task
+
+
+def test_a_task_that_is_tried_again_is_pending_until_then() -> None:
+    """The plan is not over, and the next try knows how many there were."""
+    events: list[AgentEvent] = [started(), planned(0), TaskStarted(0, "search")]
+    waiting = after(*events, TaskFailed(0, "tool.failed", "busy", retry_at=7.0))
+    assert waiting.phase is AgentPhase.EXECUTING
+    assert waiting.tasks[0] == Task(
+        0, "Look", "search", error_code="tool.failed", error="busy", failures=1, retry_at=7.0
+    )
+    done = after(
+        *events,
+        TaskFailed(0, "tool.failed", "busy", retry_at=7.0),
+        TaskStarted(0, "search"),
+        TaskCompleted(0, "x", 1.0),
+    )
+    assert done.tasks[0] == Task(0, "Look", "search", status=TaskStatus.COMPLETED, output="x", failures=1)
+
+
+def test_what_tools_return_under_a_key_is_kept_by_it() -> None:
+    """Of two with one key the later task's, whichever ended first."""
+    state = after(
+        started(),
+        planned(0, 1, 2),
+        TaskCompleted(1, "new", 1.0, key="price"),
+        TaskCompleted(0, "old", 1.0, key="price"),
+        TaskCompleted(2, "plain", 1.0),
+    )
+    assert state.kept == {"price": "new"}
+
+
+# Evaluation, iterations, budgets
+
+
+def test_an_evaluation_of_its_own_leads_to_the_answer_or_to_another_plan() -> None:
+    """The answer itself can still say that the goal is not achieved, and then it is planned again."""
+    events: list[AgentEvent] = [started(), planned()]
+    achieved = Evaluated("all there", "", CALL, is_achieved=True)
+    assert after(*events, achieved).phase is AgentPhase.FINALIZING
+    assert after(*events, Evaluated("no price", "ask", CALL)).phase is AgentPhase.PLANNING
+    assert after(*events, achieved, Evaluated("no price", "ask", CALL)).phase is AgentPhase.PLANNING
+    assert after(*events, achieved, Finalized("done", CALL)).phase is AgentPhase.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("iterations", "phase"), [(1, AgentPhase.FAILED), (2, AgentPhase.FAILED), (3, AgentPhase.COMPLETED)]
+)
+def test_an_agent_takes_no_more_rounds_than_it_may(iterations: int, phase: AgentPhase) -> None:
+    """A plan, its execution and the answer are three."""
+    state = after(started(iterations=iterations))
+    for event in (planned(0), TaskCompleted(0, "x", 1.0), Finalized("done", CALL)):
+        if state.phase is not AgentPhase.FAILED:
+            state = reduce(state, event)
+    assert (state.phase, state.iterations) == (phase, iterations)
+    assert state.failure is None or state.failure.code == "agent.too_many_iterations"
+
+
+def test_a_spent_budget_ends_the_work_and_keeps_what_was_done() -> None:
+    """What the tools found was paid for."""
+    state = after(started(), planned(0), TaskCompleted(0, "found", 1.0), BudgetExceeded("max_tokens", 10, 15))
+    assert (state.phase, state.tasks[0].output) == (AgentPhase.FAILED, "found")
+    assert state.failure is not None
+    assert state.failure.code == "budget.exceeded"
+    assert "max_tokens allows 10 tokens, and 15 tokens are spent" in state.failure.reason
+
+
+def test_a_tool_that_asks_a_model_is_paid_for_while_its_task_runs() -> None:
+    """Also when the task fails later."""
+    state = after(started(), planned(0), TaskStarted(0, "search"), ToolAsked(0, CALL))
+    assert (state.phase, state.spending.usage.requests, len(state.calls)) == (AgentPhase.EXECUTING, 2, 2)

@@ -2,18 +2,20 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import pytest
 from pydantic import BaseModel, computed_field
 
 from tagent.ports.clock import Clock
-from tagent.task_agent.tool_runner import ToolFailedError, ToolOutputError, ToolTimeoutError, run_tool
+from tagent.task_agent.tool_context import OutsideAgentError
+from tagent.task_agent.tool_runner import ToolFailedError, ToolOutputError, ToolResult, ToolTimeoutError, run_tool
 from tagent.task_agent.tools import Tool, ToolArgumentsError, ToolContext
 from tagent.testing import ManualClock
 from tagent.threads import DaemonThreads
@@ -58,7 +60,7 @@ async def called(
     context: ToolContext | None = None,
     **arguments: object,
 ) -> object:
-    return await run_tool(
+    result = await run_tool(
         Tool.of(function),
         arguments,
         context=context or ToolContext(),
@@ -66,6 +68,7 @@ async def called(
         threads=THREADS,
         timeout_seconds=timeout_seconds,
     )
+    return result.output
 
 
 def double(n: int) -> int:
@@ -333,3 +336,108 @@ async def test_a_cancel_passes_through_at_once_and_is_no_failure_of_the_tool() -
     assert waiting.cancelled()
     assert context.cancelled
     release.set()
+
+
+async def ran(
+    function: Callable[..., object], *, context: ToolContext | None = None, **arguments: object
+) -> ToolResult:
+    tool = Tool.of(function)
+    return await run_tool(tool, arguments, context=context or ToolContext(), clock=ManualClock(), threads=THREADS)
+
+
+class Pair(NamedTuple):
+    name: str
+    n: int
+
+
+@pytest.mark.parametrize(
+    ("returned", "result"),
+    [
+        (("page", Page(url="u")), ToolResult({"url": "u", "seen": "2026-01-31"}, "page")),
+        (("página", None), ToolResult(None, "página")),
+        (("two words", 1), ToolResult(["two words", 1])),
+        (("", 1), ToolResult(["", 1])),
+        (("a", 1, 2), ToolResult(["a", 1, 2])),
+        (["a", 1], ToolResult(["a", 1])),
+        (Pair("a", 1), ToolResult(["a", 1])),
+        ((1, "a"), ToolResult([1, "a"])),
+    ],
+)
+async def test_a_key_and_a_value_are_told_from_a_plain_result(returned: object, result: ToolResult) -> None:
+    """Later tools find the value by its key; a list or a named tuple is just data."""
+    assert await ran(lambda: returned) == result
+
+
+async def test_a_function_of_state_and_args_sees_what_earlier_tools_kept_and_cannot_change_it() -> None:
+    """The state is a reading of the journal; changed in place, a resume would not know."""
+
+    def total(state: Mapping[str, int], args: Mapping[str, int]) -> int:
+        with pytest.raises(TypeError):
+            state["n"] = 0  # type: ignore[index]  # the mistake
+        return state["n"] + args["m"]
+
+    assert (await ran(total, context=ToolContext(state={"n": 40}), m=2)).output == 42
+
+
+async def test_the_tools_own_time_limit_goes_before_the_settings() -> None:
+    """Whoever wrote it knows how long it may take."""
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ToolTimeoutError) as raised:
+        await run_tool(
+            Tool.of(wait, timeout_seconds=20),
+            {},
+            context=ToolContext(),
+            clock=ManualClock(),
+            threads=THREADS,
+            timeout_seconds=10,
+        )
+    assert raised.value.seconds == 20
+
+
+async def test_the_context_has_the_tools_logger_its_attempt_and_a_model_to_ask() -> None:
+    """So a tool can tell what it does, and let the model judge a part of it."""
+
+    async def asker(prompt: str, output_type: object) -> object:
+        return 42 if output_type is int else prompt
+
+    async def judge(context: ToolContext) -> list[object]:
+        name, attempt = context.logger.name, context.attempt
+        return [name, attempt, await context.ask("How many?", int), await context.ask("Why?")]
+
+    context = ToolContext(attempt=2, asker=asker)
+    assert (await ran(judge, context=context)).output == ["tagent.tools.judge", 2, 42, "Why?"]
+
+
+async def test_a_tool_that_asks_where_no_agent_is_says_so() -> None:
+    """As in a unit test of the tool."""
+    with pytest.raises(OutsideAgentError, match="no model to ask"):
+        await ToolContext().ask("Why?")
+
+
+async def test_no_secret_and_no_flood_is_in_the_error_of_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes to the journal and to the planner; HTTP clients put keys and whole pages into their exceptions."""
+    monkeypatch.setenv("SHOP_API_KEY", "sesame-opens")
+
+    def call() -> None:
+        raise LookupError("GET https://me:pass@shop?key=sesame-opens " + "x" * 10_000)
+
+    with pytest.raises(ToolFailedError) as raised:
+        await called(call)
+    message = str(raised.value)
+    assert "GET https://***@shop?key=***" in message
+    assert "more characters]" in message
+    assert len(message) < 2_200
+
+
+async def test_the_only_error_of_a_group_is_the_cause_that_is_told() -> None:
+    """Async tools use task groups, whose own message says nothing."""
+
+    async def fail_together() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail_async())
+
+    with pytest.raises(ToolFailedError, match="raised ValueError: out of order"):
+        await called(fail_together)

@@ -6,8 +6,7 @@ from pydantic import BaseModel
 from tagent.ports.language_model import Message, ModelReply, ModelRequest, TokenUsage
 from tagent.ports.model_errors import ModelOutputError, ModelRateLimitError
 from tagent.task_agent.answers import Answer, answer_type
-from tagent.task_agent.prompts import plan_type
-from tagent.task_agent.tools import tools_by_name
+from tagent.task_agent.plans import plan_type
 from tagent.testing import ScriptedModel
 
 
@@ -23,7 +22,7 @@ def answer_request(output_type: object = str) -> ModelRequest:
 
 
 def plan_request() -> ModelRequest:
-    return ModelRequest("plan", (), plan_type(tools_by_name([search]), first=0))
+    return ModelRequest("plan", (), plan_type(("search",)))
 
 
 async def answered(model: ScriptedModel, request: ModelRequest | None = None) -> Answer:

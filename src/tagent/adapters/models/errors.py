@@ -1,6 +1,7 @@
 """Vendor errors into ours, each with whether trying again may help."""
 
 import re
+from collections.abc import Iterable
 
 from pydantic import PydanticUserError
 from pydantic_ai import exceptions as vendor
@@ -20,6 +21,11 @@ from tagent.ports.model_errors import (
 KEY_HINT = (
     "Pass api_key=..., set TAGENT_API_KEY, or set the provider's own variable, which is not used with a base_url."
 )
+
+MAX_PROBLEMS = 10
+"""Told of one answer: the first ones say what is wrong, and the text goes into a prompt."""
+
+FIELD = re.compile(r"\w{1,40}")
 
 LLAMA_CPP_CONTEXT_ERROR = "exceed_context_size_error"
 
@@ -58,10 +64,33 @@ def _from_answer(error: vendor.UnexpectedModelBehavior, model: str) -> ModelErro
             return ModelOutputError(model, f"The answer of {model} was cut at its longest.", hint=hint)
         case vendor.ContentFilterError():
             return ModelRejectedError(model, f"The provider's content filter stopped the answer of {model}.")
-        case _ if isinstance(error.__cause__, ToolRetryError):
-            return ModelOutputError(model, f"{model} never gave an answer that fits what was asked for.")
+        case _ if isinstance(misfit := error.__cause__, ToolRetryError):
+            message = f"{model} never gave an answer that fits what was asked for."
+            return ModelOutputError(model, message, problems=problems_of(misfit.tool_retry.content))
         case _:
             return _unreadable(error, model)
+
+
+def problems_of(content: object) -> str:
+    """Return what was wrong with an answer, in one line, without the answer.
+
+    Args:
+        content: Pydantic's list of problems, or a text of ours or of the vendor's own.
+
+    Example:
+        >>> problems_of([{"loc": ("tasks", 0), "msg": "Value error, No tool is called 'serch'.", "input": "secret"}])
+        "tasks.0: Value error, No tool is called 'serch'."
+    """
+    if not isinstance(content, list):
+        return str(content)
+    told = (f"{_place(problem['loc'])}: {problem['msg']}".removeprefix(": ") for problem in content[:MAX_PROBLEMS])
+    return "; ".join(told)
+
+
+def _place(location: Iterable[object]) -> str:
+    """Return where a problem is. A key may be of the model's own making: only what looks like a field is told."""
+    parts = (str(part) for part in location)
+    return ".".join(part if FIELD.fullmatch(part) else "(...)" for part in parts)
 
 
 def _unreadable(error: Exception, model: str) -> ModelError:
@@ -84,11 +113,11 @@ def _from_refusal(error: vendor.ModelAPIError, model: str) -> ModelError:
         case _ if _is_too_long(error):
             return ModelRejectedError(model, f"The prompt is too long for {model}.", hint="Lower context_tokens.")
         case vendor.ModelHTTPError():
-            return _from_status(error.status_code, model)
+            return _from_status(error, model)
         case vendor.ModelRequestRejectedError():
             return ModelRejectedError(model, f"{model} refuses the request.")
         case _:
-            return ModelUnavailableError(model, f"{model} fails on its side.", hint="Try again later.")
+            return _failing(error, model)
 
 
 def _is_too_long(error: vendor.ModelAPIError) -> bool:
@@ -96,10 +125,20 @@ def _is_too_long(error: vendor.ModelAPIError) -> bool:
     return is_known or error.provider_error_type == LLAMA_CPP_CONTEXT_ERROR
 
 
-def _from_status(status: int, model: str) -> ModelError:
+def _from_status(error: vendor.ModelHTTPError, model: str) -> ModelError:
+    status = error.status_code
     if status >= 500 or status in {408, 409, 425}:
-        return ModelUnavailableError(model, f"{model} fails on its side (status {status}).", hint="Try again later.")
+        return _failing(error, model, status=f" (status {status})")
     return ModelRejectedError(model, f"{model} refuses the request (status {status}).")
+
+
+def _failing(error: vendor.ModelAPIError, model: str, *, status: str = "") -> ModelError:
+    return ModelUnavailableError(
+        model,
+        f"{model} fails on its side{status}.",
+        retry_after_seconds=error.retry_after,
+        hint="Try again later.",
+    )
 
 
 def unavailable_model(error: Exception, *, model: str) -> ModelError:

@@ -1,27 +1,22 @@
-"""The `LanguageModel` port over pydantic-ai: structured output, re-asks, retries, usage and prices."""
+"""The `LanguageModel` port over pydantic-ai: structured output, re-asks, usage and prices."""
 
 import asyncio
 from collections.abc import Sequence
 
 import pydantic_ai
-import stamina
-from pydantic_ai import Agent, ModelSettings
+from pydantic_ai import ModelSettings
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
-from pydantic_ai.usage import RunUsage, UsageLimits
+from pydantic_ai.usage import RequestUsage, RunUsage, UsageLimits
 
-from tagent.adapters.models import embedded
 from tagent.adapters.models.errors import translated
-from tagent.config import TAgentConfig
+from tagent.adapters.models.gate import Gate
+from tagent.adapters.models.guarded_model import Call, GuardedModel
+from tagent.adapters.models.structured import agent_for
 from tagent.ports.language_model import Message, ModelReply, ModelRequest, TokenUsage
-from tagent.ports.model_errors import ModelError, ModelRateLimitError, ModelTimeoutError, ModelUnavailableError
+from tagent.ports.model_errors import ModelError
 
 pydantic_ai.BANNER_ENABLED = False  # the terminal is our user's
-
-TRIES = 3
-"""Of one request, for rate limits, failures on the provider's side and lost connections."""
-
-REASKS = 2
-"""How often an answer that does not fit is asked for again."""
 
 
 class PydanticAIModel:
@@ -33,88 +28,97 @@ class PydanticAIModel:
 
     Args:
         model: The vendor's object, opened for the running event loop.
-        config: Says how to ask, and the model's name.
+        name: The model as its user names it.
+        settings: What the provider is sent besides the prompt.
+        timeout_seconds: How long one answer may take, all tries of it together.
+        gate: The way to the provider.
         local_name: What answers when the model runs on this machine, where a call costs nothing;
             None for a provider's model, which names itself.
+        context_tokens: See above.
     """
 
-    def __init__(self, model: Model, config: TAgentConfig, *, local_name: str | None = None) -> None:
-        self.name = str(config.model)
-        self.context_tokens = embedded.CONTEXT_TOKENS if local_name else None
+    def __init__(
+        self,
+        model: Model,
+        *,
+        name: str,
+        settings: ModelSettings,
+        timeout_seconds: float,
+        gate: Gate,
+        local_name: str | None = None,
+        context_tokens: int | None = None,
+    ) -> None:
+        self.name = name
+        self.context_tokens = context_tokens
         self._model = model
         self._local_name = local_name
-        self._timeout_seconds = config.request_timeout_seconds
-        self._settings = _settings(config)
+        self._timeout_seconds = timeout_seconds
+        self._settings = settings
+        self._gate = gate
+
+    @property
+    def has_price(self) -> bool:
+        """Whether what a call costs can be known: of a model on this machine, or one on the price list."""
+        if self._local_name:
+            return True
+        asked = ModelResponse(
+            parts=[],
+            usage=RequestUsage(input_tokens=1, output_tokens=1),
+            model_name=self._model.model_name,
+            provider_name=self._model.system,
+            provider_url=self._model.base_url,
+        )
+        try:
+            asked.cost()
+        except LookupError:
+            return False
+        return True
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Return an answer that fits, re-asking and retrying as `REASKS` and `TRIES` say.
+        """Return an answer that fits, re-asking as the request says and trying again as `tries` does.
 
         Raises:
             ModelError: What kept it from answering; what was consumed is on it as `spent`.
         """
+        return await self.ask_within(request, seconds=self._timeout_seconds)
+
+    async def ask_within(self, request: ModelRequest, *, seconds: float) -> ModelReply:
+        """Do the same as `ask`, with a time limit of the caller's."""
         usage = RunUsage()
-        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        call = Call(self.name, request, asyncio.get_running_loop().time() + seconds, seconds)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._ask_with_retries(request, usage, deadline)
-        except TimeoutError:
-            error: ModelError = ModelTimeoutError(self.name, seconds=self._timeout_seconds)
-        except ModelError as caught:
-            error = caught
-        error.spent = ModelReply(None, self._local_name or self.name, _tokens(usage), self._cost(usage))
-        raise error from error.__cause__
+            return await self._ask(call, usage)
+        except ModelError as error:
+            error.spent = ModelReply(None, self._local_name or self.name, _tokens(usage), self._cost(usage))
+            raise
 
-    async def _ask_with_retries(self, request: ModelRequest, usage: RunUsage, deadline: float) -> ModelReply:
-        now = asyncio.get_running_loop().time
-
-        def on(error: Exception) -> bool | float:
-            return retry_wait(error, seconds_left=deadline - now())
-
-        async for attempt in stamina.retry_context(on=on, attempts=TRIES, timeout=None, wait_initial=0.5):
-            with attempt:
-                return await self._ask_once(request, usage)
-        raise AssertionError("stamina raises when its attempts are over")
-
-    async def _ask_once(self, request: ModelRequest, usage: RunUsage) -> ModelReply:
+    async def _ask(self, call: Call, usage: RunUsage) -> ModelReply:
+        request = call.request
         try:
-            agent = Agent(output_type=request.output_type, retries=REASKS)  # type: ignore[call-overload]  # any type will do
-            result = await agent.run(
+            result = await agent_for(request.output_type, reasks=request.max_reasks).run(
                 _text(request.messages, "user"),
                 instructions=_text(request.messages, "system"),
-                model=self._model,
+                model=GuardedModel(self._model, call, self._gate),
                 model_settings=self._settings,
+                deps=request.check,
                 usage=usage,
                 usage_limits=UsageLimits(request_limit=None),
             )
+        except ModelError:
+            raise
         except Exception as error:  # a vendor library raises what it likes; all of it gets a name of ours
-            raise translated(error, model=self.name, timeout_seconds=self._timeout_seconds) from error
-        model = self._local_name or result.response.model_name or self.name
-        return ModelReply(result.output, model, _tokens(usage), self._cost(usage))
+            if error is call.notify_error:
+                raise
+            failure = translated(error, model=self.name, timeout_seconds=call.timeout_seconds)
+        else:
+            model = self._local_name or result.response.model_name or self.name
+            return ModelReply(result.output, model, _tokens(usage), self._cost(usage))
+        raise failure  # without its cause: see `GuardedModel`
 
     def _cost(self, usage: RunUsage) -> float | None:
         if self._local_name or not usage.requests:
             return 0.0
         return None if usage.cost is None else float(usage.cost)
-
-
-def retry_wait(error: Exception, *, seconds_left: float) -> bool | float:
-    """Return whether to try once more: True, or the seconds that the provider asks to wait.
-
-    A wait that would outlast the `seconds_left` is not begun: who asked learns of it now, and can plan.
-    """
-    if isinstance(error, ModelRateLimitError) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds if error.retry_after_seconds < seconds_left else False
-    return isinstance(error, ModelRateLimitError | ModelUnavailableError)
-
-
-def _settings(config: TAgentConfig) -> ModelSettings:
-    # No system message amid a re-ask, which small models copy; and no tries of the vendor's on top of ours.
-    settings: ModelSettings = {"framing_announcement": "never", "max_retries": 0}
-    if config.temperature is not None:
-        settings["temperature"] = config.temperature
-    if config.max_output_tokens is not None:
-        settings["max_tokens"] = config.max_output_tokens
-    return settings
 
 
 def _text(messages: Sequence[Message], role: str) -> str:

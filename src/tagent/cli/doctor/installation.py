@@ -15,6 +15,7 @@ EXTRAS = {
     "pipeline": "pipelines",
     "persistence": "stores in SQLite, PostgreSQL and Redis",
     "local": "embedded model",
+    "mcp": "tools of MCP servers",
 }
 """Extra -> what there is none of without it."""
 

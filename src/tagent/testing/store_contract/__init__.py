@@ -52,6 +52,13 @@ class StoreContract(Journals, Contents, Claims, Searches, Deletions, Documents, 
 
 
 class DurableStoreContract(StoreContract, Durability):
-    """The same for a store that is still there when the process is not."""
+    """The same for a store that is still there when the process is not.
+
+    Example:
+        >>> from tagent.adapters.storage.sql.sqlite import open_sqlite
+        >>> class TestSQLiteStore(DurableStoreContract):
+        ...     async def open_store(self, place):
+        ...         return open_sqlite(place / "runs.db")
+    """
 
     _reopens: ClassVar[bool] = True

@@ -17,6 +17,9 @@ class OpenedStore:
 
         Args:
             place: A directory, empty at first. For a durable store the same one means the same store.
+
+        Raises:
+            NotImplementedError: If the test module does not say how.
         """
         raise NotImplementedError(f"{type(self).__name__} must say how its store is opened.")
 

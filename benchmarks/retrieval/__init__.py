@@ -1,0 +1,1 @@
+"""Measures whether the right tool of 500 reaches the prompt."""

@@ -1,0 +1,1 @@
+"""Tools of other programs. All that knows the Model Context Protocol is in here."""

@@ -1,0 +1,87 @@
+"""What the agent of a step is told: its goal and rules with the placeholders filled, and data of the run."""
+
+from collections.abc import Mapping
+
+from tagent.config import TAgentConfig
+from tagent.exceptions import DataPathError
+from tagent.paths import DataPath
+from tagent.pipeline import bindings
+from tagent.pipeline.exceptions import StepInputError
+from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.reading import RunReader
+from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager
+from tagent.task_agent.memory_tools import fitting
+from tagent.values import value
+
+
+@value
+class Briefing:
+    """What one attempt at a step is told."""
+
+    goal: str
+    constraints: tuple[str, ...]
+    context: EnhancedContextManager
+
+
+class Briefer:
+    """Tells the agent of a step what it is to do.
+
+    Args:
+        step: The step, which has a goal.
+        pipeline: Its pipeline, whose rules hold for it too.
+        reader: The state of the run.
+        config: Says how much data a prompt may carry.
+    """
+
+    def __init__(self, step: PipelineStep, pipeline: Pipeline, reader: RunReader, config: TAgentConfig) -> None:
+        self._step = step
+        self._description = pipeline.description
+        self._rules = (*pipeline.global_constraints, *step.constraints)
+        self._reader = reader
+        self._context_tokens = config.context_tokens
+
+    async def brief(self, attempt: Attempt) -> Briefing:
+        """Return what this attempt is told.
+
+        Raises:
+            StepInputError: If the goal, a rule or `read_data` names what is not there.
+        """
+        step = self._step
+        outputs = self._reader.plain_outputs_before(step.name)
+        known = {**self._reader.plain_inputs(), **outputs}
+        longest = self._context_tokens * CHARACTERS_PER_TOKEN
+        try:
+            goal = bindings.fill(step.goal or "", known, max_characters=longest)
+            constraints = tuple(bindings.fill(rule, known, max_characters=longest) for rule in self._rules)
+            context = self._context(known, outputs)
+        except DataPathError as error:
+            raise StepInputError(step.name, f"The step {step.name!r} asks for what is not there: {error}") from error
+        await self._recall(goal, context, attempt)
+        return Briefing(goal, constraints, context)
+
+    async def _recall(self, goal: str, context: EnhancedContextManager, attempt: Attempt) -> None:
+        """Tell the agent what is remembered from earlier runs and fits its goal."""
+        reach = attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects)
+        if reach and reach.remembers == "pipeline":
+            for entry in await fitting(goal, reach.memory.pipeline):
+                context.add_fact(f"remembered: {entry.key}", entry.value)
+
+    def _context(self, known: Mapping[str, object], outputs: Mapping[str, object]) -> EnhancedContextManager:
+        """Return what the agent is told besides its goal.
+
+        That is the paths of `read_data` if there are any; else the shared memory and the outputs of the
+        dependencies, without what a placeholder already inserted whole. An input reaches an agent only
+        where its goal, a rule or `read_data` names it: it may be a secret meant for a function.
+        """
+        told = EnhancedContextManager(self._description, max_tokens=self._context_tokens)
+        if self._step.read_data:
+            for written in self._step.read_data:
+                told.add_fact(written, DataPath.parse(written).look_up(known))
+            return told
+        texts = (self._step.goal or "", *self._rules)
+        inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
+        for name, fact in {**self._reader.shared(), **outputs}.items():
+            if name not in inserted:
+                told.add_fact(name, fact)
+        return told

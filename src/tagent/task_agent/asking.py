@@ -1,0 +1,123 @@
+"""Asks models for an agent: the one for the purpose, within the budget, with every try and price on record."""
+
+from dataclasses import dataclass, replace
+
+from tagent.config import TAgentConfig
+from tagent.ports.language_model import (
+    AnswerStreamed,
+    CallEvent,
+    LanguageModel,
+    Message,
+    ModelReply,
+    ModelRequest,
+    Purpose,
+)
+from tagent.ports.model_errors import ModelError, ModelOutputError
+from tagent.ports.services import Services
+from tagent.task_agent.budgets import BudgetExceededError, exceeded
+from tagent.task_agent.events import BudgetExceeded, ModelAsked, ToolAsked
+from tagent.task_agent.models import ModelCall
+from tagent.task_agent.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A model has answered."""
+
+    reply: ModelReply
+    call: ModelCall
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnswered:
+    """A call has failed for good."""
+
+    error: ModelError
+    call: ModelCall
+
+
+def require_checked(reply: ModelReply, request: ModelRequest) -> None:
+    """Make sure of what a model of the user's own may not have looked at.
+
+    Raises:
+        ModelOutputError: If the answer is not one that the request's check takes.
+    """
+    if request.check is not None and (problems := request.check(reply.output)):
+        error = ModelOutputError(reply.model, f"{reply.model} gave no answer that can be used.", problems=problems)
+        error.spent = reply
+        raise error
+
+
+class Asker:
+    """Asks the models of one agent."""
+
+    def __init__(self, settings: TAgentConfig, services: Services, progress: Progress, *, began_at: float) -> None:
+        self._settings = settings
+        self._services = services
+        self._progress = progress
+        self._began_at = began_at
+
+    async def model_for(self, purpose: Purpose) -> LanguageModel:
+        """Return the model that is asked for this purpose.
+
+        Raises:
+            ModelError: If it cannot be had.
+        """
+        return await self._services.models.model_for(self._settings.for_purpose(purpose))
+
+    async def limit(self, purpose: Purpose) -> BudgetExceeded | None:
+        """Return the limit that leaves no room for a call of this purpose; None if there is room.
+
+        A model that is known to have no price leaves no room in a budget of cost, before it was asked.
+        """
+        allowed = self._settings.max_cost_usd
+        if allowed is not None and not await self._may_have_price(purpose):
+            return BudgetExceeded("max_cost_usd", allowed, None)
+        seconds = self._services.clock.now() - self._began_at
+        return exceeded(self._settings, self._progress.state.spending, seconds=seconds)
+
+    async def _may_have_price(self, purpose: Purpose) -> bool:
+        try:
+            return getattr(await self.model_for(purpose), "has_price", True)
+        except ModelError:  # it is told when the model is asked
+            return True
+
+    async def ask(self, request: ModelRequest) -> Answered | NotAnswered:
+        """Return what came of the request; tries, switches and streamed text are shown meanwhile."""
+        clock = self._services.clock
+        asked_at = clock.now()
+        name = ""
+
+        def call_of(reply: ModelReply) -> ModelCall:
+            return ModelCall(reply.model, reply.usage, reply.cost_usd, clock.now() - asked_at, request.purpose)
+
+        try:
+            model = await self.model_for(request.purpose)
+            name = model.name
+            self._progress.show(ModelAsked(request.purpose, name))
+            reply = await model.ask(replace(request, notify=self._notify))
+            require_checked(reply, request)
+        except ModelError as error:
+            return NotAnswered(error, call_of(error.spent or ModelReply(None, name or error.model, cost_usd=0.0)))
+        return Answered(reply, call_of(reply))
+
+    async def ask_for_tool(self, index: int, prompt: str, output_type: object) -> object:
+        """Return what the executor's model answers to a tool of the task `index`.
+
+        Raises:
+            BudgetExceededError: If there is no budget left for it.
+            ModelError: If the call fails for good.
+        """
+        if (limit := await self.limit("execute")) is not None:
+            raise BudgetExceededError(limit, self._progress.state.spending)
+        asked = await self.ask(ModelRequest("execute", (Message("user", prompt),), output_type))
+        await self._progress.happened(ToolAsked(index, asked.call))
+        if isinstance(asked, NotAnswered):
+            raise asked.error from asked.error.__cause__
+        return asked.reply.output
+
+    async def _notify(self, event: CallEvent) -> None:
+        if isinstance(event, AnswerStreamed):
+            self._progress.show(event)
+        else:
+            await self._progress.happened(event)

@@ -1,0 +1,48 @@
+"""How far an agent has come: its state, moved only by events that are committed first."""
+
+from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.events import AgentEvent, AgentNotice, TaskCompleted
+from tagent.task_agent.models import AgentState
+from tagent.task_agent.state_machine import TaskBasedStateMachine
+
+
+class Progress:
+    """One agent's work so far.
+
+    Attributes:
+        attempt: Where events are committed, and what an interrupted try had done.
+        trace: Everything that happened, the interrupted try included.
+    """
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.trace: list[AgentEvent] = []
+        self._machine = TaskBasedStateMachine()
+
+    @property
+    def state(self) -> AgentState:
+        """What the events come to."""
+        return self._machine.state
+
+    def take_up(self) -> None:
+        """Go to where the interrupted work stood."""
+        for event in self.attempt.history:
+            self._move(event)
+            if isinstance(event, TaskCompleted) and event.effects:
+                self.attempt.effects.absorb(event.effects)
+
+    async def happened(self, event: AgentEvent) -> None:
+        """Commit the event first, then let the state follow."""
+        if self.attempt.record:
+            await self.attempt.record(event)
+        self._move(event)
+        self.show(event)
+
+    def show(self, event: AgentEvent | AgentNotice) -> None:
+        """Let whoever watches see it."""
+        if self.attempt.on_event:
+            self.attempt.on_event(event)
+
+    def _move(self, event: AgentEvent) -> None:
+        self._machine.send(event)
+        self.trace.append(event)
