@@ -15,7 +15,7 @@ from tagent.task_agent.models import AgentState
 from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.state_machine import reduce
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools.tool import Tool
 from tagent.testing import ScriptedModel
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tagent.task_agent.tool_rag import ToolRAG
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.retrieval.tool_rag import ToolRAG
+from tagent.task_agent.tools.tool import Tool
 
 HERE = Path(__file__).resolve().parent
 STYLES = ("plain", "paraphrase", "portuguese")

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
     from tagent.exceptions import MissingExtraError, TAgentError
     from tagent.ports.toolsets import MCPServer
     from tagent.task_agent.budgets import BudgetExceededError
-    from tagent.task_agent.decorator import tool
-    from tagent.task_agent.discovery import ToolLoadError, discover_output_schema, discover_tools
-    from tagent.task_agent.memory_tools import recall, remember
+    from tagent.task_agent.context import EnhancedContextManager
     from tagent.task_agent.results import GoalNotAchievedError, TaskBasedAgentResult
+    from tagent.task_agent.retrieval.instructions_rag import InstructionsRAG
+    from tagent.task_agent.retrieval.tool_rag import ToolRAG
     from tagent.task_agent.run import IterationsExceededError
-    from tagent.task_agent.tool_context import ToolContext
-    from tagent.task_agent.tools import Tool
+    from tagent.task_agent.state_machine import TaskBasedStateMachine
+    from tagent.task_agent.tools.context import ToolContext
+    from tagent.task_agent.tools.decorator import tool
+    from tagent.task_agent.tools.discovery import ToolLoadError, discover_output_schema, discover_tools
+    from tagent.task_agent.tools.memory import recall, remember
+    from tagent.task_agent.tools.tool import Tool
 
     PIPELINE_AVAILABLE: bool
 
@@ -59,6 +63,10 @@ __all__ = [
     "discover_output_schema",
     "remember",
     "recall",
+    "ToolRAG",
+    "InstructionsRAG",
+    "EnhancedContextManager",
+    "TaskBasedStateMachine",
     "TAgentError",
     "GoalNotAchievedError",
     "BudgetExceededError",
@@ -83,19 +91,23 @@ _HOMES = {
     "TAgentConfig": "tagent.config",
     "TaskBasedAgentResult": "tagent.task_agent.results",
     "ModelLimits": "tagent.config",
-    "Tool": "tagent.task_agent.tools",
-    "tool": "tagent.task_agent.decorator",
-    "ToolContext": "tagent.task_agent.tool_context",
+    "Tool": "tagent.task_agent.tools.tool",
+    "tool": "tagent.task_agent.tools.decorator",
+    "ToolContext": "tagent.task_agent.tools.context",
     "MCPServer": "tagent.ports.toolsets",
-    "discover_tools": "tagent.task_agent.discovery",
-    "discover_output_schema": "tagent.task_agent.discovery",
-    "remember": "tagent.task_agent.memory_tools",
-    "recall": "tagent.task_agent.memory_tools",
+    "discover_tools": "tagent.task_agent.tools.discovery",
+    "discover_output_schema": "tagent.task_agent.tools.discovery",
+    "remember": "tagent.task_agent.tools.memory",
+    "recall": "tagent.task_agent.tools.memory",
+    "ToolRAG": "tagent.task_agent.retrieval.tool_rag",
+    "InstructionsRAG": "tagent.task_agent.retrieval.instructions_rag",
+    "EnhancedContextManager": "tagent.task_agent.context",
+    "TaskBasedStateMachine": "tagent.task_agent.state_machine",
     "TAgentError": "tagent.exceptions",
     "GoalNotAchievedError": "tagent.task_agent.results",
     "BudgetExceededError": "tagent.task_agent.budgets",
     "IterationsExceededError": "tagent.task_agent.run",
-    "ToolLoadError": "tagent.task_agent.discovery",
+    "ToolLoadError": "tagent.task_agent.tools.discovery",
     "MissingExtraError": "tagent.exceptions",
 }
 

@@ -16,7 +16,7 @@ from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.redaction import OnEvent, shown_to
 from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
-from tagent.task_agent.toolsets import ToolSource
+from tagent.task_agent.tools.servers import ToolSource
 
 if TYPE_CHECKING:
     from tagent.pipeline.forking import Fork

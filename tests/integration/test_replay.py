@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from pydantic import BaseModel
 from tagent.pipeline import Pipeline
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools.tool import Tool
 from tagent.testing import ScriptedModel
 
 class Facts(BaseModel):

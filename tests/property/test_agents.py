@@ -13,13 +13,13 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.retries import RetryPolicy
 from tagent.task_agent.attempt import Attempt
-from tagent.task_agent.decorator import tool
 from tagent.task_agent.events import AgentEvent, TaskStarted, call_of
 from tagent.task_agent.models import AgentPhase, AgentState, TaskStatus
 from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.state_machine import TOO_MANY_ITERATIONS, reduce
-from tagent.task_agent.tools import Tool, ToolContext
+from tagent.task_agent.tools.decorator import tool
+from tagent.task_agent.tools.tool import Tool, ToolContext
 from tagent.testing import ManualClock, ScriptedModel
 
 LAW = settings(deadline=None, max_examples=60)

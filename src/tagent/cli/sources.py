@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from tagent.task_agent.discovery import OUTPUT_FILE, TOOLS_FILE, files_named, the_only
+from tagent.task_agent.tools.discovery import OUTPUT_FILE, TOOLS_FILE, files_named, the_only
 
 Returned = TypeVar("Returned")
 

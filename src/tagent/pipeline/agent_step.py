@@ -10,8 +10,8 @@ from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.events import Finalized
 from tagent.task_agent.run import run_task_based_agent
-from tagent.task_agent.tools import Tool
-from tagent.task_agent.toolsets import opened_tools
+from tagent.task_agent.tools.servers import opened_tools
+from tagent.task_agent.tools.tool import Tool
 from tagent.threads import ThreadedCall
 
 

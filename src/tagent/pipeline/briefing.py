@@ -11,7 +11,7 @@ from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager
-from tagent.task_agent.memory_tools import fitting
+from tagent.task_agent.tools.memory import fitting
 from tagent.values import value
 
 

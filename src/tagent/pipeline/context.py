@@ -7,7 +7,7 @@ from tagent.memory import StepMemory
 from tagent.messaging import StepMessages
 from tagent.pipeline.models import StepStatus
 from tagent.ports.language_model import TokenUsage
-from tagent.task_agent.reach import Reach, required
+from tagent.task_agent.tools.reach import Reach, required
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from tagent.task_agent.models import AgentPhase, ModelCall
 from tagent.task_agent.progress import Progress
 from tagent.task_agent.prompts import DATA_RULE, Assignment, answer_messages
 from tagent.task_agent.results import GoalNotAchievedError
-from tagent.task_agent.tool_context import ToolContext
+from tagent.task_agent.tools.context import ToolContext
 from tagent.threads import ThreadedCall
 
 

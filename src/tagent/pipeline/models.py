@@ -17,7 +17,7 @@ from tagent.ports.language_model import LanguageModel, TokenUsage
 from tagent.ports.toolsets import MCPServer
 from tagent.retries import RetryPolicy
 from tagent.task_agent.foreign import declared_output
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools.tool import Tool
 
 ToolLike = Callable[..., object] | Tool | MCPServer
 

@@ -7,7 +7,7 @@ from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline
-from tagent.task_agent.discovery import load_output_schema, load_tools
+from tagent.task_agent.tools.discovery import load_output_schema, load_tools
 
 GOAL = "goal"
 """What the pipeline of a mere goal is called, and its only step."""

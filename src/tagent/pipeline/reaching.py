@@ -16,7 +16,7 @@ from tagent.pipeline.patience import PatientStore
 from tagent.pipeline.state import PipelineState
 from tagent.ports.services import Services
 from tagent.ports.store import Store
-from tagent.task_agent.reach import Reach
+from tagent.task_agent.tools.reach import Reach
 
 
 class RunReach:

@@ -30,7 +30,7 @@ from tagent.task_agent.events import (
 )
 from tagent.task_agent.models import Spending
 from tagent.task_agent.references import resolve
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools.tool import Tool
 
 
 class NotRecordedError(PipelineError):

@@ -30,7 +30,7 @@ from tagent.pipeline.state import fold
 from tagent.ports.clock import Clock, Timeout
 from tagent.ports.services import Services
 from tagent.ports.toolsets import MCPServer
-from tagent.task_agent.tools import tools_by_name
+from tagent.task_agent.tools.tool import tools_by_name
 
 NO_TOOLS = TAgentConfig(tools=())
 

@@ -30,7 +30,7 @@ from tagent.secrets import scrubbed
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.foreign import ForeignAgentError
 from tagent.task_agent.models import Failure
-from tagent.task_agent.reach import OpenReach
+from tagent.task_agent.tools.reach import OpenReach
 from tagent.values import value
 
 Value = TypeVar("Value")

@@ -22,7 +22,7 @@ from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
 from tagent.ports.toolsets import MCPServer
 from tagent.retries import RetryPolicy
 from tagent.task_agent.foreign import agent_problem
-from tagent.task_agent.tools import Tool, tools_by_name
+from tagent.task_agent.tools.tool import Tool, tools_by_name
 
 MAX_NAME_LENGTH = 200
 MODES_AVAILABLE = (ExecutionMode.SERIAL, ExecutionMode.CONCURRENT)

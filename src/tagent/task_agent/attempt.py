@@ -5,7 +5,7 @@ from dataclasses import field
 
 from tagent.effects import EffectBuffer
 from tagent.task_agent.events import AgentEvent, AgentNotice
-from tagent.task_agent.reach import OpenReach
+from tagent.task_agent.tools.reach import OpenReach
 from tagent.values import value
 
 RecordEvent = Callable[[AgentEvent], Awaitable[None]]

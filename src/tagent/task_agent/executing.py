@@ -21,8 +21,8 @@ from tagent.task_agent.models import Task, TaskStatus
 from tagent.task_agent.progress import Progress
 from tagent.task_agent.prompts import Assignment
 from tagent.task_agent.references import referenced_tasks, resolve
-from tagent.task_agent.tool_runner import ToolInDoubtError, run_tool
-from tagent.task_agent.tools import ToolContext
+from tagent.task_agent.tools.runner import ToolInDoubtError, run_tool
+from tagent.task_agent.tools.tool import ToolContext
 from tagent.threads import ThreadedCall
 
 

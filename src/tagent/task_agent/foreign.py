@@ -12,7 +12,7 @@ from tagent.exceptions import TAgentError, text_of
 from tagent.ports.language_model import TokenUsage
 from tagent.secrets import scrubbed
 from tagent.task_agent.models import ModelCall
-from tagent.task_agent.tool_context import ToolContext
+from tagent.task_agent.tools.context import ToolContext
 
 LONGEST_REASON = 500
 """Characters of what an exception says that are kept."""

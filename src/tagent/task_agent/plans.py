@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from tagent.exceptions import DataPathError
-from tagent.task_agent import schemas
 from tagent.task_agent.models import Task, TaskStatus
 from tagent.task_agent.prompts import described
 from tagent.task_agent.references import look_up, references_in, whole_reference
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools import schemas
+from tagent.task_agent.tools.tool import Tool
 
 
 class PlannedTask(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tagent.task_agent.fences import defused, fair_shares, fenced
-from tagent.task_agent.retrieval import TextIndex
+from tagent.task_agent.retrieval.ranking import TextIndex
 
 HISTORY = "history"
 LEFT_OUT = "left out"

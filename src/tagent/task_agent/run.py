@@ -24,16 +24,16 @@ from tagent.task_agent.events import (
     PlanRejected,
 )
 from tagent.task_agent.executing import PlanExecutor
-from tagent.task_agent.instructions_rag import InstructionsRAG
 from tagent.task_agent.models import AgentPhase, Task
 from tagent.task_agent.plans import Plan, PlanRules, plan_type
 from tagent.task_agent.progress import Progress
 from tagent.task_agent.prompts import Assignment, answer_messages, evaluation_messages, plan_messages
 from tagent.task_agent.results import TaskBasedAgentResult, result_of
+from tagent.task_agent.retrieval.instructions_rag import InstructionsRAG
+from tagent.task_agent.retrieval.tool_rag import ToolRAG
 from tagent.task_agent.state_machine import TOO_MANY_ITERATIONS
-from tagent.task_agent.tool_rag import ToolRAG
-from tagent.task_agent.tools import Tool
-from tagent.task_agent.toolsets import ToolSource, opened_tools
+from tagent.task_agent.tools.servers import ToolSource, opened_tools
+from tagent.task_agent.tools.tool import Tool
 from tagent.threads import ThreadedCall
 
 PLAN_REASKS = 1

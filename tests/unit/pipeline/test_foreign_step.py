@@ -25,7 +25,7 @@ from tagent.pipeline.persistence import load_events
 from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.validation import validate
 from tagent.ports.model_errors import ModelRateLimitError
-from tagent.task_agent.tools import ToolContext
+from tagent.task_agent.tools.tool import ToolContext
 from tagent.testing import ManualClock, ScriptedModel
 
 

@@ -18,7 +18,7 @@ from tagent.pipeline.resuming import resume_run
 from tagent.ports import Services
 from tagent.ports.documents import Document, DocumentQuery
 from tagent.ports.store_errors import StoreUnavailableError
-from tagent.task_agent.memory_tools import recall, remember
+from tagent.task_agent.tools.memory import recall, remember
 from tagent.testing import ScriptedModel
 
 

@@ -29,7 +29,7 @@ from tagent.ports import ModelRequest
 from tagent.ports.model_errors import ModelOutputError, ModelRateLimitError
 from tagent.task_agent.events import AgentEvent, Planned, TaskCompleted, TaskFailed
 from tagent.task_agent.models import ModelCall, Task
-from tagent.task_agent.tools import Tool, ToolArgumentsError
+from tagent.task_agent.tools.tool import Tool, ToolArgumentsError
 from tagent.testing import ScriptedModel
 
 
@@ -142,7 +142,7 @@ async def test_a_changed_function_is_seen_with_a_diff() -> None:
     assert replay.differences[0].output_diff("recorded", "replayed") == (
         "--- recorded",
         "+++ replayed",
-        "@@ -1 +1 @@",
+        " -1 +1 ",
         "-2",
         "+4",
     )

@@ -24,7 +24,7 @@ from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, re
 from tagent.pipeline.state import apply
 from tagent.ports import ModelRequest, Record, RunRecord, Services
 from tagent.ports.store_errors import RunHeldError, UnknownRunError
-from tagent.task_agent.tools import Tool, ToolContext
+from tagent.task_agent.tools.tool import Tool, ToolContext
 from tagent.testing import ScriptedModel
 
 

@@ -9,7 +9,7 @@ from tagent.task_agent.budgets import BudgetExceededError, exceeded
 from tagent.task_agent.events import BudgetExceeded, ModelFailed
 from tagent.task_agent.models import ModelCall, Spending, TaskStatus
 from tagent.task_agent.run import run_task_based_agent
-from tagent.task_agent.tools import ToolContext
+from tagent.task_agent.tools.tool import ToolContext
 from tagent.testing import ManualClock, ScriptedModel
 
 

@@ -18,7 +18,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.run import AgentRunResult
 
 from tagent.task_agent.foreign import ForeignAgentError, agent_name, agent_problem, declared_output, may_mend
-from tagent.task_agent.tools import ToolContext
+from tagent.task_agent.tools.tool import ToolContext
 
 
 class City(BaseModel):

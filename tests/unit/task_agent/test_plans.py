@@ -11,7 +11,7 @@ from tagent.task_agent.answers import answer_type
 from tagent.task_agent.events import Planned, PlanRejected, TaskStarted
 from tagent.task_agent.models import Task, TaskStatus
 from tagent.task_agent.plans import PlannedTask, PlanRules, plan_type
-from tagent.task_agent.tools import tools_by_name
+from tagent.task_agent.tools.tool import tools_by_name
 
 
 class Page(BaseModel):

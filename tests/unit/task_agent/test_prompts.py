@@ -16,7 +16,7 @@ from tagent.task_agent.prompts import (
     evaluation_messages,
     plan_messages,
 )
-from tagent.task_agent.tools import Tool, tools_by_name
+from tagent.task_agent.tools.tool import Tool, tools_by_name
 
 
 class Note(BaseModel):

@@ -30,7 +30,7 @@ from tagent.task_agent.events import (
 from tagent.task_agent.models import AgentPhase, TaskStatus
 from tagent.task_agent.results import GoalNotAchievedError
 from tagent.task_agent.run import IterationsExceededError, run_task_based_agent
-from tagent.task_agent.tools import Tool, ToolContext
+from tagent.task_agent.tools.tool import Tool, ToolContext
 from tagent.testing import ManualClock, ScriptedModel
 
 PATIENCE_SECONDS = 10

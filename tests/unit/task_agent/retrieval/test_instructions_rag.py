@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagent.task_agent.context import tokens_in
-from tagent.task_agent.instructions_rag import InstructionsRAG
+from tagent.task_agent.retrieval.instructions_rag import InstructionsRAG
 
 DATES = "Write dates as year, month, day."
 PRICES = "Quote prices in euros."

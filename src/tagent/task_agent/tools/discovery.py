@@ -16,7 +16,7 @@ from pydantic_core import SchemaError
 
 from tagent.exceptions import TAgentError, nearest
 from tagent.loading import LoadFailure, run_file
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools.tool import Tool
 
 TOOLS_FILE = "tagent.tools.py"
 OUTPUT_FILE = "tagent.output.py"

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tagent.ports.embedder import Embedder
-from tagent.task_agent.meaning import with_meaning
-from tagent.task_agent.retrieval import Fields, index_of
-from tagent.task_agent.tools import Tool
-from tagent.task_agent.words import words_in
+from tagent.task_agent.retrieval.meaning import with_meaning
+from tagent.task_agent.retrieval.ranking import Fields, index_of
+from tagent.task_agent.retrieval.words import words_in
+from tagent.task_agent.tools.tool import Tool
 
 FIELD_WEIGHTS = (3.0, 2.0, 1.0, 1.0, 1.0)
 """What a match counts in a tool's name, description, names of parameters, their descriptions, their choices."""
@@ -38,7 +38,7 @@ class ToolRAG:
 
     Example:
         >>> import asyncio
-        >>> from tagent.task_agent.tools import tools_by_name
+        >>> from tagent.task_agent.tools.tool import tools_by_name
         >>> def send_email(to: str, subject: str) -> None:
         ...     "Send an email to a person."
         >>> def get_forecast(city: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tagent.ports.embedder import Embedder, EmbedderError
 from tagent.ports.model_errors import ModelError
-from tagent.task_agent.retrieval import Fields, fused
+from tagent.task_agent.retrieval.ranking import Fields, fused
 
 logger = logging.getLogger("tagent")
 

@@ -12,9 +12,9 @@ from pydantic_core import from_json, to_json
 from tagent.exceptions import ToolError, text_of
 from tagent.ports.clock import Clock
 from tagent.secrets import scrubbed
-from tagent.task_agent.signatures import STATE
-from tagent.task_agent.tool_context import LOGGER, ToolContext
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools.context import LOGGER, ToolContext
+from tagent.task_agent.tools.signatures import STATE
+from tagent.task_agent.tools.tool import Tool
 from tagent.threads import DaemonThreads, ThreadedCall
 
 LONGEST_REASON = 2_000

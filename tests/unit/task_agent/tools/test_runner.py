@@ -14,9 +14,9 @@ import pytest
 from pydantic import BaseModel, computed_field
 
 from tagent.ports.clock import Clock
-from tagent.task_agent.tool_context import OutsideAgentError
-from tagent.task_agent.tool_runner import ToolFailedError, ToolOutputError, ToolResult, ToolTimeoutError, run_tool
-from tagent.task_agent.tools import Tool, ToolArgumentsError, ToolContext
+from tagent.task_agent.tools.context import OutsideAgentError
+from tagent.task_agent.tools.runner import ToolFailedError, ToolOutputError, ToolResult, ToolTimeoutError, run_tool
+from tagent.task_agent.tools.tool import Tool, ToolArgumentsError, ToolContext
 from tagent.testing import ManualClock
 from tagent.threads import DaemonThreads
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tagent.ports.embedder import Embedder
 from tagent.task_agent.context import tokens_in
-from tagent.task_agent.meaning import with_meaning
-from tagent.task_agent.retrieval import index_of
+from tagent.task_agent.retrieval.meaning import with_meaning
+from tagent.task_agent.retrieval.ranking import index_of
 
 
 class InstructionsRAG:

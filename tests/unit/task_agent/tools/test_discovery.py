@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tagent.task_agent.discovery import DEEPEST, ToolLoadError, discover_output_schema, discover_tools
+from tagent.task_agent.tools.discovery import DEEPEST, ToolLoadError, discover_output_schema, discover_tools
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,8 @@ def test_public_functions_of_the_file_and_its_tool_objects_are_tools(tmp_path: P
     """What it imports or hides is not offered to a model."""
     text = """
 from json import dumps
-from tagent.task_agent.decorator import tool
-from tagent.task_agent.tools import Tool
+from tagent.task_agent.tools.decorator import tool
+from tagent.task_agent.tools.tool import Tool
 
 class Index:
     def search(self, text: str) -> str: ...

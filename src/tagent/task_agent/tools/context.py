@@ -9,7 +9,7 @@ from typing import TypeVar, overload
 from tagent.exceptions import ConfigurationError
 from tagent.memory import StepMemory
 from tagent.messaging import StepMessages
-from tagent.task_agent.reach import Reach, required
+from tagent.task_agent.tools.reach import Reach, required
 
 Output = TypeVar("Output")
 

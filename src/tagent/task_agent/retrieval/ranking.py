@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from tagent.exceptions import TAgentError
-from tagent.task_agent.words import naming_words, pieces_of, query_words, words_in
+from tagent.task_agent.retrieval.words import naming_words, pieces_of, query_words, words_in
 
 Ranking = Sequence[tuple[int, float]]
 """Which text, and its score, best first; a text that fits not at all is not among them."""

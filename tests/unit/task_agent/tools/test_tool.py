@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tagent.exceptions import ConfigurationError
-from tagent.task_agent.tools import Tool, ToolArgumentsError, ToolContext, tools_by_name
+from tagent.task_agent.tools.tool import Tool, ToolArgumentsError, ToolContext, tools_by_name
 
 
 class Unit(Enum):

@@ -7,7 +7,7 @@ from typing import Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from tagent.exceptions import ConfigurationError
 from tagent.retries import RetryPolicy
-from tagent.task_agent.tools import DEFAULT_RETRY_POLICY, Tool
+from tagent.task_agent.tools.tool import DEFAULT_RETRY_POLICY, Tool
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")

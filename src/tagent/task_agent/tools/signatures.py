@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from typing_extensions import is_typeddict
 
 from tagent.exceptions import ConfigurationError
-from tagent.task_agent.tool_context import ToolContext
-from tagent.task_agent.typed_dicts import understood
+from tagent.task_agent.tools.context import ToolContext
+from tagent.task_agent.tools.typed_dicts import understood
 
 STATE, ARGS = "state", "args"
 """The names of the two parameters of the second style."""

@@ -10,7 +10,7 @@ from tagent.exceptions import ConfigurationError, nearest
 from tagent.ports.services import Services
 from tagent.ports.toolsets import MCPServer, RemoteTool
 from tagent.secrets import scrubbed
-from tagent.task_agent.tools import Tool, ToolArgumentsError
+from tagent.task_agent.tools.tool import Tool, ToolArgumentsError
 
 ToolSource = Callable[..., object] | Tool | MCPServer
 """What may stand among `tools`: a function, a tool, or a server of tools."""

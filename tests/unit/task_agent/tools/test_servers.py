@@ -10,8 +10,8 @@ from builders import services
 from tagent.exceptions import ConfigurationError
 from tagent.ports import Services
 from tagent.ports.toolsets import MCPServer, NoToolsets, RemoteTool, ToolsetUnavailableError
-from tagent.task_agent.tools import ToolArgumentsError
-from tagent.task_agent.toolsets import ToolsetClashError, opened_tools
+from tagent.task_agent.tools.servers import ToolsetClashError, opened_tools
+from tagent.task_agent.tools.tool import ToolArgumentsError
 
 
 def remote(name: str, **facts: bool) -> RemoteTool:

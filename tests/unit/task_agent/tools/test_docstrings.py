@@ -2,7 +2,7 @@
 
 import pytest
 
-from tagent.task_agent.docstrings import Described, described
+from tagent.task_agent.tools.docstrings import Described, described
 
 GOOGLE = """Return the weather.
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, RootModel
 from tagent.exceptions import ConfigurationError, ToolError
 from tagent.retries import RetryPolicy
 from tagent.secrets import scrubbed
-from tagent.task_agent.arguments import checked
-from tagent.task_agent.docstrings import described
-from tagent.task_agent.signatures import ARGS, parameter_name, schema_of, signature_of
-from tagent.task_agent.tool_context import ToolContext
+from tagent.task_agent.tools.arguments import checked
+from tagent.task_agent.tools.context import ToolContext
+from tagent.task_agent.tools.docstrings import described
+from tagent.task_agent.tools.signatures import ARGS, parameter_name, schema_of, signature_of
 
 __all__ = ["Tool", "ToolArgumentsError", "ToolContext", "tools_by_name"]
 
@@ -192,7 +192,7 @@ class Tool:
             failures: How often it has failed so far, from 1.
 
         Example:
-            >>> from tagent.task_agent.tool_runner import ToolTimeoutError
+            >>> from tagent.task_agent.tools.runner import ToolTimeoutError
             >>> def ping() -> None: ...
             >>> tool = Tool.of(ping, retries=1)
             >>> [tool.may_retry(ToolTimeoutError("ping", seconds=1), failures) for failures in (1, 2)]

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
 
 from tagent.exceptions import ConfigurationError
-from tagent.task_agent.tools import Tool, ToolArgumentsError, ToolContext
+from tagent.task_agent.tools.tool import Tool, ToolArgumentsError, ToolContext
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForTypeCheckers

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagent.task_agent.retrieval import FullTextSearchError, TextIndex, fused, index_of
-from tagent.task_agent.words import naming_words, query_words, words_in
+from tagent.task_agent.retrieval.ranking import FullTextSearchError, TextIndex, fused, index_of
+from tagent.task_agent.retrieval.words import naming_words, query_words, words_in
 
 TOOLS = TextIndex(
     [

@@ -7,7 +7,7 @@ from pydantic import Field
 from tagent.memory import MemoryEntry, MemoryScope
 from tagent.names import LONGEST_NAME
 from tagent.search import searchable
-from tagent.task_agent.tools import ToolContext
+from tagent.task_agent.tools.tool import ToolContext
 
 MOST_RECALLED = 10
 MOST_COMPARED = 1_000

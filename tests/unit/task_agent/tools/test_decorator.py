@@ -7,9 +7,9 @@ import pytest
 
 from tagent.exceptions import ConfigurationError
 from tagent.retries import RetryPolicy
-from tagent.task_agent.decorator import tool
-from tagent.task_agent.tool_runner import ToolFailedError, ToolOutputError, ToolTimeoutError
-from tagent.task_agent.tools import Tool, tools_by_name
+from tagent.task_agent.tools.decorator import tool
+from tagent.task_agent.tools.runner import ToolFailedError, ToolOutputError, ToolTimeoutError
+from tagent.task_agent.tools.tool import Tool, tools_by_name
 
 
 @tool

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, ValidationError
 
 from tagent.exceptions import nearest
-from tagent.task_agent.signatures import schema_of
+from tagent.task_agent.tools.signatures import schema_of
 
 _TELLS_THE_VALUE = {"union_tag_invalid": "Its tag is none of those that are expected"}
 _ABOUT_NAMES = frozenset({"missing", "extra_forbidden", "unexpected_keyword_argument"})

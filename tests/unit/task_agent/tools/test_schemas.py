@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from tagent.task_agent import schemas
+from tagent.task_agent.tools import schemas
 
 
 class Page(BaseModel):

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from tagent.ports.embedder import EmbedderError
 from tagent.ports.model_errors import ModelUnavailableError
-from tagent.task_agent.tool_rag import ToolRAG, ToolSelection
-from tagent.task_agent.tools import Tool, tools_by_name
+from tagent.task_agent.retrieval.tool_rag import ToolRAG, ToolSelection
+from tagent.task_agent.tools.tool import Tool, tools_by_name
 
 MANY = many_tools()
 

@@ -1,0 +1,1 @@
+"""Of many tools, instructions or facts, those that fit a goal."""
