@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from tagent.ports.toolsets import MCPServer
     from tagent.task_agent.budgets import BudgetExceededError
     from tagent.task_agent.context import EnhancedContextManager
-    from tagent.task_agent.results import GoalNotAchievedError, TaskBasedAgentResult
+    from tagent.task_agent.results import GoalNotAchievedError, IterationsExceededError, TaskBasedAgentResult
     from tagent.task_agent.retrieval.instructions_rag import InstructionsRAG
     from tagent.task_agent.retrieval.tool_rag import ToolRAG
-    from tagent.task_agent.run import IterationsExceededError
     from tagent.task_agent.state_machine import TaskBasedStateMachine
     from tagent.task_agent.tools.context import ToolContext
     from tagent.task_agent.tools.decorator import tool
@@ -106,7 +105,7 @@ _HOMES = {
     "TAgentError": "tagent.exceptions",
     "GoalNotAchievedError": "tagent.task_agent.results",
     "BudgetExceededError": "tagent.task_agent.budgets",
-    "IterationsExceededError": "tagent.task_agent.run",
+    "IterationsExceededError": "tagent.task_agent.results",
     "ToolLoadError": "tagent.task_agent.tools.discovery",
     "MissingExtraError": "tagent.exceptions",
 }

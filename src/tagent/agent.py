@@ -43,7 +43,7 @@ class CallOptions(TypedDict, total=False):
     model_settings: Mapping[str, object]
     max_output_tokens: int
     request_timeout_seconds: float
-    limits: Mapping[str, ModelLimits]
+    limits: Mapping[str, ModelLimits | Mapping[str, int]]
     limits_store: str
     max_planning_cycles: int
     max_iterations: int

@@ -1,6 +1,6 @@
 """Settings: one immutable value, merged from file, environment and arguments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -114,14 +115,14 @@ class TAgentConfig(BaseModel):
     executor_model: Any = Field(default=None)
     evaluator_model: Any = Field(default=None)
     finalizer_model: Any = Field(default=None)
-    base_url: str | None = None
+    base_url: str | None = Field(default=None, repr=False)  # it may hold a password, like the next two
     api_key: SecretStr | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     model_settings: Mapping[str, Any] = Field(default_factory=dict)
     max_output_tokens: int | None = Field(default=None, ge=1)
     request_timeout_seconds: float = Field(default=120, gt=0)
     limits: Mapping[str, ModelLimits] = Field(default_factory=dict)
-    limits_store: str | None = None
+    limits_store: str | None = Field(default=None, repr=False)
     max_planning_cycles: int = Field(default=3, ge=1)
     max_iterations: int = Field(default=50, ge=1)
     crash_if_over_iterations: bool = False
@@ -138,14 +139,19 @@ class TAgentConfig(BaseModel):
     embedder: Any = Field(default=None)
     stream: bool = False
     redact: Any = Field(default=None)
-    store: str = "memory://"
+    store: str = Field(default="memory://", repr=False)
     lease_seconds: float = Field(default=15.0, ge=1)
     tools: tuple[Any, ...] = Field(default=(), repr=False)
 
     def merged(self, *others: Self) -> Self:
-        """Return these settings with those that each of `others` sets, the later ones winning."""
+        """Return these settings with those that each of `others` sets, the later ones winning.
+
+        Who sets `model` sets it for all phases, but for those whose model it sets too.
+        """
         update: dict[str, object] = {}
         for other in others:
+            if "model" in other.model_fields_set:  # then that model is asked, also where an earlier one had exceptions
+                update.update(dict.fromkeys(MODEL_OF_PURPOSE.values()))
             update.update({name: getattr(other, name) for name in other.model_fields_set})
         return self.model_copy(update=update)
 
@@ -193,6 +199,20 @@ class TAgentConfig(BaseModel):
         values = {name: value for name, value in found.items() if value}
         return cls.model_validate(values, context={"origin": "the environment"})
 
+    @field_validator("redact")
+    @classmethod
+    def _can_redact(cls, value: object) -> object:
+        if value is not None and not callable(value):
+            raise ValueError("It must be a function of a value")
+        return value
+
+    @field_validator("embedder")
+    @classmethod
+    def _can_embed(cls, value: object) -> object:
+        if value is not None and not callable(getattr(value, "embed", None)):
+            raise ValueError("It must have an async method `embed`")
+        return value
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, values: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
@@ -201,13 +221,23 @@ class TAgentConfig(BaseModel):
             return handler(values)
         except ValidationError as error:
             problems = [
-                f"{problem['loc'][0]!r} is not a setting.{nearest(str(problem['loc'][0]), cls.model_fields)}"
-                if problem["type"] == "extra_forbidden"
-                else f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}."
+                _told(".".join(map(str, problem["loc"])), problem["type"], problem["msg"], len(problem["loc"]))
                 for problem in error.errors(include_input=False, include_url=False)
             ]
             origin = info.context["origin"] if info.context else "the configuration"
             raise ConfigurationError(f"In {origin}: {' '.join(problems)}") from None
+
+
+def _told(name: str, kind: str, message: str, depth: int) -> str:
+    """Return one problem of the settings in words of ours."""
+    known: Iterable[str] = TAgentConfig.model_fields if depth == 1 else ModelLimits.model_fields
+    match kind:
+        case "extra_forbidden":
+            return f"{name!r} is not a setting.{nearest(name.rpartition('.')[2], known)}"
+        case "tuple_type":
+            return f"{name}: Write a list."
+        case _:
+            return f"{name or 'settings'}: {message}."
 
 
 def provider_from_keys(environment: Mapping[str, str] | None = None) -> str | None:

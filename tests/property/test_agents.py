@@ -13,7 +13,7 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.retries import RetryPolicy
 from tagent.task_agent.attempt import Attempt
-from tagent.task_agent.events import AgentEvent, TaskStarted, call_of
+from tagent.task_agent.events import AgentEvent, TaskStarted, calls_of
 from tagent.task_agent.models import AgentPhase, AgentState, TaskStatus
 from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
@@ -117,7 +117,7 @@ def worked(script: Sequence[object], history: Sequence[AgentEvent] = (), **limit
 
 def asked(events: Sequence[AgentEvent]) -> int:
     """Return how many entries of the script the calls on record have used up."""
-    return sum(found.usage.requests for event in events if (found := call_of(event)))
+    return sum(call.usage.requests for event in events for call in calls_of(event))
 
 
 def folded(events: Sequence[AgentEvent]) -> AgentState:

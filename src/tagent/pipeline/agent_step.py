@@ -1,8 +1,10 @@
 """A step that is a goal for an agent of ours: which settings and tools it has."""
 
+import logging
 from collections.abc import Mapping
 
 from tagent.config import TAgentConfig
+from tagent.exceptions import nearest
 from tagent.pipeline.briefing import Briefer
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
@@ -13,6 +15,8 @@ from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools.servers import opened_tools
 from tagent.task_agent.tools.tool import Tool
 from tagent.threads import ThreadedCall
+
+logger = logging.getLogger("tagent")
 
 
 class AgentStep:
@@ -31,8 +35,10 @@ class AgentStep:
         config: TAgentConfig,
         services: Services,
     ) -> None:
-        own_model = [TAgentConfig(model=step.model)] if step.model is not None else []
-        self.config = config.merged(TAgentConfig.of(step.config), *own_model)
+        own = TAgentConfig.of(step.config)
+        if step.model is not None:
+            own = own.model_copy(update={"model": step.model})
+        self.config = config.merged(own)
         self.abandoned: list[ThreadedCall] = []
         self._step = step
         self._briefer = Briefer(step, pipeline, reader, self.config)
@@ -73,4 +79,6 @@ class AgentStep:
         available = await opened_tools([*self.config.tools, *self._step.tools], self._services)
         if wanted is None:
             return available
+        for name in sorted(set(wanted) - available.keys()):
+            logger.warning("The step %r has no tool %r.%s", self._step.name, name, nearest(name, available))
         return {name: available[name] for name in wanted if name in available}

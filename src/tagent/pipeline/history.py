@@ -26,7 +26,7 @@ from tagent.task_agent.events import (
     PlanRejected,
     TaskFailed,
     TaskStarted,
-    call_of,
+    calls_of,
 )
 
 
@@ -95,7 +95,7 @@ def _entry(seq: int, event: RunEvent) -> HistoryEntry:
 
 
 def _of_agent(seq: int, progressed: AgentProgressed, event: AgentEvent) -> HistoryEntry:
-    call = call_of(event)
+    call = next(iter(calls_of(event)), None)
     return HistoryEntry(
         seq,
         progressed.at,
@@ -115,7 +115,7 @@ def _detail_of_agent(event: AgentEvent) -> str:
         case Planned(tasks):
             return ", ".join(task.tool_name for task in tasks)
         case PlanRejected(problems):
-            return problems
+            return " ".join(problems.splitlines())
         case Evaluated(reason):
             return reason
         case ModelFailed():

@@ -54,7 +54,7 @@ from tagent.task_agent.events import (
     TaskFailed,
     TaskStarted,
     ToolAsked,
-    call_of,
+    calls_of,
 )
 from tagent.task_agent.models import AgentState, ModelCall, Task, TaskStatus
 from tagent.task_agent.references import referenced_tasks
@@ -231,7 +231,7 @@ def _event(fact: EventFacts, values: Mapping[str, Any]) -> RunEvent:
         if type(number) is not int or not 0 < number <= MAX_ATTEMPTS:
             raise RunImportError(f"the attempt of its event {fact.seq} is no number from 1 to {MAX_ATTEMPTS:,}.")
     if isinstance(event, AgentProgressed):
-        if (call := call_of(event.event)) is not None:
+        for call in calls_of(event.event):
             _require_sane(call, seq=fact.seq)
         if isinstance(event.event, TaskFailed) and not 0 <= (event.event.retry_at or 0) <= LATEST:
             raise RunImportError(f"the next try after its event {fact.seq} is never due.")

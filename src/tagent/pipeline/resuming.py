@@ -20,7 +20,7 @@ from tagent.pipeline.reports import final_step, summary_of
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.pipeline.stopping import StopSignal
 from tagent.ports.services import Services
-from tagent.task_agent.events import AgentEvent, ModelFailed, TaskCompleted, call_of
+from tagent.task_agent.events import AgentEvent, ModelFailed, TaskCompleted, calls_of
 
 MAX_IDLE_RESUMES = 5
 """How often in a row a run may be resumed without getting any further before it is given up."""
@@ -184,4 +184,4 @@ def _reuse(pipeline: Pipeline, state: PipelineState) -> Reuse:
 
 def _is_finished_call(event: AgentEvent) -> bool:
     """Return whether the event tells of a call of a model or a tool that need not be made again."""
-    return isinstance(event, TaskCompleted) or (call_of(event) is not None and not isinstance(event, ModelFailed))
+    return isinstance(event, TaskCompleted) or (bool(calls_of(event)) and not isinstance(event, ModelFailed))

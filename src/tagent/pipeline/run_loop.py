@@ -306,6 +306,7 @@ class RunLoop:
                 known.attempt_began_at,
                 reach=self._steps.reach_of(start.step),
                 on_event=partial(self._notice, start),
+                spent=known.spent_before,
             )
             outcome = await self._steps.run_attempt(start.step, attempt)
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from tagent.pipeline.events import (
     AgentNoticed,
@@ -10,10 +11,12 @@ from tagent.pipeline.events import (
     RunEvent,
     RunFinished,
     RunForked,
+    RunResumed,
     RunStarted,
     StepCompleted,
     StepFailed,
     StepSkipped,
+    StepStarted,
 )
 from tagent.ports.event_sink import EventSink
 from tagent.task_agent.redaction import Redact
@@ -63,7 +66,8 @@ def redacted(event: RunEvent | AgentNoticed, redact: Redact) -> RunEvent | Agent
 
     match event:
         case RunStarted():
-            return replace(event, inputs=each(event.inputs), shared=each(event.shared))
+            labels = {name: str(redact(label)) for name, label in event.labels.items()}
+            return replace(event, inputs=each(event.inputs), shared=each(event.shared), labels=labels)
         case RunForked():
             return replace(event, edits=each(event.edits))
         case StepCompleted():
@@ -74,5 +78,7 @@ def redacted(event: RunEvent | AgentNoticed, redact: Redact) -> RunEvent | Agent
             return replace(event, event=redacted_of_agent(event.event, redact))
         case AgentNoticed():
             return replace(event, notice=redacted_of_agent(event.notice, redact))
-        case _:
+        case RunResumed() | StepStarted():
             return event
+        case _:
+            assert_never(event)

@@ -26,7 +26,7 @@ from tagent.pipeline.events import (
 )
 from tagent.pipeline.graph import Edge, ExecutionGraph
 from tagent.pipeline.models import RunStatus, StepStatus
-from tagent.task_agent.events import AgentEvent, call_of
+from tagent.task_agent.events import AgentEvent, calls_of
 from tagent.task_agent.models import Spending
 from tagent.transitions import TransitionTable
 
@@ -74,6 +74,7 @@ class StepRecord:
     code: str = ""
     reason: str = ""
     spending: Spending = Spending()
+    spent_before: Spending = Spending()
 
     @property
     def next_attempt(self) -> int:
@@ -213,6 +214,7 @@ def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
             state.running.add(event.step)
             if event.attempt != record.attempts:
                 record.agent_events.clear()
+                record.spent_before = record.spending
                 record.attempt_began_at = event.at
             record.is_interrupted = False
             record.attempts = event.attempt
@@ -222,7 +224,7 @@ def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
             _move(state, event, StepStatus.RUNNING)
             state.idle_resumes = 0
             record.agent_events.append(event.event)
-            if (call := call_of(event.event)) is not None:
+            for call in calls_of(event.event):
                 record.spending = record.spending.plus(call)
         case StepCompleted():
             _finish(state, event, StepStatus.COMPLETED)

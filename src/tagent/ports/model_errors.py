@@ -15,6 +15,7 @@ ModelError
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tagent.exceptions import TAgentError
 from tagent.ports.language_model import ModelReply
@@ -26,6 +27,7 @@ class ModelError(TAgentError):
     Attributes:
         model: The model that was asked.
         spent: What the failed call consumed, a `ModelReply` without output; None if nothing.
+        result: What the agent whose work it ended had done, a `TaskBasedAgentResult`; None outside an agent.
 
     Example:
         >>> from tagent import run_agent
@@ -42,6 +44,7 @@ class ModelError(TAgentError):
     def __init__(self, model: str, message: str, *, hint: str = "") -> None:
         self.model = model
         self.spent: ModelReply | None = None
+        self.result: Any = None
         super().__init__(message, hint=hint)
 
 

@@ -1,5 +1,6 @@
 """Asks models for an agent: the one for the purpose, within the budget, with every try and price on record."""
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from tagent.config import TAgentConfig
@@ -11,12 +12,13 @@ from tagent.ports.language_model import (
     ModelReply,
     ModelRequest,
     Purpose,
+    TokenUsage,
 )
 from tagent.ports.model_errors import ModelError, ModelOutputError
 from tagent.ports.services import Services
 from tagent.task_agent.budgets import BudgetExceededError, exceeded
 from tagent.task_agent.events import BudgetExceeded, ModelAsked, ToolAsked
-from tagent.task_agent.models import ModelCall
+from tagent.task_agent.models import ModelCall, Spending
 from tagent.task_agent.progress import Progress
 
 
@@ -49,13 +51,19 @@ def require_checked(reply: ModelReply, request: ModelRequest) -> None:
 
 
 class Asker:
-    """Asks the models of one agent."""
+    """Asks the models of one agent.
+
+    Attributes:
+        cut_off: The calls that were cancelled under way, so that nobody knows what they took.
+    """
 
     def __init__(self, settings: TAgentConfig, services: Services, progress: Progress, *, began_at: float) -> None:
+        self.cut_off: list[ModelCall] = []
         self._settings = settings
         self._services = services
         self._progress = progress
         self._began_at = began_at
+        self._under_way = 0
 
     async def model_for(self, purpose: Purpose) -> LanguageModel:
         """Return the model that is asked for this purpose.
@@ -74,13 +82,7 @@ class Asker:
         if allowed is not None and not await self._may_have_price(purpose):
             return BudgetExceeded("max_cost_usd", allowed, None)
         seconds = self._services.clock.now() - self._began_at
-        return exceeded(self._settings, self._progress.state.spending, seconds=seconds)
-
-    async def _may_have_price(self, purpose: Purpose) -> bool:
-        try:
-            return getattr(await self.model_for(purpose), "has_price", True)
-        except ModelError:  # it is told when the model is asked
-            return True
+        return exceeded(self._settings, self._spent, seconds=seconds, under_way=self._under_way)
 
     async def ask(self, request: ModelRequest) -> Answered | NotAnswered:
         """Return what came of the request; tries, switches and streamed text are shown meanwhile."""
@@ -91,14 +93,21 @@ class Asker:
         def call_of(reply: ModelReply) -> ModelCall:
             return ModelCall(reply.model, reply.usage, reply.cost_usd, clock.now() - asked_at, request.purpose)
 
+        self._under_way += 1
         try:
             model = await self.model_for(request.purpose)
             name = model.name
             self._progress.show(ModelAsked(request.purpose, name))
-            reply = await model.ask(replace(request, notify=self._notify))
+            reply = await model.ask(replace(request, notify=self._notify, max_reasks=self._reasks(request)))
             require_checked(reply, request)
         except ModelError as error:
             return NotAnswered(error, call_of(error.spent or ModelReply(None, name or error.model, cost_usd=0.0)))
+        except asyncio.CancelledError:
+            if name:
+                self.cut_off.append(call_of(ModelReply(None, name, TokenUsage(requests=1))))
+            raise
+        finally:
+            self._under_way -= 1
         return Answered(reply, call_of(reply))
 
     async def ask_for_tool(self, index: int, prompt: str, output_type: object) -> object:
@@ -115,6 +124,24 @@ class Asker:
         if isinstance(asked, NotAnswered):
             raise asked.error from asked.error.__cause__
         return asked.reply.output
+
+    @property
+    def _spent(self) -> Spending:
+        return self._progress.attempt.spent + self._progress.state.spending
+
+    def _reasks(self, request: ModelRequest) -> int:
+        """Return how often an answer may be asked for again within the budget of calls."""
+        allowed = self._settings.max_model_calls
+        if allowed is None:
+            return request.max_reasks
+        left = allowed - self._spent.usage.requests - self._under_way
+        return max(0, min(request.max_reasks, left))
+
+    async def _may_have_price(self, purpose: Purpose) -> bool:
+        try:
+            return getattr(await self.model_for(purpose), "has_price", True)
+        except ModelError:  # it is told when the model is asked
+            return True
 
     async def _notify(self, event: CallEvent) -> None:
         if isinstance(event, AnswerStreamed):

@@ -5,6 +5,7 @@ from dataclasses import field
 
 from tagent.effects import EffectBuffer
 from tagent.task_agent.events import AgentEvent, AgentNotice
+from tagent.task_agent.models import Spending
 from tagent.task_agent.tools.reach import OpenReach
 from tagent.values import value
 
@@ -18,11 +19,13 @@ class Attempt:
     Attributes:
         number: Which try this is, from 1.
         idempotency_key: Names the work in its run, equal in every try; empty outside a pipeline.
-        record: Commits an event of the agent; returns once it is durable. None keeps no journal.
+        record: Commits an event of the agent; returns once it is durable. An event that it was given is committed
+            also when the waiting for it is cancelled. None keeps no journal.
         history: What the agent had done when this try was interrupted; its finished calls are not made again.
         began_at: When it began, in the process it began in, in seconds since 1970-01-01 UTC.
         effects: Gathers what it changes besides its output.
         reach: Opens memory and mail; None outside a pipeline.
+        spent: What earlier tries at the same work took; it counts in the budgets.
         on_event: Is shown each event once it is committed, and what is never journalled. It must not raise.
     """
 
@@ -33,4 +36,5 @@ class Attempt:
     began_at: float = 0.0
     effects: EffectBuffer = field(default_factory=EffectBuffer)
     reach: OpenReach | None = None
+    spent: Spending = Spending()
     on_event: Callable[[AgentEvent | AgentNotice], None] | None = None

@@ -18,7 +18,7 @@ class BudgetExceededError(TAgentError):
     """An agent's next model call would be over one of its limits.
 
     Attributes:
-        limit: The setting that limits: `max_cost_usd`, `max_tokens`, `max_model_calls` or `deadline_seconds`.
+        event: Which limit, and how much of it is spent.
         spending: What its model calls took.
         result: Everything done so far; None for a tool that asks a model.
 
@@ -32,7 +32,7 @@ class BudgetExceededError(TAgentError):
         >>> try:
         ...     run_agent("What is there?", model=model, tools=[look], max_model_calls=1)
         ... except BudgetExceededError as error:
-        ...     print(error.limit, [task.output for task in error.result.tasks])
+        ...     print(error.event.limit, [task.output for task in error.result.tasks])
         max_model_calls ['a door']
     """
 
@@ -41,19 +41,26 @@ class BudgetExceededError(TAgentError):
     def __init__(
         self, event: BudgetExceeded, spending: Spending, *, result: "TaskBasedAgentResult[object] | None" = None
     ) -> None:
-        self.limit = event.limit
+        self.event = event
         self.spending = spending
         self.result = result
-        super().__init__(budget_failure(event, spending).reason, hint=f"Raise {event.limit}, or ask for less.")
+        if event.spent is None:
+            hint = "Limit max_tokens or max_model_calls instead."
+        else:
+            hint = f"Raise {event.limit}, or ask for less."
+        super().__init__(budget_failure(event, spending).reason, hint=hint)
 
 
-def exceeded(settings: TAgentConfig, spending: Spending, *, seconds: float) -> BudgetExceeded | None:
+def exceeded(
+    settings: TAgentConfig, spending: Spending, *, seconds: float, under_way: int = 0
+) -> BudgetExceeded | None:
     """Return the first limit that leaves no room for another model call; None if there is room.
 
     Args:
         settings: Holds the limits.
         spending: What the calls so far took.
         seconds: For how long the agent has worked.
+        under_way: How many calls have begun and not ended.
 
     Example:
         >>> exceeded(TAgentConfig(max_model_calls=2), Spending(), seconds=0.0) is None
@@ -64,7 +71,7 @@ def exceeded(settings: TAgentConfig, spending: Spending, *, seconds: float) -> B
     spent: dict[str, float | None] = {
         "max_cost_usd": spending.known_cost_usd,
         "max_tokens": spending.usage.total_tokens,
-        "max_model_calls": spending.usage.requests,
+        "max_model_calls": spending.usage.requests + under_way,
         "deadline_seconds": seconds,
     }
     for limit, amount in spent.items():
@@ -80,7 +87,8 @@ def budget_failure(event: BudgetExceeded, spending: Spending) -> Failure:
     if event.spent is None:
         reason = f"The price of a model is unknown, so {event.limit}={event.allowed:g} cannot be kept."
     else:
-        reason = f"{event.limit} allows {event.allowed:g} {unit}, and {event.spent:g} {unit} are spent."
-    price = "" if spending.known_cost_usd is None else f" for ${spending.cost_usd:.4f}"
-    told = f"{spending.usage.requests} requests took {spending.usage.total_tokens:,} tokens{price}."
-    return Failure(BudgetExceededError.code, f"{reason} {told}")
+        reason = f"{event.limit} allows {event.allowed:g} {unit}; spent: {event.spent:g}."
+    price = "" if spending.known_cost_usd is None else f", ${spending.cost_usd:.4f}"
+    told = f"Model requests: {spending.usage.requests}, tokens: {spending.usage.total_tokens:,}{price}."
+    lost = f" Cut off, and of unknown cost: {len(event.cut_off)}." if event.cut_off else ""
+    return Failure(BudgetExceededError.code, f"{reason} {told}{lost}")

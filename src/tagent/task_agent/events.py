@@ -112,11 +112,13 @@ class BudgetExceeded:
         limit: The setting that limits.
         allowed: How much it allows: USD, tokens, calls or seconds.
         spent: How much is spent; None if nobody knows, as for a model without a price.
+        cut_off: The calls that were under way; what they took is not known.
     """
 
     limit: str
     allowed: float
     spent: float | None
+    cut_off: tuple[ModelCall, ...] = ()
 
 
 AgentEvent = (
@@ -148,8 +150,8 @@ AgentNotice = ModelAsked | AnswerStreamed
 """What is shown to whoever watches and never journalled: nothing depends on it."""
 
 
-def call_of(event: AgentEvent) -> ModelCall | None:
-    """Return the finished model call that the event tells of; None for any other."""
+def calls_of(event: AgentEvent) -> tuple[ModelCall, ...]:
+    """Return the model calls that the event tells the end of."""
     if isinstance(event, Planned | PlanRejected | ToolAsked | Evaluated | Finalized | ModelFailed):
-        return event.call
-    return None
+        return (event.call,)
+    return event.cut_off if isinstance(event, BudgetExceeded) else ()

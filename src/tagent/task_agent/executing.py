@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import cast
 
 from pydantic_core import to_json
 
+from tagent.bridge import Bridge
 from tagent.config import TAgentConfig
 from tagent.effects import EffectBuffer
 from tagent.exceptions import DataPathError, ToolError
@@ -16,6 +18,7 @@ from tagent.ports.services import Services
 from tagent.retries import backoff_seconds
 from tagent.secrets import scrubbed
 from tagent.task_agent.asking import Asker
+from tagent.task_agent.budgets import BudgetExceededError
 from tagent.task_agent.events import TaskCompleted, TaskFailed, TaskStarted
 from tagent.task_agent.models import Task, TaskStatus
 from tagent.task_agent.progress import Progress
@@ -58,7 +61,7 @@ class PlanExecutor:
                 raise ToolInDoubtError(tool.name, task.description)
 
     async def run_plan(self) -> None:
-        """Return when every task of the plan is settled, or the agent's work has come to an end."""
+        """Return when every task of the plan is settled, or a tool has asked for more than the budget allows."""
         pending = self._progress.state.pending_tasks
         settled = {task.index: asyncio.Event() for task in pending}
         slots = asyncio.Semaphore(self._settings.max_parallel_tasks)
@@ -66,8 +69,12 @@ class PlanExecutor:
             async with asyncio.TaskGroup() as group:
                 for task in pending:
                     group.create_task(self._run_task(task, settled, slots), name=f"task:{task.index}")
-        except BaseExceptionGroup as raised:  # not a tool's error, which is an event: `record` failed
-            raise raised.exceptions[0] from raised.exceptions[0].__cause__
+        except BaseExceptionGroup as raised:
+            error = raised.exceptions[0]
+            if not isinstance(error, BudgetExceededError):  # nor a tool's, which is an event: `record` failed
+                raise error from error.__cause__
+            self._progress.catch_up()
+            await self._progress.happened(replace(error.event, cut_off=tuple(self._asker.cut_off)))
 
     async def _run_task(self, task: Task, settled: Mapping[int, asyncio.Event], slots: asyncio.Semaphore) -> None:
         needed = referenced_tasks(task.tool_args)
@@ -103,6 +110,7 @@ class PlanExecutor:
                     state=MappingProxyType(dict(state.kept)),
                     attempt=task.failures + 1,
                     asker=partial(self._asker.ask_for_tool, task.index),
+                    bridge=Bridge(asyncio.get_running_loop()),
                 ),
                 clock=self._services.clock,
                 threads=self._services.threads,
@@ -110,6 +118,8 @@ class PlanExecutor:
                 on_abandon=partial(self._abandon, task.index),
             )
         except (ToolError, DataPathError) as error:
+            if isinstance(error.__cause__, BudgetExceededError):
+                raise error.__cause__ from None
             return TaskFailed(task.index, error.code, scrubbed(str(error)), self._retry_at(task, error))
         gathered = effects.effects or None
         if gathered is not None:

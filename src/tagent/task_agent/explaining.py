@@ -8,6 +8,9 @@ from tagent.task_agent.models import Failure, ModelCall, Spending, Task, TaskSta
 LONGEST_GOAL = 120
 """Characters of the goal that are told; the first line at most."""
 
+LONGEST_REASON = 300
+"""Characters of why something failed; the first line at most."""
+
 MOST_TASKS = 20
 """Tasks that are told one by one."""
 
@@ -39,14 +42,16 @@ def explanation(
             lines.append(f"  and {len(tasks) - MOST_TASKS} more.")
     lines.append(_spent(calls))
     if failure:
-        lines.append(f"Stopped because: {failure.reason} ({failure.code})")
+        lines.append(f"Stopped because: {_shortened(failure.reason, LONGEST_REASON)} ({failure.code})")
     return "\n".join(lines)
 
 
 def _told(task: Task) -> str:
     signs = {TaskStatus.COMPLETED: "✓", TaskStatus.FAILED: "✗"}
     tries = f", {task.failures} failed tries" if task.failures and task.status is TaskStatus.COMPLETED else ""
-    why = f": {task.error} ({task.error_code})" if task.status is TaskStatus.FAILED else tries
+    why = (
+        f": {_shortened(task.error, LONGEST_REASON)} ({task.error_code})" if task.status is TaskStatus.FAILED else tries
+    )
     what = f" {_shortened(task.description)}" if task.description else ""
     return f"{signs.get(task.status, '○')} {task.index} {task.tool_name}{what}{why}"
 
@@ -73,6 +78,6 @@ def _counted(count: int, name: str) -> str:
     return f"{count} {name}{'' if count == 1 else 's'}"
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, longest: int = LONGEST_GOAL) -> str:
     line = text.strip().partition("\n")[0]
-    return line if len(line) <= LONGEST_GOAL else f"{line[:LONGEST_GOAL]}..."
+    return line if len(line) <= longest else f"{line[:longest]}..."

@@ -2,14 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 
 from pydantic_core import to_jsonable_python
-
-CHARACTERS_PER_TOKEN = 4
-"""A rough measure that needs no tokenizer; English prose has about four characters per token."""
-
 
 _CLOSING_TAG = re.compile(r"<(\s*/\s*data)", re.IGNORECASE)
 
@@ -45,16 +41,6 @@ def as_text(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(to_jsonable_python(value, fallback=str), ensure_ascii=False)
-
-
-def tokens_in(texts: Iterable[str]) -> int:
-    """Return how many tokens `texts` take together, rounded up.
-
-    Example:
-        >>> tokens_in(["a fact", "and one more"])
-        5
-    """
-    return -(-sum(map(len, texts)) // CHARACTERS_PER_TOKEN)
 
 
 def fair_shares(sizes: Mapping[str, int], budget: int) -> dict[str, int]:

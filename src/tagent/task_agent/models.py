@@ -105,6 +105,11 @@ class Spending:
         """What they cost; None if the price of one is unknown."""
         return None if self.unpriced_calls else self.cost_usd
 
+    def __add__(self, other: "Spending") -> "Spending":
+        models = dict.fromkeys((*self.models, *other.models))
+        unpriced = self.unpriced_calls + other.unpriced_calls
+        return Spending(self.usage + other.usage, self.cost_usd + other.cost_usd, unpriced, tuple(models))
+
     def plus(self, call: ModelCall) -> "Spending":
         """Return the sum with one more call."""
         return Spending(
@@ -165,6 +170,11 @@ class AgentState:
     output: object = None
     failure: Failure | None = None
     shortfall: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the work has come to an end."""
+        return self.phase in {AgentPhase.COMPLETED, AgentPhase.FAILED}
 
     @property
     def pending_tasks(self) -> tuple[Task, ...]:

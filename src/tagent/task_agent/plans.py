@@ -20,7 +20,7 @@ class PlannedTask(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    description: str = Field(description="What the task is for, in a few words.")
+    description: str = Field(default="", description="What the task is for, in a few words.")
     tool_name: str
     tool_args: dict[str, Any] = Field(description="The arguments by name, as the tool's schema says.")
 

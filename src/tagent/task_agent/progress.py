@@ -1,9 +1,10 @@
 """How far an agent has come: its state, moved only by events that are committed first."""
 
+from tagent.ports.model_errors import ModelError
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.events import AgentEvent, AgentNotice, TaskCompleted
 from tagent.task_agent.models import AgentState
-from tagent.task_agent.state_machine import TaskBasedStateMachine
+from tagent.task_agent.state_machine import TaskBasedStateMachine, reduce
 
 
 class Progress:
@@ -12,12 +13,15 @@ class Progress:
     Attributes:
         attempt: Where events are committed, and what an interrupted try had done.
         trace: Everything that happened, the interrupted try included.
+        error: The error of the model call that ended the work; None unless one did.
     """
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.trace: list[AgentEvent] = []
+        self.error: ModelError | None = None
         self._machine = TaskBasedStateMachine()
+        self._under_way: list[AgentEvent] = []
 
     @property
     def state(self) -> AgentState:
@@ -32,11 +36,29 @@ class Progress:
                 self.attempt.effects.absorb(event.effects)
 
     async def happened(self, event: AgentEvent) -> None:
-        """Commit the event first, then let the state follow."""
+        """Commit the event first, then let the state follow.
+
+        Raises:
+            IllegalTransitionError: If it cannot happen now; then it is not committed.
+        """
+        reduce(self.state, event)
         if self.attempt.record:
+            self._under_way.append(event)
             await self.attempt.record(event)
+            self._under_way.remove(event)
         self._move(event)
         self.show(event)
+
+    def catch_up(self) -> None:
+        """Let the state follow what is being committed although nobody waits for it any more.
+
+        When a deadline cancels the work, an event may be on its way to the journal, and will be there before
+        any later one.
+        """
+        for event in self._under_way:
+            self._move(event)
+            self.show(event)
+        self._under_way.clear()
 
     def show(self, event: AgentEvent | AgentNotice) -> None:
         """Let whoever watches see it."""

@@ -1,22 +1,29 @@
 """What subscribers see of an agent's events: the structure, and the contents that a function lets through."""
 
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import TypeVar, assert_never, cast
 
 from tagent.config import TAgentConfig
-from tagent.ports.language_model import AnswerStreamed
+from tagent.exceptions import ConfigurationError
+from tagent.ports.language_model import AnswerStreamed, ModelRetried, ModelSwitched
 from tagent.task_agent.events import (
     AgentEvent,
     AgentNotice,
+    AgentStarted,
+    BudgetExceeded,
     Evaluated,
     Finalized,
+    ModelAsked,
     ModelFailed,
     Planned,
     PlanRejected,
     TaskCompleted,
     TaskFailed,
+    TaskStarted,
+    ToolAsked,
 )
 
 Redact = Callable[[object], object]
@@ -67,13 +74,29 @@ def redacted(event: Event, redact: Redact) -> Event:
             shown = replace(shown, reason=text(reason), advice=text(advice))
         case AnswerStreamed(streamed):
             shown = AnswerStreamed(text(streamed))
-        case _:
+        case (
+            AgentStarted()
+            | TaskStarted()
+            | ToolAsked()
+            | ModelRetried()
+            | ModelSwitched()
+            | BudgetExceeded()
+            | ModelAsked()
+        ):
             pass
+        case _:
+            assert_never(shown)
     return cast("Event", shown)
 
 
 def shown_to(on_event: OnEvent, settings: TAgentConfig) -> OnEvent:
-    """Return what shows `on_event` the events as the settings redact them; what goes wrong there is logged."""
+    """Return what shows `on_event` the events as the settings redact them; what goes wrong there is logged.
+
+    Raises:
+        ConfigurationError: If it is no plain function.
+    """
+    if not callable(cast("object", on_event)) or inspect.iscoroutinefunction(on_event):
+        raise ConfigurationError("`on_event` must be a function of an event that is not async.")
     redact: Redact | None = settings.redact
 
     def show(event: AgentEvent | AgentNotice) -> None:

@@ -11,7 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from tagent.exceptions import DataPathError
 from tagent.paths import PATH_PATTERN, DataPath
 
-_REFERENCE = re.compile(r"\{\{\s*(" + PATH_PATTERN + r")\s*\}\}")
+_REFERENCE = re.compile(r"(?<!\\)\{\{\s*(" + PATH_PATTERN + r")\s*\}\}")
+_BRACES = "\\{{"
+"""Stands for braces that are no reference."""
+
+_REFERENCE_OR_BRACES = re.compile(f"{re.escape(_BRACES)}|{_REFERENCE.pattern}")
 
 
 def referenced_tasks(arguments: object) -> frozenset[int]:
@@ -31,7 +35,7 @@ def resolve(arguments: object, outputs: Mapping[int, object]) -> object:
     """Return `arguments` with every reference replaced by what it leads to.
 
     A string that is one whole reference becomes the value, with its type. Inside a longer string,
-    text is inserted as it is and everything else as JSON.
+    text is inserted as it is and everything else as JSON. Braces behind a backslash stay braces.
 
     Args:
         arguments: JSON values.
@@ -96,11 +100,13 @@ def _resolve_text(text: str, outputs: Mapping[int, object]) -> object:
         return _value(*whole, outputs)
 
     def inserted(match: re.Match[str]) -> str:
+        if match[0] == _BRACES:
+            return _BRACES[1:]
         path = DataPath.parse(match[1])
         value = _value(_task_index(path), path.parts[2:], outputs)
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
-    return _REFERENCE.sub(inserted, text)
+    return _REFERENCE_OR_BRACES.sub(inserted, text)
 
 
 def _value(index: int, path: tuple[str | int, ...], outputs: Mapping[int, object]) -> object:
@@ -113,7 +119,11 @@ def _task_index(path: DataPath) -> int:
     match path:
         case DataPath("tasks", (int(index) | str(index), "output", *_)) if str(index).isdecimal():
             return int(index)
-    raise DataPathError(str(path), f"{str(path)!r} is no reference. Write {{{{tasks.N.output}}}} or a path below it.")
+    raise DataPathError(
+        str(path),
+        f"{str(path)!r} is no reference. Write {{{{tasks.N.output}}}} or a path below it, "
+        "or \\{{ for braces that are to stay.",
+    )
 
 
 def _paths_in(arguments: object) -> Iterator[DataPath]:

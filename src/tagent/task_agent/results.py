@@ -9,6 +9,7 @@ from tagent.ports.language_model import TokenUsage
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.explaining import explanation
 from tagent.task_agent.models import AgentPhase, AgentState, Failure, ModelCall, Spending, Task, TaskStatus
+from tagent.task_agent.state_machine import TOO_MANY_ITERATIONS
 
 Output = TypeVar("Output")
 
@@ -30,6 +31,7 @@ class GoalNotAchievedError(TAgentError):
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
         self.code = failure.code  # type: ignore[misc]  # that of the tool or model whose failure it was
+        self.is_retryable = failure.is_retryable  # type: ignore[misc]  # likewise
         super().__init__(f"The goal was not achieved: {failure.reason}")
 
 
@@ -119,6 +121,33 @@ class TaskBasedAgentResult(Generic[Output]):
         return explanation(
             self.goal, self.tasks, self.calls, planning_cycles=self.planning_cycles, failure=self.failure
         )
+
+
+class IterationsExceededError(TAgentError):
+    """An agent took as many rounds as it may without reaching its goal, and was told to raise then.
+
+    Attributes:
+        result: Everything done so far.
+
+    Example:
+        >>> from tagent import run_agent
+        >>> from tagent.testing import ScriptedModel
+        >>> def look() -> str:
+        ...     "Look around."
+        ...     return "a door"
+        >>> model = ScriptedModel([[{"tool_name": "look"}]])
+        >>> try:
+        ...     run_agent("What?", model=model, tools=[look], max_iterations=2, crash_if_over_iterations=True)
+        ... except IterationsExceededError as error:
+        ...     print(error)
+        The goal was not reached within 2 iterations. Raise max_iterations, or ask for less.
+    """
+
+    code = TOO_MANY_ITERATIONS
+
+    def __init__(self, result: TaskBasedAgentResult[object]) -> None:
+        self.result = result
+        super().__init__(result.failure_reason, hint="Raise max_iterations, or ask for less.")
 
 
 def result_of(

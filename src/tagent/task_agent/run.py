@@ -1,12 +1,13 @@
 """Runs one agent: asks its state machine where it stands, calls the model or the tools, feeds the events back."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from tagent.config import TAgentConfig
-from tagent.exceptions import TAgentError
+from tagent.ports.clock import Clock
 from tagent.ports.language_model import ModelRequest, Purpose
-from tagent.ports.model_errors import ModelError, ModelOutputError
+from tagent.ports.model_errors import ModelOutputError
 from tagent.ports.services import Services, open_services
 from tagent.secrets import register_secret
 from tagent.task_agent.answers import Answer, Evaluation, answer_type
@@ -28,7 +29,7 @@ from tagent.task_agent.models import AgentPhase, Task
 from tagent.task_agent.plans import Plan, PlanRules, plan_type
 from tagent.task_agent.progress import Progress
 from tagent.task_agent.prompts import Assignment, answer_messages, evaluation_messages, plan_messages
-from tagent.task_agent.results import TaskBasedAgentResult, result_of
+from tagent.task_agent.results import IterationsExceededError, TaskBasedAgentResult, result_of
 from tagent.task_agent.retrieval.instructions_rag import InstructionsRAG
 from tagent.task_agent.retrieval.tool_rag import ToolRAG
 from tagent.task_agent.state_machine import TOO_MANY_ITERATIONS
@@ -41,33 +42,6 @@ PLAN_REASKS = 1
 
 INSTRUCTIONS_SHARE = 4
 """Instructions take at most this part of the tokens that a prompt may carry."""
-
-
-class IterationsExceededError(TAgentError):
-    """An agent took as many rounds as it may without reaching its goal, and was told to raise then.
-
-    Attributes:
-        result: Everything done so far.
-
-    Example:
-        >>> from tagent import run_agent
-        >>> from tagent.testing import ScriptedModel
-        >>> def look() -> str:
-        ...     "Look around."
-        ...     return "a door"
-        >>> model = ScriptedModel([[{"tool_name": "look"}]])
-        >>> try:
-        ...     run_agent("What?", model=model, tools=[look], max_iterations=2, crash_if_over_iterations=True)
-        ... except IterationsExceededError as error:
-        ...     print(error)
-        The goal was not reached within 2 iterations. Raise max_iterations, or ask for less.
-    """
-
-    code = TOO_MANY_ITERATIONS
-
-    def __init__(self, result: TaskBasedAgentResult[object]) -> None:
-        self.result = result
-        super().__init__(result.failure_reason, hint="Raise max_iterations, or ask for less.")
 
 
 async def run_task_based_agent(
@@ -128,37 +102,85 @@ async def run_task_based_agent(
         register_secret(settings.api_key.get_secret_value())
     answer = answer_type(str if output_format is None else output_format)
     attempt = attempt or Attempt()
+    if not attempt.idempotency_key:  # outside a pipeline: then the keys of its tools are of this work alone
+        attempt = replace(attempt, idempotency_key=services.new_id())
     began_at = attempt.began_at or services.clock.now()
     progress = Progress(attempt)
-    asker = Asker(settings, services, progress, began_at=began_at)
-    assignment = await _assigned(
-        goal,
-        await opened_tools(settings.tools if tools is None else tools, services),
-        settings,
-        constraints=tuple(constraints),
-        context=context or EnhancedContextManager(),
-        context_tokens=(await asker.model_for("answer")).context_tokens,
-    )
-    executor = PlanExecutor(assignment, settings, services, progress, asker, on_abandon)
-    agent = _Agent(assignment, answer, settings, progress, asker, executor)
     progress.take_up()
-    executor.require_no_doubt()
+    asker = Asker(settings, services, progress, began_at=began_at)
     started_at = services.clock.now()
-    await agent.work_until(services, began_at)
-    return agent.result(services.clock.now() - started_at)
+
+    async def work() -> None:
+        found = await opened_tools(settings.tools if tools is None else tools, services)
+        told = context or EnhancedContextManager()
+        assignment = await _assigned(goal, found, settings, asker, constraints=tuple(constraints), context=told)
+        executor = PlanExecutor(assignment, settings, services, progress, asker, on_abandon)
+        executor.require_no_doubt()
+        await _Agent(assignment, answer, settings, progress, asker, executor).work()
+
+    await _until_deadline(work(), settings.deadline_seconds, began_at, asker, progress, services.clock)
+    return _result(goal, settings, progress, seconds=services.clock.now() - started_at)
+
+
+async def _until_deadline(
+    work: Coroutine[object, object, None],
+    seconds: float | None,
+    began_at: float,
+    asker: Asker,
+    progress: Progress,
+    clock: Clock,
+) -> None:
+    """Do the work; end it when its `seconds` are over, with that on record."""
+    left = None if seconds is None else max(0.0, began_at + seconds - clock.now())
+    try:
+        async with clock.timeout(left) as limit:
+            await work
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        progress.catch_up()
+        if not progress.state.is_over:
+            spent = clock.now() - began_at
+            await progress.happened(BudgetExceeded("deadline_seconds", seconds or 0.0, spent, tuple(asker.cut_off)))
+
+
+def _result(goal: str, settings: TAgentConfig, progress: Progress, *, seconds: float) -> TaskBasedAgentResult[object]:
+    """Return what came of it.
+
+    Raises:
+        ModelError: If a model call failed for good.
+        BudgetExceededError: If there was no budget left for the next one.
+        IterationsExceededError: If it took too many rounds and is to raise then.
+    """
+    state = progress.state
+    result = result_of(goal, state, seconds=seconds, trace=progress.trace)
+    if progress.error is not None:
+        progress.error.result = result
+        raise progress.error
+    last = progress.trace[-1]
+    if isinstance(last, BudgetExceeded):
+        raise BudgetExceededError(last, state.spending, result=result)
+    is_too_long = state.failure is not None and state.failure.code == TOO_MANY_ITERATIONS
+    if is_too_long and settings.crash_if_over_iterations:
+        raise IterationsExceededError(result)
+    return result
 
 
 async def _assigned(
     goal: str,
     tools: Mapping[str, Tool],
     settings: TAgentConfig,
+    asker: Asker,
     *,
     constraints: tuple[str, ...],
     context: EnhancedContextManager,
-    context_tokens: int | None,
 ) -> Assignment:
-    """Return the goal with the tools and instructions that fit it, within what the model can be told."""
-    most_tokens = min(settings.context_tokens, context_tokens or settings.context_tokens)
+    """Return the goal with the tools and instructions that fit it, within what its models can be told."""
+    purposes: list[Purpose] = ["answer"]
+    if tools:
+        purposes += ["plan", "evaluate"] if settings.separate_evaluation else ["plan"]
+    told = [(await asker.model_for(purpose)).context_tokens for purpose in purposes]
+    most_tokens = min([settings.context_tokens, *filter(None, told)])
     selected = await ToolRAG(tools, limit=settings.max_tools, embedder=settings.embedder).select(goal)
     instructions = InstructionsRAG(
         settings.instructions, limit_tokens=most_tokens // INSTRUCTIONS_SHARE, embedder=settings.embedder
@@ -194,22 +216,9 @@ class _Agent:
         self._progress = progress
         self._asker = asker
         self._executor = executor
-        self._model_error: ModelError | None = None
 
-    async def work_until(self, services: Services, began_at: float) -> None:
-        """Work until the state machine has come to an end, or the deadline has."""
-        seconds = self._settings.deadline_seconds
-        left = None if seconds is None else max(0.0, began_at + seconds - services.clock.now())
-        try:
-            async with services.clock.timeout(left) as limit:
-                await self._work()
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            spent = services.clock.now() - began_at
-            await self._progress.happened(BudgetExceeded("deadline_seconds", seconds or 0.0, spent))
-
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Go on until the state machine has come to an end."""
         while True:
             match self._progress.state.phase:
                 case AgentPhase.INIT:
@@ -230,26 +239,6 @@ class _Agent:
             await self._progress.happened(limit)
         else:
             await ask()
-
-    def result(self, seconds: float) -> TaskBasedAgentResult[object]:
-        """Return what came of it.
-
-        Raises:
-            ModelError: If a model call failed for good.
-            BudgetExceededError: If there was no budget left for the next one.
-            IterationsExceededError: If it took too many rounds and is to raise then.
-        """
-        if self._model_error is not None:
-            raise self._model_error
-        state = self._progress.state
-        result = result_of(self._assignment.goal, state, seconds=seconds, trace=self._progress.trace)
-        last = self._progress.trace[-1]
-        if isinstance(last, BudgetExceeded):
-            raise BudgetExceededError(last, state.spending, result=result)
-        is_over = state.failure is not None and state.failure.code == TOO_MANY_ITERATIONS
-        if is_over and self._settings.crash_if_over_iterations:
-            raise IterationsExceededError(result)
-        return result
 
     async def _start(self) -> None:
         settings = self._settings
@@ -276,8 +265,6 @@ class _Agent:
             await self._progress.happened(Planned(tasks, asked.call))
         elif isinstance(asked.error, ModelOutputError):
             await self._progress.happened(PlanRejected(asked.error.problems or asked.error.message, asked.call))
-            if self._progress.state.phase is AgentPhase.FAILED:
-                self._model_error = asked.error
         else:
             await self._give_up(asked)
 
@@ -292,7 +279,8 @@ class _Agent:
 
     async def _answer(self) -> None:
         messages = answer_messages(self._assignment, self._progress.state)
-        request = ModelRequest("answer", messages, self._answer_type, streams=self._settings.stream)
+        streams = self._settings.stream and self._settings.redact is None  # beginnings of a text cannot be redacted
+        request = ModelRequest("answer", messages, self._answer_type, streams=streams)
         asked = await self._asker.ask(request)
         if isinstance(asked, NotAnswered):
             return await self._give_up(asked)
@@ -303,5 +291,5 @@ class _Agent:
         return await self._progress.happened(Evaluated(reason, answer.do_next or "", asked.call))
 
     async def _give_up(self, asked: NotAnswered) -> None:
-        self._model_error = error = asked.error
+        self._progress.error = error = asked.error
         await self._progress.happened(ModelFailed(error.code, str(error), error.is_retryable, asked.call))

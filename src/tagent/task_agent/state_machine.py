@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import assert_never
 
 from tagent.ports.language_model import ModelRetried, ModelSwitched
-from tagent.ports.model_errors import ModelOutputError
 from tagent.task_agent.budgets import budget_failure
 from tagent.task_agent.events import (
     AgentEvent,
@@ -24,7 +23,7 @@ from tagent.task_agent.models import AgentPhase, AgentState, Failure, TaskStatus
 from tagent.transitions import TransitionTable
 
 GOAL_NOT_ACHIEVED = "agent.goal_not_achieved"
-PLAN_REJECTED = ModelOutputError.code
+PLAN_REJECTED = "agent.plan_rejected"
 TOO_MANY_ITERATIONS = "agent.too_many_iterations"
 
 _ASKING = (AgentPhase.PLANNING, AgentPhase.EXECUTING, AgentPhase.EVALUATING, AgentPhase.FINALIZING)
@@ -53,7 +52,7 @@ TABLE: TransitionTable[AgentPhase] = TransitionTable(
             (phase, ModelFailed): (AgentPhase.FAILED,)
             for phase in (AgentPhase.PLANNING, AgentPhase.EVALUATING, AgentPhase.FINALIZING)
         },
-        **{(phase, BudgetExceeded): (AgentPhase.FAILED,) for phase in _ASKING},
+        **{(phase, BudgetExceeded): (AgentPhase.FAILED,) for phase in (AgentPhase.INIT, *_ASKING)},
     }
 )
 """INIT -> PLANNING -> EXECUTING -> EVALUATING -> COMPLETED, back to PLANNING when a plan falls short; without
@@ -91,6 +90,8 @@ def _change(state: AgentState, event: AgentEvent) -> AgentState:
         case TaskFailed():
             return _failed(state, event)
         case BudgetExceeded():
+            for call in event.cut_off:
+                state = state.with_call(call)
             return replace(state, phase=AgentPhase.FAILED, failure=budget_failure(event, state.spending))
         case ModelRetried() | ModelSwitched():
             return state
@@ -122,9 +123,7 @@ def _answered(
             return _round_over(planned, AgentPhase.EXECUTING if tasks else AgentPhase.EVALUATING)
         case PlanRejected(problems):
             asked = replace(state, planning_cycles=state.planning_cycles + 1)
-            return _fallen_short(
-                asked, f"It could not be carried out: {problems}", Failure(PLAN_REJECTED, problems, is_retryable=True)
-            )
+            return _fallen_short(asked, f"It could not be carried out: {problems}", Failure(PLAN_REJECTED, problems))
         case ToolAsked():
             return state
         case Evaluated(reason, advice):

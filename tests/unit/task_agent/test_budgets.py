@@ -47,9 +47,9 @@ def test_a_limit_is_met_when_it_leaves_no_room(
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"max_model_calls": 1}, "max_model_calls allows 1 requests, and 1 requests are spent."),
-        ({"max_tokens": 15}, "max_tokens allows 15 tokens, and 15 tokens are spent."),
-        ({"max_cost_usd": 0.25}, "max_cost_usd allows 0.25 USD, and 0.25 USD are spent."),
+        ({"max_model_calls": 1}, "max_model_calls allows 1 requests; spent: 1."),
+        ({"max_tokens": 15}, "max_tokens allows 15 tokens; spent: 15."),
+        ({"max_cost_usd": 0.25}, "max_cost_usd allows 0.25 USD; spent: 0.25."),
     ],
 )
 async def test_an_agent_without_budget_makes_no_further_call_and_keeps_its_work(
@@ -62,7 +62,7 @@ async def test_an_agent_without_budget_makes_no_further_call_and_keeps_its_work(
             await run_task_based_agent("g", {"model": model, **settings}, tools=[search], services=opened)
     error = raised.value
     assert told in str(error)
-    assert "1 requests took 15 tokens for $0.2500." in str(error)
+    assert "Model requests: 1, tokens: 15, $0.2500." in str(error)
     assert (error.code, error.is_retryable, error.spending.cost_usd) == ("budget.exceeded", False, 0.25)
     assert len(model.requests) == 1
     assert error.result is not None
@@ -102,7 +102,7 @@ async def test_the_deadline_ends_a_call_that_is_under_way() -> None:
     """The agent has taken its time, whoever uses it up."""
     clock = ManualClock()
     async with services(clock) as opened:
-        with pytest.raises(BudgetExceededError, match="deadline_seconds allows 5 s, and 5 s are spent") as raised:
+        with pytest.raises(BudgetExceededError, match="deadline_seconds allows 5 s; spent: 5") as raised:
             await run_task_based_agent("g", {"model": Slow(clock), "deadline_seconds": 5}, services=opened)
     assert raised.value.result is not None
     assert not any(isinstance(event, ModelFailed) for event in raised.value.result.trace)
@@ -120,7 +120,7 @@ async def test_the_deadline_ends_a_tool_that_is_under_way() -> None:
             await run_task_based_agent(
                 "g", {"model": ScriptedModel([[call("wait")]]), "deadline_seconds": 5}, tools=[wait], services=opened
             )
-    assert raised.value.limit == "deadline_seconds"
+    assert raised.value.event.limit == "deadline_seconds"
     assert raised.value.result is not None
     assert [task.status for task in raised.value.result.tasks] == [TaskStatus.RUNNING]
 
@@ -129,7 +129,7 @@ async def test_a_tool_that_asks_a_model_shares_the_budget() -> None:
     """Else a tool would be a way around it."""
 
     async def think(context: ToolContext) -> str:
-        return await context.ask("What now?")
+        return await context.aask("What now?")
 
     model = ScriptedModel([[call("think")], [call("think")]])
     async with services() as opened:
@@ -137,4 +137,5 @@ async def test_a_tool_that_asks_a_model_shares_the_budget() -> None:
             await run_task_based_agent("g", {"model": model, "max_model_calls": 1}, tools=[think], services=opened)
     assert len(model.requests) == 1
     assert raised.value.result is not None
-    assert "max_model_calls" in raised.value.result.tasks[0].error
+    assert raised.value.event == BudgetExceeded("max_model_calls", 1, 1)
+    assert raised.value.result.tasks[0].status is TaskStatus.RUNNING

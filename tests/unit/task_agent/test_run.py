@@ -14,7 +14,7 @@ from tagent import arun_agent, tool
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, StoreError
 from tagent.ports.language_model import AnswerStreamed, ModelReply, TokenUsage
-from tagent.ports.model_errors import ModelError, ModelOutputError, ModelRateLimitError
+from tagent.ports.model_errors import ModelError, ModelRateLimitError
 from tagent.retries import RetryPolicy
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
@@ -28,8 +28,8 @@ from tagent.task_agent.events import (
     TaskStarted,
 )
 from tagent.task_agent.models import AgentPhase, TaskStatus
-from tagent.task_agent.results import GoalNotAchievedError
-from tagent.task_agent.run import IterationsExceededError, run_task_based_agent
+from tagent.task_agent.results import GoalNotAchievedError, IterationsExceededError
+from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools.tool import Tool, ToolContext
 from tagent.testing import ManualClock, ScriptedModel
 
@@ -435,14 +435,14 @@ async def test_a_plan_that_could_not_work_is_asked_for_again_before_anything_run
     assert run.result.token_usage.requests == 3
 
 
-async def test_when_no_plan_can_be_carried_out_it_is_an_error() -> None:
-    """The model cannot do it; that is no result."""
-    run = scripted(*[[call("serch")]] * 6, "never asked")
-    with pytest.raises(ModelOutputError) as raised:
-        await run.work(search)
-    assert raised.value.spent is not None
-    assert (raised.value.spent.usage.requests, run.state.spending.usage.requests) == (2, 6)
-    assert (run.state.phase, run.calls) == (AgentPhase.FAILED, ["plan"] * 3)
+async def test_when_no_plan_can_be_carried_out_the_goal_is_not_achieved() -> None:
+    """The model cannot do it; what was wrong is the reason, and no attempt at a step is made anew for it."""
+    run = await scripted(*[[call("serch")]] * 6, "never asked").work(search)
+    assert (run.result.goal_achieved, run.result.output, run.calls) == (False, None, ["plan"] * 3)
+    assert run.result.failure is not None
+    assert (run.result.failure.code, run.result.failure.is_retryable) == ("agent.plan_rejected", False)
+    assert "Input should be 'search'" in run.result.failure_reason
+    assert run.result.token_usage.requests == 6
 
 
 # Failing models
@@ -721,7 +721,7 @@ async def test_each_phase_asks_the_model_that_is_named_for_it() -> None:
 
     async def think(context: ToolContext) -> int:
         """Think."""
-        return await context.ask("How many?", int)
+        return await context.aask("How many?", int)
 
     planner = ScriptedModel([[call("think")]], name="planner")
     thinker = ScriptedModel([7], name="thinker")
@@ -750,7 +750,7 @@ async def test_a_tool_whose_question_fails_is_a_failed_task_that_was_paid_for() 
 
     async def think(context: ToolContext) -> int:
         """Think."""
-        return await context.ask("How many?", int)
+        return await context.aask("How many?", int)
 
     run = await scripted([call("think")], "x", "x", "x", [], "gave up").work(think)
     assert run.result.tasks[0].error_code == "tool.failed"

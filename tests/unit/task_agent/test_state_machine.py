@@ -232,10 +232,10 @@ def test_a_rejected_plan_is_followed_by_another_that_knows_why() -> None:
     assert state.shortfall == "It could not be carried out: Task 0 refers to itself."
 
 
-def test_the_last_rejected_plan_is_a_failure_of_the_model() -> None:
-    """Which another attempt may not have."""
+def test_the_last_rejected_plan_is_a_failure_that_another_attempt_would_not_mend() -> None:
+    """Every plan had its re-ask; who cannot plan at all would be paid for four times."""
     state = after(started(cycles=1), PlanRejected("Task 0 refers to itself.", CALL))
-    assert state.failure == Failure("model.output", "Task 0 refers to itself.", is_retryable=True)
+    assert state.failure == Failure("agent.plan_rejected", "Task 0 refers to itself.")
 
 
 # Tries of a task
@@ -302,7 +302,7 @@ def test_a_spent_budget_ends_the_work_and_keeps_what_was_done() -> None:
     assert (state.phase, state.tasks[0].output) == (AgentPhase.FAILED, "found")
     assert state.failure is not None
     assert state.failure.code == "budget.exceeded"
-    assert "max_tokens allows 10 tokens, and 15 tokens are spent" in state.failure.reason
+    assert "max_tokens allows 10 tokens; spent: 15." in state.failure.reason
 
 
 def test_a_tool_that_asks_a_model_is_paid_for_while_its_task_runs() -> None:

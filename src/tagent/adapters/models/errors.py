@@ -30,6 +30,10 @@ FIELD = re.compile(r"\w{1,40}")
 LLAMA_CPP_CONTEXT_ERROR = "exceed_context_size_error"
 
 
+LONGEST_PROBLEMS = 500
+"""Characters of what was wrong with an answer that a message tells."""
+
+
 def translated(error: Exception, *, model: str, timeout_seconds: float) -> ModelError:
     """Return the error of ours that means what the vendor's `error` means.
 
@@ -65,8 +69,9 @@ def _from_answer(error: vendor.UnexpectedModelBehavior, model: str) -> ModelErro
         case vendor.ContentFilterError():
             return ModelRejectedError(model, f"The provider's content filter stopped the answer of {model}.")
         case _ if isinstance(misfit := error.__cause__, ToolRetryError):
-            message = f"{model} never gave an answer that fits what was asked for."
-            return ModelOutputError(model, message, problems=problems_of(misfit.tool_retry.content))
+            problems = problems_of(misfit.tool_retry.content)
+            message = f"{model} never gave an answer that fits what was asked for: {problems[:LONGEST_PROBLEMS]}"
+            return ModelOutputError(model, message, problems=problems)
         case _:
             return _unreadable(error, model)
 

@@ -15,12 +15,12 @@ from pydantic_ai.settings import ModelSettings
 
 from tagent.adapters.models.errors import translated
 from tagent.adapters.models.gate import Gate
-from tagent.adapters.models.limits import CHARACTERS_PER_TOKEN
 from tagent.adapters.models.reading import is_json, readable
 from tagent.adapters.models.streaming import AnswerShown, whole_response
 from tagent.adapters.models.tries import retry_wait
 from tagent.ports.language_model import CallEvent, ModelRequest, ModelRetried
 from tagent.ports.model_errors import ModelError, ModelTimeoutError
+from tagent.tokens import tokens_in
 
 
 @dataclass(slots=True)
@@ -153,13 +153,12 @@ def as_json(response: ModelResponse) -> ModelResponse:
 
 def estimated_tokens(messages: Sequence[ModelMessage]) -> int:
     """Return about how many tokens the texts of `messages` are, at least 1."""
-    characters = sum(
-        len(text)
+    texts = (
+        text
         for message in messages
         for text in (
             getattr(message, "instructions", None),
             *(getattr(part, "content", None) for part in message.parts),
         )
-        if isinstance(text, str)
     )
-    return max(1, characters // CHARACTERS_PER_TOKEN)
+    return max(1, tokens_in(text for text in texts if isinstance(text, str)))

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tagent.adapters.models.gcra import Rate, earliest_start, paid_after
+from tagent.adapters.models.per_provider import PerProvider
 from tagent.adapters.models.slots import Slots
 from tagent.config import ModelLimits
 from tagent.ports.model_errors import ModelRateLimitError
-
-CHARACTERS_PER_TOKEN = 4
-"""By which a prompt's tokens are estimated before anybody has counted them."""
 
 
 @dataclass(slots=True)
@@ -157,18 +155,5 @@ def rates_of(limits: ModelLimits) -> tuple[Rate | None, Rate | None]:
     return (None if requests is None else Rate(requests)), (None if tokens is None else Rate(tokens))
 
 
-class ProcessLimiters:
-    """The limiters of this process, one for each provider."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._limiters: dict[str, ProcessLimiter] = {}
-
-    def of(self, provider: str) -> ProcessLimiter:
-        """Return the provider's limiter, the same for every caller."""
-        with self._lock:
-            return self._limiters.setdefault(provider, ProcessLimiter())
-
-
-process_limiters = ProcessLimiters()
+process_limiters = PerProvider(ProcessLimiter)
 """Those of this process."""

@@ -405,7 +405,7 @@ async def test_the_context_has_the_tools_logger_its_attempt_and_a_model_to_ask()
 
     async def judge(context: ToolContext) -> list[object]:
         name, attempt = context.logger.name, context.attempt
-        return [name, attempt, await context.ask("How many?", int), await context.ask("Why?")]
+        return [name, attempt, await context.aask("How many?", int), await context.aask("Why?")]
 
     context = ToolContext(attempt=2, asker=asker)
     assert (await ran(judge, context=context)).output == ["tagent.tools.judge", 2, 42, "Why?"]
@@ -414,7 +414,7 @@ async def test_the_context_has_the_tools_logger_its_attempt_and_a_model_to_ask()
 async def test_a_tool_that_asks_where_no_agent_is_says_so() -> None:
     """As in a unit test of the tool."""
     with pytest.raises(OutsideAgentError, match="no model to ask"):
-        await ToolContext().ask("Why?")
+        await ToolContext().aask("Why?")
 
 
 async def test_no_secret_and_no_flood_is_in_the_error_of_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
