@@ -151,7 +151,8 @@ class TAgentConfig(BaseModel):
         update: dict[str, object] = {}
         for other in others:
             if "model" in other.model_fields_set:  # then that model is asked, also where an earlier one had exceptions
-                update.update(dict.fromkeys(MODEL_OF_PURPOSE.values()))
+                exceptions = (self.model_fields_set | update.keys()) & {*MODEL_OF_PURPOSE.values()}
+                update.update(dict.fromkeys(exceptions))
             update.update({name: getattr(other, name) for name in other.model_fields_set})
         return self.model_copy(update=update)
 

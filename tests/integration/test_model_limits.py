@@ -11,7 +11,8 @@ from model_calls import Notes, ask, ask_in_vain, config_for, isolate, request_fo
 from redis_server import RedisServer, redis_server
 from tagent import TAgentConfig
 from tagent.adapters.models import breaker
-from tagent.adapters.models.breaker import CircuitPolicy, circuit_breakers
+from tagent.adapters.models.breaker import circuit_breakers
+from tagent.adapters.models.circuit import CircuitPolicy
 from tagent.adapters.models.gcra import Rate
 from tagent.adapters.models.limits import ProcessLimiter
 from tagent.config import ModelLimits

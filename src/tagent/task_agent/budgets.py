@@ -66,7 +66,7 @@ def exceeded(
         >>> exceeded(TAgentConfig(max_model_calls=2), Spending(), seconds=0.0) is None
         True
         >>> exceeded(TAgentConfig(deadline_seconds=5), Spending(), seconds=6.0)
-        BudgetExceeded(limit='deadline_seconds', allowed=5.0, spent=6.0)
+        BudgetExceeded(limit='deadline_seconds', allowed=5.0, spent=6.0, cut_off=())
     """
     spent: dict[str, float | None] = {
         "max_cost_usd": spending.known_cost_usd,

@@ -49,9 +49,8 @@ def explanation(
 def _told(task: Task) -> str:
     signs = {TaskStatus.COMPLETED: "✓", TaskStatus.FAILED: "✗"}
     tries = f", {task.failures} failed tries" if task.failures and task.status is TaskStatus.COMPLETED else ""
-    why = (
-        f": {_shortened(task.error, LONGEST_REASON)} ({task.error_code})" if task.status is TaskStatus.FAILED else tries
-    )
+    failed = f": {_shortened(task.error, LONGEST_REASON)} ({task.error_code})"
+    why = failed if task.status is TaskStatus.FAILED else tries
     what = f" {_shortened(task.description)}" if task.description else ""
     return f"{signs.get(task.status, '○')} {task.index} {task.tool_name}{what}{why}"
 

@@ -142,7 +142,7 @@ async def test_a_changed_function_is_seen_with_a_diff() -> None:
     assert replay.differences[0].output_diff("recorded", "replayed") == (
         "--- recorded",
         "+++ replayed",
-        " -1 +1 ",
+        "@@ -1 +1 @@",
         "-2",
         "+4",
     )

@@ -1,15 +1,30 @@
 """What an agent may spend: looked at before each call, and what was done is kept."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent_runs import call, scripted, services
 from tagent.config import TAgentConfig
 from tagent.ports.language_model import ModelReply, ModelRequest, TokenUsage
+from tagent.ports.model_errors import ModelOutputError
+from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.budgets import BudgetExceededError, exceeded
-from tagent.task_agent.events import BudgetExceeded, ModelFailed
-from tagent.task_agent.models import ModelCall, Spending, TaskStatus
+from tagent.task_agent.events import (
+    AgentEvent,
+    AgentStarted,
+    BudgetExceeded,
+    Finalized,
+    ModelFailed,
+    Planned,
+    TaskCompleted,
+)
+from tagent.task_agent.models import AgentState, ModelCall, Spending, TaskStatus
+from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
-from tagent.task_agent.tools.tool import ToolContext
+from tagent.task_agent.state_machine import reduce
+from tagent.task_agent.tools.context import ToolContext
+from tagent.task_agent.tools.tool import Tool
 from tagent.testing import ManualClock, ScriptedModel
 
 
@@ -139,3 +154,98 @@ async def test_a_tool_that_asks_a_model_shares_the_budget() -> None:
     assert raised.value.result is not None
     assert raised.value.event == BudgetExceeded("max_model_calls", 1, 1)
     assert raised.value.result.tasks[0].status is TaskStatus.RUNNING
+
+
+async def test_questions_at_the_same_time_are_within_the_budget_together() -> None:
+    """Each looks before the others are answered; those that are under way count."""
+
+    async def think(context: ToolContext) -> str:
+        return await context.aask("What now?")
+
+    model = ScriptedModel(lambda request: [call("think")] * 6 if request.purpose == "plan" else "x", seconds=0.01)
+    async with services() as opened:
+        with pytest.raises(BudgetExceededError):
+            await run_task_based_agent("g", {"model": model, "max_model_calls": 3}, tools=[think], services=opened)
+    assert len(model.requests) == 3
+
+
+async def test_an_answer_is_not_asked_for_again_beyond_the_budget() -> None:
+    """A re-ask is a request like any other."""
+    model = ScriptedModel([7, 7, "x"])
+    async with services() as opened:
+        with pytest.raises(ModelOutputError) as raised:
+            await run_task_based_agent("g", {"model": model, "max_model_calls": 2}, services=opened)
+    assert raised.value.spent is not None
+    assert raised.value.spent.usage.requests == 2
+
+
+async def test_a_call_that_the_deadline_cuts_off_is_told_of() -> None:
+    """The provider has had the request, and nobody knows what it took."""
+    clock = ManualClock()
+    async with services(clock) as opened:
+        with pytest.raises(BudgetExceededError, match="Cut off, and of unknown cost: 1") as raised:
+            await run_task_based_agent("g", {"model": Slow(clock), "deadline_seconds": 5}, services=opened)
+    assert raised.value.result is not None
+    assert (raised.value.result.unpriced_calls, raised.value.spending.usage.requests) == (1, 1)
+
+
+class SlowEmbedder:
+    """Takes ten seconds to compare anything."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        await self._clock.sleep(10)
+        return [[1.0]] * len(texts)
+
+
+async def test_the_deadline_counts_from_the_start() -> None:
+    """Also while tools are chosen, before the agent has begun."""
+    clock = ManualClock()
+    tools = [Tool.of(search, name=f"search_{number}") for number in range(5)]
+    settings = {"model": ScriptedModel(), "deadline_seconds": 5, "max_tools": 2, "embedder": SlowEmbedder(clock)}
+    async with services(clock) as opened:
+        with pytest.raises(BudgetExceededError) as raised:
+            await run_task_based_agent("g", settings, tools=tools, services=opened)
+    assert raised.value.result is not None
+    assert raised.value.result.trace == (BudgetExceeded("deadline_seconds", 5, 5),)
+
+
+@pytest.mark.parametrize("slow", [AgentStarted, Planned, TaskCompleted, Finalized])
+async def test_a_deadline_in_the_middle_of_a_commit_leaves_a_journal_that_makes_sense(slow: type) -> None:
+    """What was on its way is there, before the end; and an answer that is being committed counts."""
+    clock, journal = ManualClock(), list[AgentEvent]()
+
+    async def record(event: AgentEvent) -> None:
+        journal.append(event)
+        if isinstance(event, slow):
+            await clock.sleep(10)
+
+    model = ScriptedModel([[call("search")], "done"])
+    settings = {"model": model, "deadline_seconds": 5}
+    state = AgentState()
+    async with services(clock) as opened:
+        try:
+            result: TaskBasedAgentResult[object] | None = await run_task_based_agent(
+                "g", settings, tools=[search], services=opened, attempt=Attempt(record=record)
+            )
+        except BudgetExceededError as error:
+            result = error.result
+    assert result is not None
+    assert (result.goal_achieved, list(result.trace)) == (slow is Finalized, journal)
+    for event in journal:
+        state = reduce(state, event)
+    assert state.is_over
+
+
+async def test_what_earlier_tries_took_counts() -> None:
+    """A step has one budget, not one for each of its attempts."""
+    spent = Spending().plus(ModelCall("m", TokenUsage(0, 0, 3), 0.0))
+    model = ScriptedModel(["x"])
+    async with services() as opened:
+        with pytest.raises(BudgetExceededError):
+            await run_task_based_agent(
+                "g", {"model": model, "max_model_calls": 3}, services=opened, attempt=Attempt(spent=spent)
+            )
+    assert model.requests == []

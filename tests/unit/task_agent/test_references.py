@@ -94,3 +94,11 @@ def test_the_referenced_tasks_are_found_at_any_depth() -> None:
     """They are the task graph: one that is missed would start too early."""
     arguments = {"a": ["{{tasks.3.output}}", {"b": "{{tasks.1.output.x}} and {{tasks.10.output}}"}], "n": 1}
     assert referenced_tasks(arguments) == {1, 3, 10}
+
+
+def test_braces_behind_a_backslash_stay_braces() -> None:
+    """A tool may be given a template of its own."""
+    arguments = {"template": "Dear \\{{ name }}, {{tasks.0.output.n}} of \\{{n}}"}
+    assert resolve(arguments, {0: {"n": 2}}) == {"template": "Dear {{ name }}, 2 of {{n}}"}
+    assert referenced_tasks(arguments) == {0}
+    assert resolve("\\{{ name }}", {}) == "{{ name }}"

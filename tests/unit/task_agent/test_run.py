@@ -30,7 +30,8 @@ from tagent.task_agent.events import (
 from tagent.task_agent.models import AgentPhase, TaskStatus
 from tagent.task_agent.results import GoalNotAchievedError, IterationsExceededError
 from tagent.task_agent.run import run_task_based_agent
-from tagent.task_agent.tools.tool import Tool, ToolContext
+from tagent.task_agent.tools.context import OutsideAgentError, ToolContext
+from tagent.task_agent.tools.tool import Tool
 from tagent.testing import ManualClock, ScriptedModel
 
 PATIENCE_SECONDS = 10
@@ -807,3 +808,83 @@ def _named(name: str, description: str) -> Tool:
 
     function.__name__, function.__doc__ = name, description
     return Tool.of(function)
+
+
+async def test_a_tool_that_is_not_async_asks_too() -> None:
+    """It waits in its thread while the agent's loop goes on; also by a loop of its own."""
+
+    def think(context: ToolContext) -> list[object]:
+        """Think."""
+        return [context.ask("How many?", int), asyncio.run(context.aask("Why?"))]
+
+    run = await scripted([call("think")], 7, "because", "done").work(think)
+    assert (run.result.tasks[0].output, run.result.output) == ([7, "because"], "done")
+    assert run.result.usage_by_phase["execute"].usage.requests == 2
+
+
+async def test_an_async_tool_that_would_block_the_loop_is_told_so() -> None:
+    """It would wait for itself for ever."""
+
+    async def think(context: ToolContext) -> str:
+        """Think."""
+        return context.ask("How many?")
+
+    run = await scripted([call("think")], [], "gave up").work(think)
+    assert "BlockingCallError" in run.result.tasks[0].error
+
+
+async def test_a_tool_cannot_ask_once_nobody_waits_for_it() -> None:
+    """The plan may be over by then."""
+    kept: list[ToolContext] = []
+
+    async def think(context: ToolContext) -> str:
+        """Think."""
+        kept.append(context)
+        return "x"
+
+    await scripted([call("think")], "done").work(think)
+    with pytest.raises(OutsideAgentError):
+        await kept[0].aask("Too late?")
+
+
+async def test_each_call_of_a_tool_has_a_key_of_its_own_outside_a_pipeline_too() -> None:
+    """Two payments must not be taken for one."""
+    keys: list[str] = []
+
+    async def pay(amount: int, context: ToolContext) -> str:
+        """Pay."""
+        keys.append(context.idempotency_key)
+        return "paid"
+
+    for _ in range(2):
+        model = ScriptedModel([[call("pay", amount=1), call("pay", amount=1), call("pay", amount=2)], "done"])
+        async with services() as opened:
+            await run_task_based_agent("g", {"model": model}, tools=[pay], services=opened)
+    assert len(set(keys)) == 6
+    assert all(keys)
+
+
+async def test_a_failed_call_keeps_the_work_done() -> None:
+    """What the tools found was paid for."""
+    with pytest.raises(ModelRateLimitError) as raised:
+        await scripted([call("search")], rate_limited()).work(search)
+    assert [task.status for task in raised.value.result.tasks] == [TaskStatus.COMPLETED]
+
+
+async def test_the_smallest_of_the_models_says_how_much_they_are_told() -> None:
+    """A planner with a small window is asked first."""
+    planner = ScriptedModel([[call("echo", value="x" * 60_000)], []])
+    planner.context_tokens = 100
+    run = await scripted(not_achieved(), "done").work(echo, planner_model=planner)
+    assert run.result.output == "done"
+    assert len(planner.requests[1].messages[-1].content) < 1000
+
+
+async def test_a_later_model_is_asked_in_every_phase() -> None:
+    """A step's own model would else lose to a planner that all steps share."""
+    own = ScriptedModel([[call("search")], "done"], name="own")
+    shared = TAgentConfig(model=ScriptedModel(), planner_model=ScriptedModel())
+    settings = shared.merged(TAgentConfig(model=own))
+    async with services() as opened:
+        result = await run_task_based_agent("g", settings, tools=[search], services=opened)
+    assert {c.model for c in result.calls} == {"own"}

@@ -83,13 +83,33 @@ class ChainedModel:
 
 
 class GivenModel:
-    """A language model of the user's, as a link of a chain."""
+    """A language model of the user's, held to a time limit: alone, or as a link of a chain.
 
-    def __init__(self, model: LanguageModel) -> None:
+    Attributes:
+        name: As the model says.
+        context_tokens: As the model says.
+        has_price: As the model says; True if it does not.
+
+    Args:
+        model: Whatever has the members of the port.
+        timeout_seconds: How long one answer may take when the model is asked alone.
+    """
+
+    def __init__(self, model: LanguageModel, *, timeout_seconds: float) -> None:
         self.name = model.name
         self.context_tokens = model.context_tokens
         self.has_price: bool = getattr(model, "has_price", True)
         self._model = model
+        self._timeout_seconds = timeout_seconds
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Return its answer.
+
+        Raises:
+            ModelTimeoutError: If it does not come in time.
+            ModelError: What else kept it from answering.
+        """
+        return await self.ask_within(request, seconds=self._timeout_seconds)
 
     async def ask_within(self, request: ModelRequest, *, seconds: float) -> ModelReply:
         """Return its answer, if it comes within `seconds`.

@@ -1,5 +1,6 @@
 """The way to a provider: its circuit breaker, then its limits, then the request."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
@@ -49,6 +50,7 @@ class Gate:
             ModelCircuitOpenError: If the provider is left alone now.
             ModelRateLimitError: If the request's turn would come too late.
         """
+        deadline = asyncio.get_running_loop().time() + seconds_left
         if self._breaker is not None:
             self._breaker.refuse(model)  # before any waiting
         turn = (
@@ -56,14 +58,16 @@ class Gate:
             if self._limiter is None
             else self._limiter.passage(self._limits, model=model, tokens=tokens, seconds_left=seconds_left)
         )
-        async with turn as passage, self._admitted(model, seconds_left, timeout_seconds):
+        async with turn as passage, self._admitted(model, deadline, timeout_seconds):
             yield passage
 
     @asynccontextmanager
-    async def _admitted(self, model: str, seconds_left: float, timeout_seconds: float) -> AsyncIterator[None]:
+    async def _admitted(self, model: str, deadline: float, timeout_seconds: float) -> AsyncIterator[None]:
         if self._breaker is None:
             yield
             return
+        # What waiting has left of the call's time is what the provider has for its answer.
+        seconds_left = max(0.0, deadline - asyncio.get_running_loop().time())
         admission = self._breaker.admit(model, seconds=seconds_left)
         outcome = Outcome.UNKNOWN  # cancelled, or a mistake of ours
         try:

@@ -20,6 +20,7 @@ from tagent.adapters.models.connections import Connections
 from tagent.adapters.models.errors import unavailable_model, unknown_model
 from tagent.adapters.models.gate import Gate
 from tagent.adapters.models.limits import Limiter, process_limiters
+from tagent.adapters.models.provider_names import OPENAI, limits_of, provider_of
 from tagent.adapters.models.pydantic_ai_model import PydanticAIModel
 from tagent.adapters.models.settings import settings_for
 from tagent.adapters.models.small_model_schema import SmallModelSchema
@@ -36,12 +37,6 @@ COMPATIBLE_PROFILE: ModelProfile = {
 """For OpenAI-compatible servers. Measured on llama.cpp: native JSON schema works where tool calls never do. A stream
 that ends without saying that it is at its end was cut."""
 
-OPENAI_PROVIDERS = frozenset({"openai", "openai-chat", "openai-responses"})
-"""Those for which `OPENAI_BASE_URL` and `OPENAI_API_KEY` speak."""
-
-EVERY_OTHER = "*"
-"""The key of `limits` for the providers that it does not name; each has these limits for itself."""
-
 
 @asynccontextmanager
 async def open_model(config: TAgentConfig, connections: Connections) -> AsyncIterator[PydanticAIModel]:
@@ -50,14 +45,15 @@ async def open_model(config: TAgentConfig, connections: Connections) -> AsyncIte
     Raises:
         UnknownModelError: If the string names nothing known, or its packages are not installed.
         ModelAuthenticationError: If the provider's key is missing, or cannot be one.
-        ConfigurationError: If the endpoint is not an HTTP address, or a model setting is not known.
+        ConfigurationError: If the endpoint is not an HTTP address, a model setting is not known, or `limits` names
+            what can be no provider.
         MissingExtraError: If the limits are to be shared through Redis, whose package is not installed.
     """
     name = str(config.model)
     key = _key(config)
     base_url = config.base_url
-    provider = name.partition(":")[0]
-    if not base_url and provider in OPENAI_PROVIDERS and (base_url := openai_base_url()):
+    provider = provider_of(name)
+    if not base_url and provider == OPENAI and (base_url := openai_base_url()):
         key = key or openai_api_key()  # the two variables belong together; a base_url of ours never gets that key
     if base_url:
         provider = _host(base_url)
@@ -65,7 +61,8 @@ async def open_model(config: TAgentConfig, connections: Connections) -> AsyncIte
         model = _compatible(_name_at_endpoint(name), base_url, key, http, COMPATIBLE_PROFILE)
         yield await _asked_through_gate(model, config, connections, provider)
     else:
-        async with _provider_model(name, key, await _provider_http(provider, key, connections)) as model:
+        http = await _provider_http(name.partition(":")[0], key, connections)
+        async with _provider_model(name, key, http) as model:
             yield await _asked_through_gate(model, config, connections, provider)
 
 
@@ -114,7 +111,7 @@ async def _asked_through_gate(
 
 async def _gate(config: TAgentConfig, connections: Connections, provider: str) -> Gate:
     breaker = circuit_breakers.of(provider)
-    limits = config.limits.get(provider) or config.limits.get(EVERY_OTHER)
+    limits = limits_of(provider, config.limits)
     if limits is None:
         return Gate(breaker)
     limiter: Limiter = process_limiters.of(provider)

@@ -7,12 +7,13 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from tagent.adapters.models.chain import ChainedModel, ChainLink, GivenModel, UnopenedModel
+from tagent.adapters.models.provider_names import is_known_provider, provider_of
 from tagent.exceptions import ConfigurationError
 from tagent.ports.language_model import LanguageModel
-from tagent.ports.model_errors import ModelChainError, ModelError, ModelNotChosenError
+from tagent.ports.model_errors import ModelChainError, ModelError, ModelNotChosenError, UnknownModelError
 
 if TYPE_CHECKING:
-    from tagent.adapters.models.chain import ChainLink
     from tagent.adapters.models.connections import Connections
     from tagent.adapters.models.pydantic_ai_model import PydanticAIModel
     from tagent.config import TAgentConfig
@@ -49,7 +50,8 @@ class AdapterModels:
 
         Raises:
             ModelNotChosenError: If nothing chooses one; it lists the ways.
-            UnknownModelError: If the model string names nothing known.
+            UnknownModelError: If the model string names nothing known; of a chain, if one of them can name nothing
+                on any machine.
             ModelAuthenticationError: If the provider's key is missing.
             ModelChainError: If no model of a chain can be had.
             ConfigurationError: If `model` is neither a string nor a language model, there is only a base_url,
@@ -61,7 +63,7 @@ class AdapterModels:
             )
         models = _models(default_model() if config.model is None else config.model)
         if len(models) == 1 and not isinstance(models[0], str):
-            return models[0]
+            return GivenModel(models[0], timeout_seconds=config.request_timeout_seconds)
         _check_key(models, config)
         identity = _identity(models, config)
         async with self._opening:
@@ -72,17 +74,18 @@ class AdapterModels:
     async def _open(self, models: Sequence[str | LanguageModel], config: "TAgentConfig") -> LanguageModel:
         if len(models) == 1:
             return await self._open_named(str(models[0]), config)
-        from tagent.adapters.models.chain import ChainedModel, GivenModel, UnopenedModel
-
         links: list[ChainLink] = []
         errors: list[ModelError] = []
         for model in models:
             if not isinstance(model, str):
-                links.append(GivenModel(model))
+                links.append(GivenModel(model, timeout_seconds=config.request_timeout_seconds))
                 continue
             try:
                 links.append(await self._open_named(model, config))
-            except ModelError as error:  # it fails when it is asked; the others may answer
+            except ModelError as error:
+                if isinstance(error, UnknownModelError) and not _can_be_had(model):
+                    raise
+                # It fails when it is asked; the others may answer.
                 errors.append(error)
                 links.append(UnopenedModel(model, error))
         if len(errors) == len(models):
@@ -139,12 +142,17 @@ def _models(chosen: object) -> tuple[str | LanguageModel, ...]:
     return (chosen,)  # type: ignore[return-value]  # checked as far as it can be
 
 
+def _can_be_had(model: str) -> bool:
+    """Return whether the string names a model on a machine that has what it needs."""
+    provider, colon, name = model.partition(":")
+    return model == EMBEDDED or bool(colon and name and is_known_provider(provider))
+
+
 def _check_key(models: Sequence[str | LanguageModel], config: "TAgentConfig") -> None:
     """Raise if a key would travel to a provider that it is not for."""
     if config.api_key is None or config.base_url:
         return
-    named = (model.partition(":")[0] for model in models if isinstance(model, str) and model != EMBEDDED)
-    providers = sorted({"openai" if name.startswith("openai") else name for name in named})
+    providers = sorted({provider_of(model) for model in models if isinstance(model, str) and model != EMBEDDED})
     if len(providers) > 1:
         raise ConfigurationError(
             f"api_key is one key, but the models are of {len(providers)} providers: {', '.join(providers)}.",

@@ -58,16 +58,36 @@ end
 if start > now and start - now >= tonumber(ARGV[1]) then
     return {0, math.ceil(start - now)}
 end
+local found, left = {'', ''}, {'', ''}
 for place = 1, 2 do
     local interval, units = tonumber(ARGV[3 * place - 1]), tonumber(ARGV[3 * place + 1])
     if interval > 0 then
-        local paid_at = math.max(tonumber(redis.call('GET', KEYS[place]) or '0'), start) + units * interval
-        redis.call('SET', KEYS[place], string.format('%.0f', paid_at), 'PX', math.ceil((paid_at - now) / 1000) + 60000)
+        found[place] = redis.call('GET', KEYS[place]) or '0'
+        local paid_at = math.max(tonumber(found[place]), start) + units * interval
+        left[place] = string.format('%.0f', paid_at)
+        redis.call('SET', KEYS[place], left[place], 'PX', math.ceil((paid_at - now) / 1000) + 60000)
     end
 end
-return {1, math.ceil(start - now)}
+return {1, math.ceil(start - now), found[1], found[2], left[1], left[2]}
 """
-"""See `gcra`, of which this is the same in Lua."""
+"""See `gcra`, of which this is the same in Lua. Returns whether it is reserved and the wait; then what both keys
+held before and hold now, empty where there is no limit."""
+
+STEP_BACK = """
+-- KEYS: as of RESERVE. ARGV: what both keys held before it, and after it.
+-- Only the last one in line can step back: those behind it have been told their time.
+for place = 1, 2 do
+    if ARGV[place + 2] ~= '' and redis.call('GET', KEYS[place]) ~= ARGV[place + 2] then
+        return 0
+    end
+end
+for place = 1, 2 do
+    if ARGV[place + 2] ~= '' then
+        redis.call('SET', KEYS[place], ARGV[place], 'KEEPTTL')
+    end
+end
+return 1
+"""
 
 SETTLE = """
 -- KEYS: paid_at of tokens. ARGV: microseconds to add.
@@ -180,12 +200,18 @@ class RedisLimiter:
             return
         left = max(0.0, deadline - asyncio.get_running_loop().time())
         arguments = (int(left * MICROSECONDS), *_in_microseconds(requests, 1), *_in_microseconds(words, tokens))
-        is_reserved, wait = await self._eval(RESERVE, self._paid_at, arguments, model, deadline)
+        is_reserved, wait, *kept = await self._eval(RESERVE, self._paid_at, arguments, model, deadline)
         wait_seconds = int(wait) / MICROSECONDS
         if not is_reserved:
             raise ModelRateLimitError(model, retry_after_seconds=wait_seconds)
-        if wait_seconds > 0:
+        if wait_seconds <= 0:
+            return
+        try:
             await asyncio.sleep(wait_seconds)
+        except BaseException:
+            with suppress(RedisError, OSError, TimeoutError):  # its turn is lost then, as one that was used
+                await self._server.client.eval(STEP_BACK, 2, *self._paid_at, *kept)
+            raise
 
     async def _settle(self, limits: ModelLimits, more: int) -> None:
         _, words = rates_of(limits)

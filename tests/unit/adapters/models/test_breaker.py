@@ -6,14 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagent.adapters.models.breaker import (
+from tagent.adapters.models.breaker import Admission, CircuitBreaker, Outcome
+from tagent.adapters.models.circuit import (
     TABLE,
-    Admission,
     Circuit,
-    CircuitBreaker,
     CircuitPhase,
     CircuitPolicy,
-    Outcome,
     ProbeAbandoned,
     ProbeAnswered,
     ProbeFailed,
