@@ -91,8 +91,13 @@ def _step_into(value: object, part: str | int, *, path: str, here: str) -> objec
         return members[part]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes) and part.isdecimal():
         return _step_into(value, int(part), path=path, here=here)
-    there = f"It has: {', '.join(sorted(map(str, members))[:20])}." if members else "It has no fields."
+    there = f"It has: {', '.join(map(_told, sorted(map(str, members))[:20]))}." if members else "It has no fields."
     raise DataPathError(path, f"{here} has no field {part!r}.{nearest(part, map(str, members))} {there}")
+
+
+def _told(name: str) -> str:
+    """Return the name of a field as it may stand in a message: data can have any."""
+    return name if re.fullmatch(r"[\w.-]{1,60}", name) else repr(name[:60])
 
 
 def field_values(value: object) -> Mapping[str, object]:

@@ -4,6 +4,8 @@ Known are the values that were registered, those of variables whose names say th
 stands where a header or an address has its credentials.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -11,7 +13,7 @@ from urllib.parse import quote
 
 from tagent import surroundings
 
-SECRET_ENDINGS = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+SECRET_ENDINGS = ("_API_KEY", "_ACCESS_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_PASS", "_CREDENTIALS")
 """How the names of variables end that hold a secret."""
 
 SHORTEST_SECRET = 8
@@ -22,6 +24,9 @@ HIDDEN = "***"
 _HEADER = re.compile(
     r"""((?:proxy-)?authorization|(?:x-)?(?:goog-)?api-key)(["']?\s*[:=]\s*["']?)[^\r\n"',;}]+""", re.IGNORECASE
 )
+# Up to the next word, for there is a text around it. Three dots are how a manual writes it.
+_ASSIGNED = re.compile(r"""(api_?key["']?\s*[:=]\s*["']?)(?!\.\.\.)[^\s"',;&)}\]]+""", re.IGNORECASE)
+_BASIC = re.compile(r"\b(basic\s+)([\w+/-]+)=*", re.IGNORECASE)
 _BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(://)[^/\s:@]*:[^/\s]*@")
 
@@ -74,7 +79,18 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     for secret in _forms(frozenset(secrets)):
         text = text.replace(secret, HIDDEN)
     text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
+    text = _BASIC.sub(_without_credentials, _ASSIGNED.sub(rf"\1{HIDDEN}", text))
     return _CREDENTIALS.sub(rf"\1{HIDDEN}@", _BEARER.sub(rf"\1{HIDDEN}", text))
+
+
+def _without_credentials(found: re.Match[str]) -> str:
+    """Return what follows `Basic` as it is, unless it is `user:password` in base64."""
+    word = found[2]
+    try:
+        plain = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_" if set(word) & {"-", "_"} else None)
+    except binascii.Error:  # an ordinary word
+        return found[0]
+    return f"{found[1]}{HIDDEN}" if b":" in plain else found[0]
 
 
 @lru_cache(maxsize=8)

@@ -124,7 +124,14 @@ def test_the_error_reference_names_every_code_and_what_is_retried() -> None:
         assert code in rows, f"{code} is not on the page"
         if code != "step.failed":  # it depends on the cause
             assert rows[code] == ("yes" if is_retryable else "no"), code
-    not_errors = {"agent.goal_not_achieved", "agent.plan_rejected", "step.cancelled", "upstream_failed", "dependency_unmet"}
+    not_errors = {
+        "agent.goal_not_achieved",
+        "agent.plan_rejected",
+        "tool.unknown",
+        "step.cancelled",
+        "upstream_failed",
+        "dependency_unmet",
+    }
     assert rows.keys() - raised.keys() <= not_errors
 
 

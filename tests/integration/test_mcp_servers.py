@@ -278,6 +278,43 @@ async def test_a_server_that_cannot_be_used_is_named_with_the_reason(
     await until(lambda: not sleepers())
 
 
+async def test_a_server_that_ends_is_quoted(toolsets: AdapterToolsets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last words say why: a module that is missing, a key that it was not given. They are the server's, and cut."""
+    monkeypatch.setenv("NOTES_API_KEY", "sesame-opens")
+    said = "import sys; sys.exit('first' + '!' * 9000 + ' sesame-opens, open-says-me\\nNo notes\\x1b[1m here.')"
+    server = MCPServer.stdio(sys.executable, "-c", said, env={"NOTES": "open-says-me"})
+    with pytest.raises(ToolsetUnavailableError) as raised:
+        await toolsets.tools_of(server)
+    assert "ended before it answered; it last said '...!!!" in raised.value.reason
+    assert raised.value.reason.endswith("! ***, *** No notes\\x1b[1m here.'")
+    assert len(raised.value.reason) < 600
+    assert "first" not in raised.value.reason
+
+
+async def test_a_server_may_say_what_it_likes_meanwhile(toolsets: AdapterToolsets) -> None:
+    """It must not stand still because nobody reads."""
+    said = "import runpy, sys; sys.stderr.write('!' * 1_000_000); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    server = MCPServer.stdio(sys.executable, "-c", said, SCRIPT, "stdio")
+    assert await (await tools_of(toolsets, server))["shout"].call({"text": "on"}) == "ON"
+
+
+async def test_a_child_of_a_server_does_not_hold_us_up(toolsets: AdapterToolsets, tmp_path: Path) -> None:
+    """It may keep the standard error open for as long as it likes."""
+    file = tmp_path / "pid"
+    said = (
+        "import os, pathlib, sys, time; os.fork() and os._exit(1); os.setsid(); os.close(1); "
+        "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(600)"
+    )
+    try:
+        with pytest.raises(ToolsetUnavailableError, match="ended before it answered"):
+            await toolsets.tools_of(MCPServer.stdio(sys.executable, "-c", said, str(file)))
+        await until(lambda: file.exists() and bool(file.read_text(encoding="utf-8")))
+        pid = int(file.read_text(encoding="utf-8"))
+        assert runs(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
 async def test_an_absent_package_names_the_extra(toolsets: AdapterToolsets, monkeypatch: pytest.MonkeyPatch) -> None:
     """MCP is optional."""
     for name in [name for name in sys.modules if name == "mcp" or name.startswith("tagent.adapters.toolsets.")]:

@@ -9,7 +9,7 @@ from model_calls import KEY, Colour, Notes, ask, ask_in_vain, config_for, isolat
 from tagent import TAgentConfig
 from tagent.adapters.models.breaker import circuit_breakers
 from tagent.exceptions import ConfigurationError
-from tagent.ports import ModelAuthenticationError, ModelReply, ModelRequest, TokenUsage
+from tagent.ports import ModelAuthenticationError, ModelReply, ModelRequest, TokenUsage, UnknownModelError
 from tagent.ports.language_model import ModelSwitched
 from tagent.ports.model_errors import ModelChainError
 from tagent.testing import ScriptedModel
@@ -127,6 +127,16 @@ async def test_is_refused_when_no_model_can_be_had() -> None:
         async with opened(TAgentConfig(model="openai-chat:gpt-4.1,deepseek:deepseek-chat")):
             pass
     assert not raised.value.is_retryable
+
+
+@pytest.mark.parametrize("name", ["opnai:gpt-4.1", "gpt-4.1", "test", "gateway/opnai:gpt-4.1"])
+async def test_a_name_that_can_never_be_right_is_refused(name: str) -> None:
+    """A slip of the pen would be passed over for ever, and nobody would know."""
+    chain = [name, other()]
+    with pytest.raises(UnknownModelError) as raised:
+        async with opened(TAgentConfig(model=chain)):
+            pass
+    assert raised.value.model == name
 
 
 async def test_a_model_whose_circuit_is_open_is_passed_over() -> None:

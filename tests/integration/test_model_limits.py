@@ -1,20 +1,25 @@
 """How many requests a provider gets at once and per minute, and when it gets none at all."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
 
 from endpoints import Endpoint, Silence, Slow, answer, completion, failure
-from model_calls import Notes, ask, ask_in_vain, config_for, isolate, request_for
+from model_calls import KEY, Notes, ask, ask_in_vain, config_for, isolate, request_for
 from redis_server import RedisServer, redis_server
 from tagent import TAgentConfig
-from tagent.adapters.models import breaker
-from tagent.adapters.models.breaker import circuit_breakers
+from tagent.adapters.models import breaker, opening
+from tagent.adapters.models.breaker import CircuitBreaker, Outcome, circuit_breakers
 from tagent.adapters.models.circuit import CircuitPolicy
+from tagent.adapters.models.connections import shared_connections
 from tagent.adapters.models.gcra import Rate
-from tagent.adapters.models.limits import ProcessLimiter
+from tagent.adapters.models.limits import Limiter, ProcessLimiter
+from tagent.adapters.models.per_provider import PerProvider
+from tagent.adapters.models.redis_limits import redis_limiter
 from tagent.config import ModelLimits
 from tagent.exceptions import ConfigurationError, MissingExtraError
 from tagent.ports import ModelRateLimitError
@@ -131,30 +136,67 @@ async def test_spreads_requests_over_the_minute(store: str | None) -> None:
     assert len(endpoint.requests) == rate.burst + 4
 
 
-async def test_who_steps_back_from_the_end_of_the_line_leaves_no_gap() -> None:
+@asynccontextmanager
+async def limiter_at(store: str | None, provider: str) -> AsyncIterator[Limiter]:
+    """Open the provider's limiter."""
+    async with shared_connections() as connections:
+        yield ProcessLimiter() if store is None else await redis_limiter(store, provider, connections)
+
+
+@pytest.mark.parametrize("limits", [{"requests_per_minute": 1}, {"requests_per_minute": 1, "tokens_per_minute": 100}])
+async def test_who_steps_back_from_the_end_of_the_line_leaves_no_gap(store: str | None, limits: dict[str, int]) -> None:
     """Its turn goes to whoever comes next."""
-    limiter = ProcessLimiter()
-    limits = ModelLimits(requests_per_minute=1)
+    async with limiter_at(store, f"stepping-back-{len(limits)}") as limiter:
 
-    async def wait() -> float | None:
-        try:
-            async with limiter.passage(limits, model="m", tokens=1, seconds_left=0):
-                return 0.0
-        except ModelRateLimitError as error:
-            return error.retry_after_seconds
+        async def wait() -> float:
+            """Return after how long there would be a turn."""
+            try:
+                async with limiter.passage(ModelLimits(**limits), model="m", tokens=1, seconds_left=0.5):
+                    return 0.0
+            except ModelRateLimitError as error:
+                return error.retry_after_seconds or 0.0
 
-    async def wait_long() -> None:
-        async with limiter.passage(limits, model="m", tokens=1, seconds_left=3600):
-            raise AssertionError
+        async def wait_long() -> None:
+            async with limiter.passage(ModelLimits(**limits), model="m", tokens=1, seconds_left=3600):
+                raise AssertionError
 
-    assert await wait() == 0
-    waiting = asyncio.ensure_future(wait_long())
-    await asyncio.sleep(0)
-    assert await wait() == pytest.approx(120, abs=30)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert await wait() == pytest.approx(60, abs=30)
+        assert await wait() == 0
+        assert await wait() == pytest.approx(60, abs=30)
+        waiting = asyncio.ensure_future(wait_long())
+        while await wait() < 90:  # noqa: ASYNC110 - only the limiter knows
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await wait() == pytest.approx(60, abs=29)
+
+
+async def test_only_the_last_in_line_can_step_back(store: str | None) -> None:
+    """Those behind it have been told their time; two must not go at once."""
+    async with limiter_at(store, "not-the-last") as limiter:
+        limits = ModelLimits(requests_per_minute=1)
+        told = 0.0
+
+        async def ask_when_it_may(*, ahead_seconds: float) -> None:
+            async with limiter.passage(limits, model="m", tokens=1, seconds_left=ahead_seconds):
+                pass
+
+        async def turn() -> float:
+            with pytest.raises(ModelRateLimitError) as raised:
+                await ask_when_it_may(ahead_seconds=0.5)
+            return raised.value.retry_after_seconds or 0.0
+
+        await ask_when_it_may(ahead_seconds=0.5)
+        waiting = []
+        for told in (90, 150):
+            waiting.append(asyncio.ensure_future(ask_when_it_may(ahead_seconds=3600)))
+            while await turn() < told:  # noqa: ASYNC110 - only the limiter knows
+                await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        assert await turn() > 150
+        waiting[1].cancel()
+        await asyncio.wait(waiting[1:])
 
 
 async def test_counts_the_tokens_that_an_answer_took(store: str | None) -> None:
@@ -168,6 +210,27 @@ async def test_counts_the_tokens_that_an_answer_took(store: str | None) -> None:
     assert error.retry_after_seconds is not None
     assert error.retry_after_seconds > 60
     assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize(("asked", "limited"), [("openai-chat", "openai"), ("openai", "openai-chat")])
+async def test_openai_has_one_limit_however_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, asked: str, limited: str
+) -> None:
+    """It counts the requests of both of its interfaces together."""
+    limiters = PerProvider(ProcessLimiter)
+    monkeypatch.setattr(opening, "process_limiters", limiters)
+    limits = ModelLimits(requests_per_minute=1)
+    async with limiters.of("openai").passage(limits, model="m", tokens=1, seconds_left=1):
+        pass
+    config = TAgentConfig(model=f"{asked}:any", api_key=KEY, limits={limited: limits}, request_timeout_seconds=1)
+    error = await ask_in_vain(config)
+    assert isinstance(error, ModelRateLimitError)
+
+
+async def test_a_limit_for_nobody_is_refused() -> None:
+    """It would hold for nothing, and nobody would know."""
+    with Endpoint(answer("blue")) as endpoint, pytest.raises(ConfigurationError, match="Did you mean 'openai'"):
+        await ask(limited(endpoint, None, key="opnai", requests_per_minute=1))
 
 
 async def test_a_provider_that_is_not_named_has_no_limit() -> None:
@@ -245,6 +308,17 @@ async def test_leaves_a_provider_alone_that_fails_again_and_again() -> None:
         codes = [(await ask_in_vain(config_for(endpoint))).code for _ in range(3)]
     assert codes == ["model.unavailable", "model.unavailable", "model.circuit_open"]
     assert len(endpoint.requests) == 5
+
+
+@pytest.mark.parametrize("provider", ["openai", "openai-chat", "openai-responses"])
+async def test_openai_has_one_circuit_however_it_is_asked(monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+    """When it is away, both of its interfaces are."""
+    breakers = PerProvider(CircuitBreaker)
+    monkeypatch.setattr(opening, "circuit_breakers", breakers)
+    for _ in range(5):
+        breakers.of("openai").report(breakers.of("openai").admit("m", seconds=1), Outcome.FAILED)
+    config = TAgentConfig(model=f"{provider}:any", api_key=KEY, request_timeout_seconds=1)
+    assert isinstance(await ask_in_vain(config), ModelCircuitOpenError)
 
 
 @pytest.mark.parametrize("response", [failure(401), failure(429), completion('{"output": 1}')])

@@ -1,7 +1,8 @@
-"""The options of `tagent run` that stand over all settings: which model, and what it may cost."""
+"""Options that say the settings: the file with them, and over all of them which model and what a goal may cost."""
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -9,6 +10,10 @@ import click
 from tagent.config import TAgentConfig
 
 Returned = TypeVar("Returned")
+
+config_option = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="Settings from a TOML file."
+)
 
 
 def overrides_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
@@ -19,7 +24,7 @@ def overrides_option(command: Callable[..., Returned]) -> Callable[..., Returned
         "--max-cost",
         type=click.FloatRange(min=0, min_open=True),
         metavar="USD",
-        help="What the model calls of each agent may cost.",
+        help="What the model calls of a goal may cost.",
     )
     @wraps(command)
     def with_overrides(*, model: str | None, max_cost: float | None, **options: object) -> Returned:
@@ -28,3 +33,16 @@ def overrides_option(command: Callable[..., Returned]) -> Callable[..., Returned
         return command(overrides=overrides, **options)
 
     return with_overrides
+
+
+def require_no_cost(overrides: TAgentConfig) -> None:
+    """Refuse a limit of cost where several agents work: it would limit each of them, not the run.
+
+    Raises:
+        click.UsageError: If there is one.
+    """
+    if overrides.max_cost_usd is not None:
+        raise click.UsageError(
+            "--max-cost is for a goal: no limit of a whole pipeline's cost can be set. "
+            "Set `max_cost_usd` in the config of the pipeline or of a step to limit each of its agents."
+        )

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import click
 from tagent.cli.driving import drive
 from tagent.cli.inputs import read_inputs
 from tagent.cli.labels import label, labels_of
-from tagent.cli.overrides import overrides_option
+from tagent.cli.overrides import config_option, overrides_option, require_no_cost
 from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
@@ -44,7 +45,7 @@ tagent run "What is the weather in Porto?" --tools weather.py --max-cost 0.05
 @overrides_option
 @sources_option
 @click.option("--store", metavar="URL", help="Where the run is kept, else sqlite:///.tagent/runs.db.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings from a TOML file.")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object.")
 @click.option("--verbose", is_flag=True, help="Show tracebacks when something goes wrong.")
 def run(
@@ -61,8 +62,12 @@ def run(
 ) -> int:
     """Run what `target` names and print what comes of it."""
     speak_plainly(is_verbose=verbose)
+    if _FILE.fullmatch(target.strip()):
+        require_no_cost(overrides)
     with redirect_stdout(sys.stderr):  # what a file prints while it is loaded is talk
         pipeline, origin = pipeline_of(target, sources)
+    if config_file is not None:
+        origin = replace(origin, config_file=str(config_file.resolve()))
     if not origin.file and (pairs or file):
         looks = f" Did you mean {target}.py?" if Path(f"{target}.py").is_file() else ""
         raise click.UsageError(f"A goal takes no inputs: write them into the goal, or name a file.{looks}")

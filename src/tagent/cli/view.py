@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tagent.cli.errors import printable
+from tagent.cli.telling import decision, doing, doing_now, noteworthy
 from tagent.pipeline.events import (
     AgentNoticed,
     AgentProgressed,
@@ -23,14 +24,9 @@ from tagent.pipeline.events import (
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.state import PipelineState, apply
-from tagent.ports.language_model import ModelRetried, ModelSwitched
-from tagent.task_agent.events import AgentEvent, AgentNotice, ModelAsked, TaskFailed, TaskStarted
 
 MAX_ROWS = 40
 """The most steps drawn at once; of a larger pipeline those that moved last."""
-
-LONGEST_TEXT = 60
-"""Characters of an answer that are shown while it comes, the last ones."""
 
 SIGNS = {
     StepStatus.PENDING: ("○", "dim"),
@@ -71,19 +67,23 @@ class Picture:
         self._now = now or (lambda: self.state.last_at)
         self._width = min(28, max(map(len, self.state.statuses), default=0))
         self._max_attempts = {step.name: step.max_retries + 1 for step in pipeline.steps}
+        self._decided: dict[str, str] = {}
         self._doing: dict[str, str] = {}
         self._moved: dict[str, None] = dict.fromkeys(self.state.statuses)
 
     def emit(self, event: object) -> None:
         """Take the event into the picture."""
         if isinstance(event, AgentNoticed):
-            self._doing[event.step] = _told_now(event.notice)
+            self._doing[event.step] = doing_now(event.notice)
             return
         run_event: RunEvent = event  # type: ignore[assignment]  # sinks are shown run events
         apply(self.state, run_event)
         if isinstance(run_event, AgentProgressed):
-            self._doing[run_event.step] = _told(run_event.event)
+            self._decided[run_event.step] = decision(run_event.event) or self._decided.get(run_event.step, "")
+            self._doing[run_event.step] = doing(run_event.event)
         elif isinstance(run_event, StepStarted | StepCompleted | StepFailed | StepSkipped):
+            self._decided.pop(run_event.step, None)
+            self._doing.pop(run_event.step, None)
             self.state.steps[run_event.step].output = None
             self._moved.pop(run_event.step, None)
             self._moved[run_event.step] = None
@@ -99,7 +99,13 @@ class Picture:
         status = self.state.statuses[name]
         sign, style = SIGNS[status]
         detail = " ".join(printable(self._detail(name, status)).split("\n"))
-        return Text.assemble((f"{sign} ", style), f"{printable(name):<{self._width}} ", (detail, "dim"))
+        title = self.title(name)
+        # Cut where the terminal ends: rows that wrap would jump about.
+        return Text.assemble((f"{sign} ", style), title, (detail, "dim"), no_wrap=True, overflow="ellipsis")
+
+    def title(self, name: str) -> str:
+        """Return a step's name as it stands in its row."""
+        return f"{printable(name):<{self._width}} "
 
     def _detail(self, name: str, status: StepStatus) -> str:
         record = self.state.steps[name]
@@ -109,8 +115,8 @@ class Picture:
                 return f"waits for {_listed(waits)}" if waits else ""
             case StepStatus.RUNNING:
                 seconds = self._now() - (record.started_at or self._now())
-                doing = self._doing.get(name)
-                return f"{max(0.0, seconds):6.1f}s" + (f"  {doing}" if doing else "")
+                told = dict.fromkeys(filter(None, (self._doing.get(name), self._decided.get(name))))
+                return "  ".join((f"{max(0.0, seconds):6.1f}s", *told))
             case StepStatus.WAITING:
                 wait = max(0.0, self.state.retries.get(name, 0.0) - self._now())
                 return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s  {record.reason}"
@@ -135,37 +141,17 @@ class LineView:
         self._picture = picture
 
     def emit(self, event: object) -> None:
-        """Write a line if the event changed a step's status, or ended the run."""
+        """Write a line if the event changed a step's status, is noteworthy of its agent, or ended the run."""
         self._picture.emit(event)
         match event:
             case StepCompleted(step=name) | StepFailed(step=name) | StepSkipped(step=name):
                 sys.stderr.write(f"{self._picture.row(name).plain.rstrip()}\n")
+            case AgentProgressed(step=name) if told := noteworthy(event.event):
+                sys.stderr.write(f"· {self._picture.title(name)}{told}\n")
             case RunFinished():
                 sys.stderr.write(f"{self._picture.total().plain}\n")
             case _:
                 pass
-
-
-def _told(event: AgentEvent) -> str:
-    """Return what an agent does after `event`; empty when its next step will say."""
-    match event:
-        case TaskStarted():
-            return f"tool: {event.tool_name}"
-        case TaskFailed() if event.retry_at is not None:
-            return f"task {event.index} is tried again: {event.code}"
-        case ModelRetried():
-            return f"{event.model}: {event.code}, asked again in {event.wait_seconds:.1f}s"
-        case ModelSwitched():
-            return f"{event.model}: {event.code}, now {event.next_model}"
-        case _:
-            return ""
-
-
-def _told_now(notice: AgentNotice) -> str:
-    if isinstance(notice, ModelAsked):
-        return f"{notice.purpose}: {notice.model}"
-    text = " ".join(notice.text.split())
-    return text if len(text) <= LONGEST_TEXT else f"...{text[-LONGEST_TEXT:]}"
 
 
 def _spent(state: PipelineState, name: str) -> str:

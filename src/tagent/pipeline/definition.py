@@ -51,18 +51,29 @@ class Origin:
         object_name: The object in it; empty for the file's only pipeline.
         tool_files: The files whose tools its agents may use besides, in order.
         schema_file: The file that says what the output of a mere goal must be; empty for text.
+        config_file: The file with the settings below the pipeline's own that was named when the run began;
+            empty for those of the folder and the environment.
+        had_tools: Whether it had files with tools that are not known here, as those of an imported run.
     """
 
     file: str = ""
     object_name: str = ""
     tool_files: tuple[str, ...] = ()
     schema_file: str = ""
+    config_file: str = ""
+    had_tools: bool = False
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> "Origin":
         """Return the origin that `written` has stored."""
-        files = tuple(stored.get("tool_files", ()))
-        return cls(stored["file"], stored["object_name"], files, stored.get("schema_file", ""))
+        return cls(
+            stored["file"],
+            stored["object_name"],
+            tuple(stored.get("tool_files", ())),
+            stored.get("schema_file", ""),
+            stored.get("config_file", ""),
+            stored.get("had_tools", False),
+        )
 
     def written(self) -> dict[str, object]:
         """Return the origin as JSON values; without what it does not have, so that older ones stay as they are."""
@@ -71,7 +82,15 @@ class Origin:
             told["tool_files"] = list(self.tool_files)
         if self.schema_file:
             told["schema_file"] = self.schema_file
+        if self.config_file:
+            told["config_file"] = self.config_file
+        if self.had_tools:
+            told["had_tools"] = True
         return told
+
+    def portable(self) -> "Origin":
+        """Return what another machine may know of it: no files, but whether tools are missing there."""
+        return Origin(had_tools=self.had_tools or bool(self.tool_files))
 
 
 @dataclass(frozen=True, slots=True)

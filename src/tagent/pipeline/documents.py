@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.pipeline.awaited import EventSource
-from tagent.pipeline.definition import DEFINITION_VERSION, Definition, outline
+from tagent.pipeline.definition import DEFINITION_VERSION, Definition, Origin, outline
 from tagent.pipeline.exceptions import PipelineError, PipelineValidationError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import MemoryUse
@@ -137,6 +137,8 @@ class _OriginSpec(_Strict):
     object_name: str
     tool_files: Annotated[list[str], FailFast()] = []
     schema_file: str = ""
+    config_file: str = ""
+    had_tools: bool = False
 
 
 _Texts = Annotated[list[str], FailFast()]
@@ -308,7 +310,7 @@ def portable(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition's values without what belongs to the machine it comes from."""
     steps = [{**step, "config": _portable_settings(step["config"])} for step in spec["steps"]]
     config = _portable_settings(spec["config"])
-    return {**spec, "config": config, "origin": {"file": "", "object_name": ""}, "steps": steps}
+    return {**spec, "config": config, "origin": Origin.read(spec["origin"]).portable().written(), "steps": steps}
 
 
 def _portable_settings(settings: Mapping[str, object]) -> dict[str, object]:

@@ -41,7 +41,7 @@ def _named(module: ModuleType, name: str, *, file: str, known: dict[str, Pipelin
             value = value()
         except (Exception, SystemExit) as error:
             failure = failure_of(error, Path(file))
-            raise PipelineLoadError(file, f"{file}:{name} raised {failure.told}.") from error
+            raise PipelineLoadError(file, f"{file}:{name} raised {failure.told.rstrip('.')}.") from error
     if not isinstance(value, Pipeline):
         raise PipelineLoadError(file, f"{file} defines no pipeline {name!r}.{nearest(name, known)}")
     return value
@@ -52,7 +52,7 @@ def _module_of(file: Path) -> ModuleType:
     if not isinstance(module, LoadFailure):
         return module
     if module.cause is not None:
-        message, hint = f"{file} raised {module.told}.", "Add --verbose to see where."
+        message, hint = f"{file} raised {module.told.rstrip('.')}.", "Add --verbose to see where."
     elif file.is_file():
         message, hint = f"{file} is no Python file.", "Name a .py file that defines a pipeline."
     else:

@@ -7,7 +7,10 @@ from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline
+from tagent.ports.toolsets import MCPServer
 from tagent.task_agent.tools.discovery import load_output_schema, load_tools
+from tagent.task_agent.tools.servers import ToolSource
+from tagent.task_agent.tools.tool import Tool
 
 GOAL = "goal"
 """What the pipeline of a mere goal is called, and its only step."""
@@ -46,9 +49,16 @@ def goal_pipeline(goal: str, *, tool_files: Sequence[str] = (), schema_file: str
         GOAL,
         goal,
         tools=tools,
-        tools_filter=[tool.name for tool in tools] if tools else None,  # so that it is known that it had some
+        tools_filter=_names(tools) or None,  # so that it is known that it had some
         output_schema=load_output_schema(schema_file) if schema_file else None,
     )
+
+
+def _names(tools: Sequence[ToolSource]) -> list[str]:
+    """Return what the tools are called; nothing when a server is among them, of whose tools only it knows."""
+    if any(isinstance(tool, MCPServer) for tool in tools):
+        return []
+    return [tool.name for tool in tools if isinstance(tool, Tool)]
 
 
 def with_tools(pipeline: Pipeline, tool_files: Sequence[str]) -> Pipeline:
@@ -79,20 +89,22 @@ def code_of(definition: Definition, *, run_id: str, hint: str) -> Pipeline:
     origin = definition.origin
     if origin.file:
         return with_tools(load_pipeline(origin.file, origin.object_name), origin.tool_files)
-    if _is_goal(definition) and _has_its_files(definition):
+    if is_goal(definition) and _has_its_files(definition):
         goal = definition.spec["steps"][0]["goal"]
         return goal_pipeline(goal, tool_files=origin.tool_files, schema_file=origin.schema_file)
     raise NoPipelineError(run_id, pipeline=definition.spec["name"], hint=hint)
 
 
-def _is_goal(definition: Definition) -> bool:
+def is_goal(definition: Definition) -> bool:
+    """Return whether it is that of a mere goal, not of a file."""
     steps = definition.spec["steps"]
-    return bool(definition.spec["name"] == GOAL and [step["name"] for step in steps] == [GOAL] and steps[0]["goal"])
+    return bool(not definition.origin.file and definition.spec["name"] == GOAL and [step["name"] for step in steps] == [GOAL] and steps[0]["goal"])
 
 
 def _has_its_files(definition: Definition) -> bool:
     """Return whether it is known where the tools and the schema come from; of an imported run it is not."""
     step, origin = definition.spec["steps"][0], definition.origin
     plain = Definition.of(goal_pipeline(step["goal"]), Origin()).spec["steps"][0]
-    has_tools, has_schema = step["tools_filter"] is not None, step["output"] != plain["output"]
+    has_tools = step["tools_filter"] is not None or origin.had_tools
+    has_schema = step["output"] != plain["output"]
     return bool(origin.tool_files or not has_tools) and bool(origin.schema_file or not has_schema)

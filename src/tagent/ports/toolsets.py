@@ -3,8 +3,10 @@
 `MCPServer` is a plain value. What connects to one is an adapter, found under `Services.toolsets`.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -14,6 +16,19 @@ from tagent.secrets import SHORTEST_SECRET, secrets_in, without_secrets
 
 CONNECT_SECONDS = 60.0
 """How long a server may take until its tools are known, unless it is told otherwise; some fetch themselves first."""
+
+LONGEST_PREFIX = 40
+"""Characters. Providers take names of tools up to 64."""
+
+_PREFIX = re.compile(rf"[A-Za-z0-9_-]{{0,{LONGEST_PREFIX}}}")
+
+_RUNNERS = re.compile(r"(python|pypy)[\d.]*|uvx?|node|npx|bunx?|deno|pipx", re.IGNORECASE)
+"""Programs that run another one, by which a server is better known."""
+
+_SCRIPT = re.compile(r".+\.(py|pyz|[cm]?[jt]s)", re.IGNORECASE)
+
+_WORDS_BEFORE = frozenset({"run", "tool", "x", "exec", "-y", "--yes", "-q", "--quiet", "-u"})
+"""What may stand between a runner and what it runs, and takes no value."""
 
 Names = Collection[str]
 
@@ -36,18 +51,46 @@ class StdioTransport:
 
     @property
     def label(self) -> str:
-        """How the server is called when it has no name."""
-        return PurePath(self.command).name
+        """How the server is called when it has no name: its program, or the script or module that it runs."""
+        program = PurePath(self.command).name
+        is_runner = _RUNNERS.fullmatch(program.removesuffix(".exe")) is not None
+        return (is_runner and _what_runs(self.arguments)) or program
 
     @property
     def secrets(self) -> frozenset[str]:
         """What must not appear in any text of ours."""
-        return secrets_in(dict(self.environment))
+        told = (*self.environment, *_options(self.arguments))
+        return frozenset(secret for name, value in told for secret in secrets_in({name: value}))
 
     @property
     def confided(self) -> frozenset[str]:
         """What the server was told and must not tell on."""
-        return frozenset(value for _, value in self.environment)
+        return self.secrets | {value for _, value in self.environment}
+
+
+def _what_runs(arguments: tuple[str, ...]) -> str:
+    """Return the name of the module or script among a runner's arguments; empty if there is none to see.
+
+    Example:
+        >>> _what_runs(("-m", "notes.server")), _what_runs(("run", "--with", "mcp", "lib/notes.py", "--verbose"))
+        ('notes.server', 'notes')
+        >>> _what_runs(("mcp-server-git@1.2", "--repository", ".")), _what_runs(("-c", "serve()"))
+        ('mcp-server-git@1.2', '')
+    """
+    module = next((value for option, value in pairwise(arguments) if option == "-m"), "")
+    script = next((PurePath(argument).stem for argument in arguments if _SCRIPT.fullmatch(argument)), "")
+    if module or script or {"-c", "-e"} & set(arguments):
+        return module or script
+    first = next((it for it in arguments if it not in _WORDS_BEFORE), "")
+    return "" if first.startswith("-") else first  # what follows an option may be its value, and that a key
+
+
+def _options(arguments: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    """Yield options with their values, each named like a variable: `--api-key k` and `--api-key=k` as `_API_KEY`."""
+    for option, following in pairwise((*arguments, "")):
+        name, equals, value = option.partition("=")
+        if name.startswith("-"):
+            yield f"_{name.lstrip('-').replace('-', '_').upper()}", value if equals else following
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +136,8 @@ class MCPServer:
 
     Attributes:
         transport: How to reach it.
-        name: How messages call it; its program or its host when left empty.
+        name: How messages call it. When left empty its host, its program, or the script or module that its
+            program runs.
         prefix: Stands before each of its tools' names, as in `docs_search`; empty for none.
         include: The tools to offer, by the server's own names; None offers all.
         exclude: The tools to leave out, by the server's own names.
@@ -103,7 +147,8 @@ class MCPServer:
             the server says: a tool that is neither read-only, nor idempotent, nor said not to destroy anything.
 
     Raises:
-        ConfigurationError: If `timeout_seconds` is not above 0.
+        ConfigurationError: If the transport is none, `timeout_seconds` is not above 0, the prefix could not stand in
+            a tool's name, or `include`, `exclude` or `side_effects` are no names.
 
     Example:
         >>> MCPServer.http("https://user:secret@tools.example.org/mcp", headers={"Authorization": "Bearer secret"})
@@ -121,10 +166,25 @@ class MCPServer:
     side_effects: bool | frozenset[str] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.transport, StdioTransport | HttpTransport):
+            raise ConfigurationError(
+                f"An MCPServer is not made of {type(self.transport).__name__}.",
+                hint="Write MCPServer.stdio('command', 'argument', ...) or MCPServer.http('https://...').",
+            )
         if not self.name:
             object.__setattr__(self, "name", self.transport.label)
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             raise ConfigurationError(f"`timeout_seconds` of {self!r} must be above 0, not {self.timeout_seconds!r}.")
+        prefix: object = self.prefix
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise ConfigurationError(
+                f"`prefix` of {self!r} cannot stand in a tool's name: {self.prefix!r}.",
+                hint=f"Use letters, digits, _ and -, at most {LONGEST_PREFIX}.",
+            )
+        for setting in ("include", "exclude", "side_effects"):
+            given = getattr(self, setting)
+            if not isinstance(given, bool | None):
+                _names(setting, given)
 
     @property
     def connect_seconds(self) -> float:
@@ -155,7 +215,7 @@ class MCPServer:
             args: What it is given.
             env: Variables for it. Of this process's own it sees only `PATH`, `HOME` and the like.
             cwd: The folder that it runs in; None for that of this process.
-            name: How messages call it; empty for its program.
+            name: How messages call it; empty for its program, or the script or module that Python, uv or node runs.
             prefix: Stands before each of its tools' names.
             include: The tools to offer; None offers all.
             exclude: The tools to leave out.
@@ -163,18 +223,20 @@ class MCPServer:
             side_effects: Whether calling a tool twice does harm; None believes what the server says.
 
         Raises:
-            ConfigurationError: If the command is empty, or the timeout not above 0.
+            ConfigurationError: If the command is empty, a variable is not text, or what the class refuses.
         """
         if not command:
             raise ConfigurationError("An MCP server over stdio needs a command.")
         return cls(
-            StdioTransport(command, tuple(map(str, args)), _pairs(env), "" if cwd is None else str(cwd)),
+            StdioTransport(command, tuple(map(str, args)), _pairs("env", env), "" if cwd is None else str(cwd)),
             name,
             prefix=prefix,
-            include=None if include is None else _names(include),
-            exclude=_names(exclude),
+            include=None if include is None else _names("include", include),
+            exclude=_names("exclude", exclude),
             timeout_seconds=timeout_seconds,
-            side_effects=side_effects if isinstance(side_effects, bool | None) else _names(side_effects),
+            side_effects=side_effects
+            if isinstance(side_effects, bool | None)
+            else _names("side_effects", side_effects),
         )
 
     @classmethod
@@ -203,19 +265,21 @@ class MCPServer:
             side_effects: Whether calling a tool twice does harm; None believes what the server says.
 
         Raises:
-            ConfigurationError: If the address is none, or the timeout not above 0.
+            ConfigurationError: If the address is none, a header is not text, or what the class refuses.
         """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigurationError("The address of an MCP server must begin with http:// or https:// and a host.")
         return cls(
-            HttpTransport(url, _pairs(headers)),
+            HttpTransport(url, _pairs("headers", headers)),
             name,
             prefix=prefix,
-            include=None if include is None else _names(include),
-            exclude=_names(exclude),
+            include=None if include is None else _names("include", include),
+            exclude=_names("exclude", exclude),
             timeout_seconds=timeout_seconds,
-            side_effects=side_effects if isinstance(side_effects, bool | None) else _names(side_effects),
+            side_effects=side_effects
+            if isinstance(side_effects, bool | None)
+            else _names("side_effects", side_effects),
         )
 
     def without_secrets(self, text: str) -> str:
@@ -229,13 +293,23 @@ class MCPServer:
         return without_secrets(text, (word for word in self.transport.confided if len(word) >= SHORTEST_SECRET))
 
 
-def _pairs(given: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+def _pairs(setting: str, given: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Return variables or headers as pairs; an error does not repeat a value, which may be a key."""
+    pairs: Iterable[tuple[object, object]] = (given or {}).items()
+    for name, value in pairs:
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise ConfigurationError(f"`{setting}[{name!r}]` must be text, not {type(value).__name__}.")
     return tuple(sorted((given or {}).items()))
 
 
-def _names(given: Names) -> frozenset[str]:
-    """Return several names; a single text is meant as one name, not as its letters."""
-    return frozenset({given} if isinstance(given, str) else given)
+def _names(setting: str, given: Names) -> frozenset[str]:
+    """Return several names; a single text is refused, for it would be taken for its letters."""
+    if isinstance(given, str):
+        raise ConfigurationError(f"`{setting}` must be several names.", hint=f"Write {setting}=[{given!r}].")
+    for name in given:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"`{setting}` must be names of tools, not {type(name).__name__}.")
+    return frozenset(given)
 
 
 @dataclass(frozen=True, slots=True)

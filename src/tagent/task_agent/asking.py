@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass, replace
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from tagent.config import TAgentConfig
 from tagent.ports.language_model import (
     AnswerStreamed,
@@ -42,9 +44,14 @@ def require_checked(reply: ModelReply, request: ModelRequest) -> None:
     """Make sure of what a model of the user's own may not have looked at.
 
     Raises:
-        ModelOutputError: If the answer is not one that the request's check takes.
+        ModelOutputError: If the answer is not one that the request's check takes, or cannot be written down.
     """
-    if request.check is not None and (problems := request.check(reply.output)):
+    problems = request.check(reply.output) if request.check is not None else ""
+    try:
+        to_json(reply.output, fallback=str)
+    except PydanticSerializationError:
+        problems = "It holds characters that are no Unicode text."
+    if problems:
         error = ModelOutputError(reply.model, f"{reply.model} gave no answer that can be used.", problems=problems)
         error.spent = reply
         raise error
@@ -54,11 +61,12 @@ class Asker:
     """Asks the models of one agent.
 
     Attributes:
-        cut_off: The calls that were cancelled under way, so that nobody knows what they took.
+        cut_off: The calls that were cancelled under way, so that nobody knows what they took; the tasks whose
+            tools had asked, None for the agent itself.
     """
 
     def __init__(self, settings: TAgentConfig, services: Services, progress: Progress, *, began_at: float) -> None:
-        self.cut_off: list[ModelCall] = []
+        self.cut_off: list[tuple[int | None, ModelCall]] = []
         self._settings = settings
         self._services = services
         self._progress = progress
@@ -84,8 +92,13 @@ class Asker:
         seconds = self._services.clock.now() - self._began_at
         return exceeded(self._settings, self._spent, seconds=seconds, under_way=self._under_way)
 
-    async def ask(self, request: ModelRequest) -> Answered | NotAnswered:
-        """Return what came of the request; tries, switches and streamed text are shown meanwhile."""
+    async def ask(self, request: ModelRequest, *, task: int | None = None) -> Answered | NotAnswered:
+        """Return what came of the request; tries, switches and streamed text are shown meanwhile.
+
+        Args:
+            request: The question.
+            task: The task whose tool asks; None for the agent itself.
+        """
         clock = self._services.clock
         asked_at = clock.now()
         name = ""
@@ -104,7 +117,7 @@ class Asker:
             return NotAnswered(error, call_of(error.spent or ModelReply(None, name or error.model, cost_usd=0.0)))
         except asyncio.CancelledError:
             if name:
-                self.cut_off.append(call_of(ModelReply(None, name, TokenUsage(requests=1))))
+                self.cut_off.append((task, call_of(ModelReply(None, name, TokenUsage(requests=1)))))
             raise
         finally:
             self._under_way -= 1
@@ -119,11 +132,23 @@ class Asker:
         """
         if (limit := await self.limit("execute")) is not None:
             raise BudgetExceededError(limit, self._progress.state.spending)
-        asked = await self.ask(ModelRequest("execute", (Message("user", prompt),), output_type))
+        asked = await self.ask(ModelRequest("execute", (Message("user", prompt),), output_type), task=index)
         await self._progress.happened(ToolAsked(index, asked.call))
         if isinstance(asked, NotAnswered):
             raise asked.error from asked.error.__cause__
         return asked.reply.output
+
+    async def settle(self, index: int) -> None:
+        """Put on record the calls of a task that ended with its tool: its time was over."""
+        ended = [call for task, call in self.cut_off if task == index]
+        self.cut_off = [(task, call) for task, call in self.cut_off if task != index]
+        for call in ended:
+            await self._progress.happened(ToolAsked(index, call))
+
+    @property
+    def calls_cut_off(self) -> tuple[ModelCall, ...]:
+        """The calls that were cancelled and are on no record."""
+        return tuple(call for _, call in self.cut_off)
 
     @property
     def _spent(self) -> Spending:

@@ -57,8 +57,9 @@ class PlanExecutor:
         """
         for task in self._progress.state.tasks:
             tool = self._assignment.tools.get(task.tool_name)
-            if task.status is TaskStatus.RUNNING and tool is not None and tool.side_effect and not tool.idempotent:
-                raise ToolInDoubtError(tool.name, task.description)
+            may_repeat = tool is not None and (tool.idempotent or not tool.side_effect)
+            if task.status is TaskStatus.RUNNING and not may_repeat:
+                raise ToolInDoubtError(task.tool_name, task.description)
 
     async def run_plan(self) -> None:
         """Return when every task of the plan is settled, or a tool has asked for more than the budget allows."""
@@ -74,7 +75,7 @@ class PlanExecutor:
             if not isinstance(error, BudgetExceededError):  # nor a tool's, which is an event: `record` failed
                 raise error from error.__cause__
             self._progress.catch_up()
-            await self._progress.happened(replace(error.event, cut_off=tuple(self._asker.cut_off)))
+            await self._progress.happened(replace(error.event, cut_off=self._asker.calls_cut_off))
 
     async def _run_task(self, task: Task, settled: Mapping[int, asyncio.Event], slots: asyncio.Semaphore) -> None:
         needed = referenced_tasks(task.tool_args)
@@ -92,7 +93,9 @@ class PlanExecutor:
         state = self._progress.state
         if failed := [index for index in sorted(needed) if state.tasks[index].status is not TaskStatus.COMPLETED]:
             return TaskFailed(task.index, "task.dependency_failed", f"It needs task {failed[0]}, which failed.")
-        tool = self._assignment.tools[task.tool_name]
+        tool = self._assignment.tools.get(task.tool_name)
+        if tool is None:  # it was planned before a crash, and today's agent does not have it
+            return TaskFailed(task.index, "tool.unknown", f"There is no tool {task.tool_name!r} any more.")
         attempt = self._progress.attempt
         effects = EffectBuffer(attempt.effects, may_merge=False)
         started_at = self._services.clock.now()
@@ -120,6 +123,7 @@ class PlanExecutor:
         except (ToolError, DataPathError) as error:
             if isinstance(error.__cause__, BudgetExceededError):
                 raise error.__cause__ from None
+            await self._asker.settle(task.index)
             return TaskFailed(task.index, error.code, scrubbed(str(error)), self._retry_at(task, error))
         gathered = effects.effects or None
         if gathered is not None:

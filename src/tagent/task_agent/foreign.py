@@ -31,6 +31,9 @@ _MENDED_BY_WAITING = frozenset(
     }
 )
 _NEVER_MENDED = frozenset({"ContentFilterError", "ModelQuotaExceededError", "ModelRequestRejectedError"})
+_SET_UP_WRONGLY = "UserError"
+"""Says what is wrong with the agent, like that it has no model, and nothing of what it was asked."""
+
 _RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
 
 
@@ -59,10 +62,10 @@ class ForeignAgentError(TAgentError):
 
 def _told(cause: BaseException) -> str:
     kind = type(cause).__name__
-    if is_vendors(cause):  # its text may repeat the prompt
+    if is_vendors(cause) and kind != _SET_UP_WRONGLY:  # its text may repeat the prompt
         status = getattr(cause, "status_code", None)
         return f"{kind} (status {status})" if isinstance(status, int) else kind
-    text = scrubbed(text_of(cause))
+    text = scrubbed(text_of(cause)).removesuffix(".")
     return f"{kind}: {text[:LONGEST_REASON]}" if text else kind
 
 

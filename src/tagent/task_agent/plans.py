@@ -14,6 +14,9 @@ from tagent.task_agent.references import look_up, references_in, whole_reference
 from tagent.task_agent.tools import schemas
 from tagent.task_agent.tools.tool import Tool
 
+MOST_TASKS = 500
+"""Tasks of one plan; a model that writes more has lost its way."""
+
 
 class PlannedTask(BaseModel):
     """A task as the model plans it; `plan_type` narrows the names."""
@@ -51,6 +54,9 @@ class PlanRules:
 
     def problems(self, tasks: Sequence[PlannedTask]) -> Iterator[str]:
         """Yield what is wrong with the tasks of a new plan, one sentence each, with no argument's value in it."""
+        if len(tasks) > MOST_TASKS:
+            yield f"The plan has {len(tasks)} tasks, and may have {MOST_TASKS}."
+            return
         first = len(self.done)
         planned = dict(enumerate(tasks, first))
         for number, task in planned.items():

@@ -14,12 +14,15 @@ class Progress:
         attempt: Where events are committed, and what an interrupted try had done.
         trace: Everything that happened, the interrupted try included.
         error: The error of the model call that ended the work; None unless one did.
+        is_closed: Whether the work has ended. What ends later, like a question of a tool that nobody waits for any
+            more, is told to nobody: the journal may have gone on.
     """
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.trace: list[AgentEvent] = []
         self.error: ModelError | None = None
+        self.is_closed = False
         self._machine = TaskBasedStateMachine()
         self._under_way: list[AgentEvent] = []
 
@@ -41,6 +44,8 @@ class Progress:
         Raises:
             IllegalTransitionError: If it cannot happen now; then it is not committed.
         """
+        if self.is_closed:
+            return
         reduce(self.state, event)
         if self.attempt.record:
             self._under_way.append(event)

@@ -138,8 +138,8 @@ def _user_prompt(assignment: Assignment, state: AgentState) -> str:
     )
     told = assignment.context.render(about=assignment.goal, max_tokens=shares["context"])
     parts += [text for text in (told, _task_results(state.tasks, outputs, max_tokens=shares["outputs"])) if text]
-    if state.shortfall:
-        parts.append(f"The last plan fell short: {state.shortfall}")
+    if state.shortfall:  # it repeats what models and tools have said
+        parts.append(f"Why the last plan fell short: {fenced('shortfall', state.shortfall)}")
     return "\n\n".join(parts)
 
 

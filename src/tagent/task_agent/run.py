@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import cast
 
 from tagent.config import TAgentConfig
+from tagent.exceptions import ConfigurationError
 from tagent.ports.clock import Clock
 from tagent.ports.language_model import ModelRequest, Purpose
 from tagent.ports.model_errors import ModelOutputError
@@ -100,6 +101,8 @@ async def run_task_based_agent(
             )
     if settings.api_key:
         register_secret(settings.api_key.get_secret_value())
+    if not is_text(goal):
+        raise ConfigurationError("The goal holds characters that are no Unicode text.")
     answer = answer_type(str if output_format is None else output_format)
     attempt = attempt or Attempt()
     if not attempt.idempotency_key:  # outside a pipeline: then the keys of its tools are of this work alone
@@ -118,7 +121,10 @@ async def run_task_based_agent(
         executor.require_no_doubt()
         await _Agent(assignment, answer, settings, progress, asker, executor).work()
 
-    await _until_deadline(work(), settings.deadline_seconds, began_at, asker, progress, services.clock)
+    try:
+        await _until_deadline(work(), settings.deadline_seconds, began_at, asker, progress, services.clock)
+    finally:
+        progress.is_closed = True
     return _result(goal, settings, progress, seconds=services.clock.now() - started_at)
 
 
@@ -141,7 +147,7 @@ async def _until_deadline(
         progress.catch_up()
         if not progress.state.is_over:
             spent = clock.now() - began_at
-            await progress.happened(BudgetExceeded("deadline_seconds", seconds or 0.0, spent, tuple(asker.cut_off)))
+            await progress.happened(BudgetExceeded("deadline_seconds", seconds or 0.0, spent, asker.calls_cut_off))
 
 
 def _result(goal: str, settings: TAgentConfig, progress: Progress, *, seconds: float) -> TaskBasedAgentResult[object]:
@@ -196,6 +202,15 @@ async def _assigned(
         selected.catalogue,
         await instructions.select(goal),
     )
+
+
+def is_text(text: str) -> bool:
+    """Return whether a text can be written anywhere: it has no half of a surrogate pair alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Agent:

@@ -35,7 +35,6 @@ TABLE: TransitionTable[AgentPhase] = TransitionTable(
         (AgentPhase.PLANNING, Planned): (AgentPhase.EXECUTING, AgentPhase.EVALUATING, AgentPhase.FAILED),
         (AgentPhase.PLANNING, PlanRejected): (AgentPhase.PLANNING, AgentPhase.FAILED),
         (AgentPhase.EXECUTING, TaskStarted): (AgentPhase.EXECUTING,),
-        (AgentPhase.EXECUTING, ToolAsked): (AgentPhase.EXECUTING,),
         (AgentPhase.EXECUTING, TaskCompleted): (
             AgentPhase.EXECUTING,
             AgentPhase.EVALUATING,
@@ -47,7 +46,7 @@ TABLE: TransitionTable[AgentPhase] = TransitionTable(
         (AgentPhase.EVALUATING, Finalized): (AgentPhase.COMPLETED,),
         (AgentPhase.FINALIZING, Evaluated): (AgentPhase.PLANNING, AgentPhase.FAILED),
         (AgentPhase.FINALIZING, Finalized): (AgentPhase.COMPLETED,),
-        **{(phase, event): (phase,) for phase in _ASKING for event in (ModelRetried, ModelSwitched)},
+        **{(phase, event): (phase,) for phase in _ASKING for event in (ModelRetried, ModelSwitched, ToolAsked)},
         **{
             (phase, ModelFailed): (AgentPhase.FAILED,)
             for phase in (AgentPhase.PLANNING, AgentPhase.EVALUATING, AgentPhase.FINALIZING)

@@ -139,6 +139,21 @@ def test_an_error_of_pydantic_ai_is_told_without_its_text() -> None:
     assert "the prompt" not in str(error)
 
 
+async def test_a_mistake_in_its_set_up_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its author must see what to mend; it says nothing of the prompt, and a key in it is hidden."""
+    with pytest.raises(UserError) as raised:
+        await Agent(name="bard").run("the prompt")
+    message = ForeignAgentError("bard", raised.value, is_retryable=False).message
+    assert (
+        message
+        == "The agent 'bard' raised UserError: `model` must either be set on the agent or included when calling it."
+    )
+    monkeypatch.setenv("POETS_API_KEY", "sesame-opens")
+    told = ForeignAgentError("bard", UserError("sesame-opens is odd" + "!" * 9_000), is_retryable=False).message
+    assert told.startswith("The agent 'bard' raised UserError: *** is odd")
+    assert len(told) < 600
+
+
 def test_an_error_of_a_function_is_told_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own words say what to mend; a key in them is hidden, and a page of them is cut."""
     monkeypatch.setenv("POETS_API_KEY", "sesame-opens")

@@ -116,7 +116,7 @@ def test_the_words_of_a_failing_tool_are_fenced_like_its_output() -> None:
 def test_the_next_planner_learns_why_the_last_plan_fell_short() -> None:
     """Else it makes the same plan again."""
     assert prompt(assignment(), shortfall="No prices. Ask the shop.").endswith(
-        "The last plan fell short: No prices. Ask the shop."
+        'Why the last plan fell short: <data name="shortfall">No prices. Ask the shop.</data>'
     )
 
 

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from tagent.ports.language_model import Message, ModelReply, ModelRequest, TokenUsage
 from tagent.ports.model_errors import ModelOutputError, ModelRateLimitError
-from tagent.task_agent.answers import Answer, answer_type
+from tagent.task_agent.answers import Answer, Evaluation, answer_type
 from tagent.task_agent.plans import plan_type
 from tagent.testing import ScriptedModel
 
@@ -58,6 +58,23 @@ async def test_an_entry_for_a_plan_is_a_list_of_tasks() -> None:
     assert reply.output.model_dump() == {"tasks": [{"description": "", "tool_name": "search", "tool_args": {}}]}
 
 
+async def test_an_entry_for_a_judgement_needs_no_reason() -> None:
+    """With `separate_evaluation` a script holds one before the answer."""
+    model = ScriptedModel([{"achieved": False, "do_next": "search"}, {"achieved": True, "reason": "It is there."}])
+    given = [(await model.ask(ModelRequest("evaluate", (), Evaluation))).output for _ in range(2)]
+    assert given == [
+        Evaluation(achieved=False, reason="", do_next="search"),
+        Evaluation(achieved=True, reason="It is there."),
+    ]
+
+
+async def test_a_plan_may_be_written_as_a_model_would() -> None:
+    """What is copied from a journal works, too."""
+    reply = await ScriptedModel([{"tasks": [{"tool_name": "search"}]}]).ask(plan_request())
+    assert isinstance(reply.output, BaseModel)
+    assert reply.output.model_dump() == {"tasks": [{"description": "", "tool_name": "search", "tool_args": {}}]}
+
+
 async def test_free_text_is_given_as_it_is() -> None:
     """The port is not only for agents."""
     reply = await ScriptedModel(["text"]).ask(ModelRequest("evaluate", (), str))
@@ -106,6 +123,20 @@ async def test_an_empty_script_fails_the_test_and_says_what_was_asked() -> None:
     """One model call too many is a mistake that a test should find."""
     with pytest.raises(AssertionError, match="'scripted' has no answer to a 'plan' request"):
         await ScriptedModel().ask(plan_request())
+
+
+async def test_a_script_that_ends_at_an_entry_that_does_not_fit_says_why_it_does_not() -> None:
+    """Else the mistake looks like an entry that is missing."""
+    with pytest.raises(AssertionError) as raised:
+        await ScriptedModel(["many"]).ask(answer_request(int))
+    assert "'scripted' has no other answer to an 'answer' request, and its last entry does not fit: output" in str(
+        raised.value
+    )
+    checked = ModelRequest("answer", (), int, check=lambda _: "It is odd.")
+    with pytest.raises(AssertionError, match=r"does not fit: It is odd\.$"):
+        await ScriptedModel([1]).ask(checked)
+    with pytest.raises(ModelOutputError, match=r"that fits: It is odd\.$"):
+        await ScriptedModel([1, 3, 5]).ask(checked)
 
 
 async def test_an_answer_may_take_its_time() -> None:

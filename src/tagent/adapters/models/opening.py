@@ -61,8 +61,8 @@ async def open_model(config: TAgentConfig, connections: Connections) -> AsyncIte
         model = _compatible(_name_at_endpoint(name), base_url, key, http, COMPATIBLE_PROFILE)
         yield await _asked_through_gate(model, config, connections, provider)
     else:
-        http = await _provider_http(name.partition(":")[0], key, connections)
-        async with _provider_model(name, key, http) as model:
+        shared = await _provider_http(name.partition(":")[0], key, connections)
+        async with _provider_model(name, key, shared) as model:
             yield await _asked_through_gate(model, config, connections, provider)
 
 

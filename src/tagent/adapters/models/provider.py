@@ -144,8 +144,8 @@ def _models(chosen: object) -> tuple[str | LanguageModel, ...]:
 
 def _can_be_had(model: str) -> bool:
     """Return whether the string names a model on a machine that has what it needs."""
-    provider, colon, name = model.partition(":")
-    return model == EMBEDDED or bool(colon and name and is_known_provider(provider))
+    provider, colon, _ = model.partition(":")
+    return model == EMBEDDED or (bool(colon) and is_known_provider(provider))
 
 
 def _check_key(models: Sequence[str | LanguageModel], config: "TAgentConfig") -> None:

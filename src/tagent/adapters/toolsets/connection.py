@@ -10,12 +10,13 @@ import httpx2
 from mcp import Client, MCPError
 from mcp_types import CONNECTION_CLOSED, Implementation, Tool
 
+from tagent.adapters.toolsets.last_words import LastWords
 from tagent.adapters.toolsets.results import bounded, error_of, output_of
 from tagent.adapters.toolsets.schemas import ArgumentSchema
 from tagent.adapters.toolsets.sessions import StaleSessionError
 from tagent.adapters.toolsets.streams import opened, unlogged
 from tagent.ports.toolsets import MCPServer, RemoteTool, RemoteToolError, StdioTransport, ToolsetUnavailableError
-from tagent.secrets import register_secret
+from tagent.secrets import register_secret, scrubbed
 
 logger = logging.getLogger("tagent")
 
@@ -27,6 +28,9 @@ LONGEST_DESCRIPTION = 4_000
 
 LONGEST_REASON = 300
 """Characters of a server's own words about why it cannot be used."""
+
+LONGEST_LAST_WORDS = 500
+"""Characters of the end of what a server said before it ended."""
 
 HINT = "Check its command or address, and whether it runs."
 
@@ -55,6 +59,7 @@ class Connection:
         self._client: Client | None = None
         self._tools: tuple[Tool, ...] = ()
         self._reason = ""
+        self._words = LastWords()
 
     @property
     def has_ended(self) -> bool:
@@ -86,7 +91,7 @@ class Connection:
 
     async def _connected(self, stack: AsyncExitStack) -> tuple[Client, tuple[Tool, ...]]:
         """Return the open client and the server's tools."""
-        streams = opened(self._server.transport, on_end=self._ended.set, on_stale=self._stale.set)
+        streams = opened(self._server.transport, words=self._words, on_end=self._ended.set, on_stale=self._stale.set)
         client = Client(streams, client_info=Implementation(name="tagent", version="1"), cache=None)
         await stack.enter_async_context(client)
         tools: list[Tool] = []
@@ -181,7 +186,7 @@ class Connection:
             case asyncio.CancelledError():
                 return "it was closed"
             case MCPError(code=code) if code == CONNECTION_CLOSED:
-                return "it ended before it answered"
+                return f"it ended before it answered{self._last_words()}"
             case MCPError():
                 return f"it answers {self._server.without_secrets(bounded(error.message, longest=LONGEST_REASON))!r}"
             case httpx2.TransportError():
@@ -190,3 +195,10 @@ class Connection:
                 return f"its command cannot be started ({error.strerror or type(error).__name__})"
             case _:
                 return f"it answers what cannot be read ({type(error).__name__})"
+
+    def _last_words(self) -> str:
+        """Return the end of what a child said on its standard error, as its words; empty if it said nothing."""
+        words = self._server.without_secrets(scrubbed(self._words.text))  # before the cut, which could halve a key
+        if not words:
+            return ""
+        return f"; it last said {'...' * (len(words) > LONGEST_LAST_WORDS) + words[-LONGEST_LAST_WORDS:]!r}"

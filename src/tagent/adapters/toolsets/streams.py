@@ -1,8 +1,6 @@
 """Ways to a server: its messages in and out, and a word when there will be no more."""
 
 import logging
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -13,9 +11,8 @@ import httpx2
 from mcp import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from tagent.adapters.toolsets.last_words import LastWords
 from tagent.ports.toolsets import HttpTransport, StdioTransport, Transport
-
-logger = logging.getLogger("tagent")
 
 _is_ours: ContextVar[bool] = ContextVar("is_ours", default=False)
 
@@ -102,34 +99,32 @@ class WatchedStream:
 
 @asynccontextmanager
 async def opened(
-    transport: Transport, *, on_end: Callable[[], None], on_stale: Callable[[], None]
+    transport: Transport, *, words: LastWords, on_end: Callable[[], None], on_stale: Callable[[], None]
 ) -> AsyncIterator[Streams]:
     """Start or reach a server and yield its streams.
 
     Args:
         transport: Where it is.
+        words: Keeps what a child says on its standard error.
         on_end: Called when the server will send no more.
         on_stale: Called when the server does not know its session any more: what it was asked, it did not do.
     """
-    streams = _child(transport) if isinstance(transport, StdioTransport) else _remote(transport, on_stale)
+    streams = _child(transport, words) if isinstance(transport, StdioTransport) else _remote(transport, on_stale)
     async with streams as (messages, answers):
         yield WatchedStream(messages, on_end), answers
 
 
 @asynccontextmanager
-async def _child(transport: StdioTransport) -> AsyncIterator[tuple[Any, Any]]:
+async def _child(transport: StdioTransport, words: LastWords) -> AsyncIterator[tuple[Any, Any]]:
     parameters = StdioServerParameters(
         command=transport.command,
         args=list(transport.arguments),
         env=dict(transport.environment),
         cwd=transport.folder or None,
     )
-    # What servers log is for whoever looks for a mistake; on the terminal it would be amid our own output.
-    is_wanted = logger.isEnabledFor(logging.DEBUG) and sys.__stderr__ is not None
-    with open(os.devnull, "w", encoding="utf-8") as nothing:  # noqa: ASYNC230, PTH123 - the null device does not block
-        errors = sys.__stderr__ if is_wanted and sys.__stderr__ else nothing
-        async with stdio_client(parameters, errlog=errors) as streams:
-            yield streams
+    async with words.heard() as errors, stdio_client(parameters, errlog=errors) as streams:
+        errors.close()  # the child has one of its own
+        yield streams
 
 
 @asynccontextmanager

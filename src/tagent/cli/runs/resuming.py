@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
 from tagent.cli.driving import drive
+from tagent.cli.overrides import config_option, overrides_option, require_no_cost
 from tagent.cli.run import speak_plainly
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
+from tagent.exceptions import ConfigurationError
 from tagent.pipeline import PipelineResult
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.events import RunEvent
+from tagent.pipeline.origins import is_goal
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.ports import Services
@@ -27,23 +31,35 @@ from tagent.ports import Services
     show_default=True,
     help="Go on with the definition the run was started with, or with today's.",
 )
-@click.option("--model", help="The model: provider:name, or embedded.")
+@overrides_option
+@config_option
 @store_option
 @json_option
 @verbose_option
 def resume_command(
-    run_id: str, definition: DefinitionChoice, model: str | None, store: str | None, as_json: bool
+    run_id: str,
+    definition: DefinitionChoice,
+    overrides: TAgentConfig,
+    config_file: Path | None,
+    store: str | None,
+    as_json: bool,
 ) -> int:
-    """Go on with an interrupted or failed run; what is completed is not done again."""
+    """Go on with an interrupted or failed run; what is completed is not done again.
+
+    Its settings are those of the file that `tagent run` was given, unless another one is named here.
+    """
     speak_plainly()
-    config = with_store(TAgentConfig.load(), store)
-    overrides = TAgentConfig(model=model) if model else TAgentConfig()
+    config = with_store(TAgentConfig.load(file=config_file), store)
 
     async def find(services: Services) -> tuple[Definition, tuple[RunEvent, ...]]:
         events = await load_events(services.store, run_id, is_whole=False)
         return latest_definition(await first_definition(services.store, run_id), events), events
 
     stored, history = asyncio.run(with_services(config, find))
+    if not is_goal(stored):
+        require_no_cost(overrides)
+    if config_file is None and stored.origin.config_file:
+        config = with_store(_settings_of(stored.origin.config_file, run_id), config.store)
 
     async def work(services: Services) -> PipelineResult:
         return await resume_run(
@@ -56,6 +72,20 @@ def resume_command(
         )
 
     return drive(outline(stored), config, work, as_json=as_json, history=history)
+
+
+def _settings_of(file: str, run_id: str) -> TAgentConfig:
+    """Return the settings that the run began with.
+
+    Raises:
+        ConfigurationError: If the file is gone or malformed.
+    """
+    if not Path(file).is_file():
+        raise ConfigurationError(
+            f"The run {run_id} began with the settings of {file}, which is not there any more.",
+            hint="Put the file back, or name another one: --config FILE.",
+        )
+    return TAgentConfig.load(file=file)
 
 
 def _announce(reuse: Reuse) -> None:

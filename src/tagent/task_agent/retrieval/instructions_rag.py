@@ -1,11 +1,19 @@
 """Chooses the guidance that fits a goal, within a budget of tokens."""
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 
 from tagent.ports.embedder import Embedder
 from tagent.task_agent.context import tokens_in
 from tagent.task_agent.retrieval.meaning import with_meaning
 from tagent.task_agent.retrieval.ranking import index_of
+
+logger = logging.getLogger("tagent")
+
+KEPT_SETS = 32
+"""Of how many sets of instructions it is known that a warning was given, the latest used."""
 
 
 class InstructionsRAG:
@@ -34,7 +42,8 @@ class InstructionsRAG:
         """Return all instructions if they fit, else the best for `goal` that do, in their order.
 
         Those that match come first into the budget, best first; what room is left goes to the others,
-        from the front. One that does not fit is passed over, never cut.
+        from the front. One that does not fit is passed over, never cut. When that is one that matches, or one that
+        alone is over the budget, a warning is logged, once for a set of instructions and each of the two reasons.
 
         Raises:
             EmbedderError: If the embedder's answer is not one vector for each text.
@@ -43,10 +52,49 @@ class InstructionsRAG:
         if tokens_in(self._instructions) <= self._limit_tokens:
             return self._instructions
         texts = tuple((instruction,) for instruction in self._instructions)
-        ranking = await with_meaning(index_of(texts).ranked(goal), goal, texts, self._embedder)
+        by_words = index_of(texts).ranked(goal)
+        ranking = await with_meaning(by_words, goal, texts, self._embedder)
         chosen: list[int] = []
         for number in dict.fromkeys([*(number for number, _ in ranking), *range(len(texts))]):
             candidates = [self._instructions[position] for position in (*chosen, number)]
             if tokens_in(candidates) <= self._limit_tokens:
                 chosen.append(number)
+        self._warn(set(range(len(texts))) - set(chosen), matching={number for number, _ in by_words})
         return tuple(self._instructions[number] for number in sorted(chosen))
+
+    def _warn(self, left_out: Collection[int], *, matching: Collection[int]) -> None:
+        """Say how many instructions are left out that nobody would expect to be."""
+        large = {number for number in left_out if tokens_in([self._instructions[number]]) > self._limit_tokens}
+        of_all = f"of {len(self._instructions)} instructions"
+        if large and _is_news((self._instructions, self._limit_tokens, "large")):
+            logger.warning(
+                "%d %s cannot be told: each alone is over the budget of %d tokens. Write it shorter, or "
+                "raise `context_tokens`.",
+                len(large),
+                of_all,
+                self._limit_tokens,
+            )
+        crowded = {number for number in left_out if number in matching} - large
+        if crowded and _is_news((self._instructions, self._limit_tokens, "crowded")):
+            logger.warning(
+                "%d %s are left out although they match the goal: the budget of %d tokens is full. Write them "
+                "shorter, or raise `context_tokens`.",
+                len(crowded),
+                of_all,
+                self._limit_tokens,
+            )
+
+
+_told: OrderedDict[object, None] = OrderedDict()
+_told_guard = threading.Lock()
+
+
+def _is_news(warning: object) -> bool:
+    """Return whether a warning has not been given yet in this process, and take it for given."""
+    with _told_guard:
+        is_news = warning not in _told
+        _told[warning] = None
+        _told.move_to_end(warning)
+        while len(_told) > KEPT_SETS:
+            _told.popitem(last=False)
+    return is_news

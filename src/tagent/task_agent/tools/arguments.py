@@ -65,7 +65,7 @@ def _told(error: ValidationError, *, ignored: Collection[str], is_partial: bool)
             yield f"{where[0]!r} is missing" if problem["type"] == "missing" else f"{where[0]!r} is none of them"
             continue
         path = ".".join(map(str, where))
-        message = _TELLS_THE_VALUE.get(problem["type"], problem["msg"])
+        message = _TELLS_THE_VALUE.get(problem["type"], problem["msg"]).rstrip(".")  # it may be a user's sentence
         yield f"{path}: {message}" if path else message
 
 

@@ -16,6 +16,8 @@ from pydantic_core import SchemaError
 
 from tagent.exceptions import TAgentError, nearest
 from tagent.loading import LoadFailure, run_file
+from tagent.ports.toolsets import MCPServer
+from tagent.task_agent.tools.servers import ToolSource
 from tagent.task_agent.tools.tool import Tool
 
 TOOLS_FILE = "tagent.tools.py"
@@ -51,24 +53,25 @@ class ToolLoadError(TAgentError):
         self.file = file
         self.line = line
         where = file if line is None else f"{file}, line {line}"
-        super().__init__(f"{where}: {reason}.", hint=hint)
+        super().__init__(f"{where}: {reason.rstrip('.')}.", hint=hint)
 
 
-def discover_tools(path: str | Path) -> tuple[Tool, ...]:
+def discover_tools(path: str | Path) -> tuple[ToolSource, ...]:
     """Return the tools of a file, or of every `tagent.tools.py` in a folder and below. Loading a file runs it.
 
-    A file's tools are the public functions that are defined in it and its `Tool` objects; with `__all__`
-    they are what it names.
+    A file's tools are the public functions that are defined in it, its `Tool` objects and its `MCPServer`s; with
+    `__all__` they are what it names.
 
     Args:
         path: A Python file of any name, or a folder. In a folder, what is hidden, virtual environments,
             `node_modules` and links to other folders are left out.
 
     Returns:
-        The tools, in the order of the files' names and of their definition; none if a folder has no such file.
+        `Tool`s and `MCPServer`s, in the order of the files' names and of their definition; none if a folder
+        has no such file.
 
     Raises:
-        ToolLoadError: If a file does not load, something in it is no tool, or two tools have one name.
+        ToolLoadError: If a file does not load, has no tools, something in it is no tool, or two tools have one name.
 
     Example:
         >>> from pathlib import Path
@@ -126,16 +129,19 @@ def files_named(name: str, path: str | Path) -> tuple[Path, ...]:
     return tuple(sorted(_found(name, root))) if root.is_dir() else (root,)
 
 
-def load_tools(files: Iterable[str | Path]) -> tuple[Tool, ...]:
-    """Return the tools of the files, in order; a file that is named twice counts once.
+def load_tools(files: Iterable[str | Path]) -> tuple[ToolSource, ...]:
+    """Return the tools of the files, and servers of tools, in order; a file that is named twice counts once.
 
     Raises:
         ToolLoadError: As for `discover_tools`.
     """
     homes: dict[str, Path] = {}
-    tools: list[Tool] = []
+    tools: list[ToolSource] = []
     for file in {Path(file).resolve(): Path(file) for file in files}.values():
         for tool in _tools_of(_module_of(file), file):
+            if isinstance(tool, MCPServer):  # what its tools are called is known when it is asked
+                tools.append(tool)
+                continue
             if tool.name in homes:
                 other = f"{homes[tool.name]}" if homes[tool.name] != file else "this file"
                 hint = "Rename one: @tool(name=...)."
@@ -194,16 +200,28 @@ def _module_of(file: Path) -> ModuleType:
     return module
 
 
-def _tools_of(module: ModuleType, file: Path) -> Iterator[Tool]:
+def _tools_of(module: ModuleType, file: Path) -> Iterator[Tool | MCPServer]:
+    """Yield what a file offers, each thing once.
+
+    Raises:
+        ToolLoadError: If that is nothing, or something in it is no tool.
+    """
     seen: set[int] = set()
     for name, value in _offered(module, file).items():
         if id(value) not in seen:
             seen.add(id(value))
-            try:
-                yield Tool.of(value)  # type: ignore[arg-type]  # it refuses what is none
-            except TAgentError as error:
-                reason = f"{name!r} is no tool: {error.message.rstrip('.')}"
-                raise ToolLoadError(str(file), reason, line=_line_of(value), hint=error.hint) from error
+            yield value if isinstance(value, MCPServer) else _tool_of(name, value, file)
+    if not seen:
+        hint = "Define public functions in it, or name in its `__all__` what it imports."
+        raise ToolLoadError(str(file), "it defines no tools", hint=hint)
+
+
+def _tool_of(name: str, value: object, file: Path) -> Tool:
+    try:
+        return Tool.of(value)  # type: ignore[arg-type]  # it refuses what is none
+    except TAgentError as error:
+        reason = f"{name!r} is no tool: {error.message}"
+        raise ToolLoadError(str(file), reason, line=_line_of(value), hint=error.hint) from error
 
 
 def _offered(module: ModuleType, file: Path) -> Mapping[str, object]:
@@ -219,7 +237,7 @@ def _offered(module: ModuleType, file: Path) -> Mapping[str, object]:
 
 def _is_own(value: object, module: ModuleType) -> bool:
     is_function = inspect.isfunction(value) and value.__module__ == module.__name__
-    return is_function or isinstance(value, Tool)
+    return is_function or isinstance(value, Tool | MCPServer)
 
 
 def _line_of(value: object) -> int | None:

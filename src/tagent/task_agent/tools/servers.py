@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from tagent.exceptions import ConfigurationError, nearest
 from tagent.ports.services import Services
-from tagent.ports.toolsets import MCPServer, RemoteTool
+from tagent.ports.toolsets import MCPServer, RemoteTool, Transport
 from tagent.secrets import scrubbed
 from tagent.task_agent.tools.tool import Tool, ToolArgumentsError
 
@@ -17,22 +17,25 @@ ToolSource = Callable[..., object] | Tool | MCPServer
 
 
 class ToolsetClashError(ConfigurationError):
-    """Two servers offer a tool of the same name.
+    """Two servers, or a server and a function, offer a tool of the same name.
 
     Attributes:
         tool: The name.
-        servers: The two servers' names.
+        servers: The names of the two servers, or of the one whose tool is called like a function.
     """
 
     code = "toolset.clash"
 
-    def __init__(self, tool: str, servers: tuple[str, str]) -> None:
+    def __init__(self, tool: str, servers: tuple[str, ...]) -> None:
         self.tool = tool
         self.servers = servers
-        super().__init__(
-            f"The MCP servers {servers[0]!r} and {servers[1]!r} both offer the tool {tool!r}.",
-            hint="Give one of them a prefix=, or exclude= the tool.",
+        both = " and ".join(map(repr, servers))
+        message = (
+            f"The MCP servers {both} both offer the tool {tool!r}."
+            if len(servers) > 1
+            else f"The MCP server {both} offers the tool {tool!r}, and so does a function."
         )
+        super().__init__(message, hint="Give a server a prefix=, or exclude= the tool.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,12 @@ class ServerTool(Tool):
 async def opened_tools(given: Iterable[ToolSource], services: Services) -> dict[str, Tool]:
     """Return the tools by name, in order, those of servers where their server stands; all servers are asked at once.
 
-    Of two with one name the later wins, but two servers must not offer the same one.
+    Of two functions with one name the later wins. What a server offers must not be called like anything else: a
+    server may offer something new at any time, and would replace what a plan means without a word.
 
     Raises:
         ConfigurationError: If something is no tool, or a server has not the tools that it is said to have.
-        ToolsetClashError: If two servers offer a tool of one name.
+        ToolsetClashError: If two servers, or a server and a function, offer a tool of one name.
         ToolsetUnavailableError: If a server cannot be reached.
         MissingExtraError: If MCP support is not installed.
 
@@ -91,19 +95,23 @@ async def opened_tools(given: Iterable[ToolSource], services: Services) -> dict[
     sources = tuple(given)
     offered = await _offered([source for source in sources if isinstance(source, MCPServer)], services)
     tools: dict[str, Tool] = {}
-    owners: dict[str, MCPServer] = {}
+    owners: dict[str, MCPServer | None] = {}
     for source in sources:
-        if not isinstance(source, MCPServer):
-            tool = Tool.of(source)
-            tools[tool.name] = tool
-            owners.pop(tool.name, None)
-            continue
-        for tool in server_tools(source, offered[source]):
-            owner = owners.setdefault(tool.name, source)
-            if owner.transport != source.transport:
-                raise ToolsetClashError(tool.name, (owner.name, source.name))
+        owner, found = (
+            (source, server_tools(source, offered[source]))
+            if isinstance(source, MCPServer)
+            else (None, (Tool.of(source),))
+        )
+        for tool in found:
+            before = owners.setdefault(tool.name, owner)
+            if _transport(before) != _transport(owner):
+                raise ToolsetClashError(tool.name, tuple(it.name for it in (before, owner) if it is not None))
             tools[tool.name] = tool
     return tools
+
+
+def _transport(server: MCPServer | None) -> Transport | None:
+    return None if server is None else server.transport
 
 
 async def _offered(servers: Collection[MCPServer], services: Services) -> dict[MCPServer, tuple[RemoteTool, ...]]:

@@ -59,7 +59,9 @@ def signature_of(function: Callable[..., object], name: str, *, meanings: Mappin
         hints = _hints(function)
         parameters = inspect.signature(function).parameters
     except (NameError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"The signature of the tool {name!r} cannot be read: {error}.") from error
+        raise ConfigurationError(
+            f"The signature of the tool {name!r} cannot be read: {str(error).rstrip('.')}."
+        ) from error
     context_parameter = None
     open_: dict[str, inspect.Parameter] = {}
     for parameter in parameters.values():

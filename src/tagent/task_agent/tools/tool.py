@@ -21,6 +21,7 @@ __all__ = ["Tool", "ToolArgumentsError", "ToolContext", "tools_by_name"]
 DEFAULT_RETRY_POLICY = RetryPolicy()
 _WORTH_ANOTHER_TRY = frozenset({"tool.failed", "tool.timeout"})
 
+_UNNAMED = "<lambda>"
 
 _KEPT = "__tagent_tool__"
 """The attribute under which a function keeps the tool that it is."""
@@ -32,7 +33,7 @@ class ToolArgumentsError(ToolError):
     code = "tool.arguments"
 
     def __init__(self, tool: str, problems: str) -> None:
-        super().__init__(tool, f"The arguments for the tool {tool!r} do not fit: {problems}.")
+        super().__init__(tool, f"The arguments for the tool {tool!r} do not fit: {problems.rstrip('.')}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class Tool:
         output_schema: The JSON schema of what it returns; None where that is not known.
 
     Raises:
-        ConfigurationError: If a number is out of its range, or a tool with side effects that is not
-            idempotent is to be called again.
+        ConfigurationError: If it has no name, a number is none or out of its range, or a tool with side effects
+            that is not idempotent is to be called again.
 
     Example:
         >>> def add(a: int, b: int = 1) -> int:
@@ -86,10 +87,22 @@ class Tool:
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigurationError("A tool needs a name.")
-        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
-            raise ConfigurationError(f"The time limit of the tool {self.name!r} must be above 0 seconds.")
-        if self.retries < 0:
-            raise ConfigurationError(f"The tool {self.name!r} cannot be tried again {self.retries} times.")
+        if self.name == _UNNAMED:
+            raise ConfigurationError(
+                "A lambda has no name by which a plan could call it.",
+                hint="Make a function of it with `def`, or name it: Tool.of(..., name='double').",
+            )
+        if self.timeout_seconds is not None and not (_is_number(self.timeout_seconds) and self.timeout_seconds > 0):
+            raise ConfigurationError(f"The time limit of the tool {self.name!r} must be a number of seconds above 0.")
+        if type(self.retries) is not int or self.retries < 0:
+            message = f"The tool {self.name!r} cannot be tried again {self.retries!r} times."
+            raise ConfigurationError(message, hint="`retries` is a whole number from 0.")
+        if not isinstance(self.retry_policy, RetryPolicy):
+            raise ConfigurationError(
+                f"The `retry_policy` of the tool {self.name!r} must be a RetryPolicy, "
+                f"not {type(self.retry_policy).__name__}.",
+                hint="How often is said by retries=3, how long to wait by retry_policy=RetryPolicy(base_seconds=1).",
+            )
         if self.side_effect and self.retries and not self.idempotent:
             raise ConfigurationError(
                 f"The tool {self.name!r} has side effects, so it is not called again when it fails.",
@@ -136,14 +149,14 @@ class Tool:
             "name": name,
             "description": description,
             "side_effect": side_effect,
-            "timeout_seconds": timeout_seconds,
             "retries": retries,
-            "retry_policy": None if retry_policy == DEFAULT_RETRY_POLICY else retry_policy,
             "idempotent": idempotent,
         }
         given = {setting: value for setting, value in settings.items() if value}
         if timeout_seconds is not None:
             given["timeout_seconds"] = timeout_seconds
+        if retry_policy != DEFAULT_RETRY_POLICY:
+            given["retry_policy"] = retry_policy
         tool = function if isinstance(function, Tool) else _tool_of(function, name)
         return replace(tool, **given) if given else tool  # type: ignore[arg-type]  # of the types above
 
@@ -199,6 +212,10 @@ class Tool:
             [True, False]
         """
         return failures <= self.retries and error.code in _WORTH_ANOTHER_TRY
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def tools_by_name(functions: Iterable[Callable[..., object] | Tool]) -> dict[str, Tool]:

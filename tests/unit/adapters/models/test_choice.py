@@ -12,7 +12,15 @@ from tagent.adapters.models.embedded import EmbeddedServer
 from tagent.adapters.models.provider import AdapterModels, default_model
 from tagent.config import PROVIDER_KEYS
 from tagent.exceptions import ConfigurationError
-from tagent.ports import ModelAuthenticationError, ModelError, ModelNotChosenError, UnknownModelError
+from tagent.ports import (
+    ModelAuthenticationError,
+    ModelError,
+    ModelNotChosenError,
+    ModelReply,
+    ModelRequest,
+    ModelTimeoutError,
+    UnknownModelError,
+)
 from tagent.testing import ScriptedModel
 
 KEY = "secret-key"
@@ -191,9 +199,39 @@ async def test_opens_another_model_for_other_settings() -> None:
 
 async def test_takes_a_model_of_one_s_own() -> None:
     """Whatever has the three members of the port can answer."""
-    model = ScriptedModel()
+    model = ScriptedModel(["blue"])
     async with AdapterModels() as models:
-        assert await models.model_for(TAgentConfig(model=model)) is model
+        chosen = await models.model_for(TAgentConfig(model=model))
+        assert (chosen.name, chosen.context_tokens) == (model.name, model.context_tokens)
+        assert (await chosen.ask(ModelRequest("answer", (), str))).output == "blue"
+
+
+class Mute:
+    """A model that never answers."""
+
+    name = "mute"
+    context_tokens = None
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Never return."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_holds_a_model_of_one_s_own_to_the_time_limit() -> None:
+    """A step must end, whatever was written to answer it."""
+    async with AdapterModels() as models:
+        model = await models.model_for(TAgentConfig(model=Mute(), request_timeout_seconds=0.02))
+        with pytest.raises(ModelTimeoutError, match="mute"):
+            await model.ask(ModelRequest("answer", (), str))
+
+
+async def test_what_a_model_of_one_s_own_says_of_its_price_counts() -> None:
+    """A budget of cost asks for it."""
+    model = Mute()
+    model.has_price = False  # type: ignore[attr-defined]  # not every model says it
+    async with AdapterModels() as models:
+        assert (await models.model_for(TAgentConfig(model=model))).has_price is False  # type: ignore[attr-defined]
 
 
 class Nameless:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tagent.ports.toolsets import MCPServer
 from tagent.task_agent.tools.discovery import DEEPEST, ToolLoadError, discover_output_schema, discover_tools
+from tagent.task_agent.tools.tool import Tool
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +25,7 @@ def tools(folder: Path, text: str = "", name: str = "tagent.tools.py") -> Path:
 
 
 def names(path: Path | str) -> list[str]:
-    return [tool.name for tool in discover_tools(path)]
+    return [tool.name for tool in discover_tools(path) if isinstance(tool, Tool)]
 
 
 def test_public_functions_of_the_file_and_its_tool_objects_are_tools(tmp_path: Path) -> None:
@@ -48,7 +50,11 @@ again = fetch
 limit = 3
 """
     found = discover_tools(tools(tmp_path, text, "any_name.py"))
-    assert [(tool.name, tool.side_effect) for tool in found] == [("fetch", False), ("pay", True), ("search", False)]
+    assert [(tool.name, tool.side_effect) for tool in found if isinstance(tool, Tool)] == [
+        ("fetch", False),
+        ("pay", True),
+        ("search", False),
+    ]
 
 
 def test_what_all_names_are_the_only_tools(tmp_path: Path) -> None:
@@ -62,6 +68,23 @@ def shout(text: str) -> str: ...
 def other() -> None: ...
 """
     assert names(tools(tmp_path, text)) == ["basename", "Echo", "shout"]
+
+
+def test_servers_of_tools_stand_among_the_tools_of_a_file(tmp_path: Path) -> None:
+    """What a server offers is known when it is asked; nothing is started by looking for it."""
+    text = """
+from tagent import MCPServer
+def fetch(url: str) -> str: ...
+notes = MCPServer.stdio("notes-server")
+_hidden = MCPServer.stdio("hidden-server")
+def search(text: str) -> str: ...
+same = notes
+"""
+    found = discover_tools(tools(tmp_path, text))
+    assert [tool.name for tool in found if isinstance(tool, Tool | MCPServer)] == ["fetch", "notes-server", "search"]
+    assert found[1] == MCPServer.stdio("notes-server")
+    named = tools(tmp_path / "named", "from tagent import MCPServer\n__all__ = ['notes']\nnotes = MCPServer.stdio('n')")
+    assert discover_tools(named) == (MCPServer.stdio("n"),)
 
 
 def test_a_folder_is_searched_for_files_of_the_name_in_sorted_order(tmp_path: Path) -> None:
@@ -118,6 +141,9 @@ def test_a_folder_that_cannot_be_read_is_told(
             "names 'fetsh', which it does not define. Did you mean 'fetch'?",
         ),
         ("raise SystemExit", 1, ", line 1: SystemExit."),
+        ("raise ValueError('No key.')", 1, ", line 1: ValueError: No key."),
+        ("limit = 3\ndef _hidden(): ...", None, ": it defines no tools. Define public functions in it"),
+        ("__all__ = []\ndef fetch(): ...", None, ": it defines no tools."),
     ],
 )
 def test_a_file_that_does_not_load_is_named_with_the_line_and_the_reason(
@@ -131,6 +157,7 @@ def test_a_file_that_does_not_load_is_named_with_the_line_and_the_reason(
     assert (error.file, error.line, error.code) == (str(file), line, "tool.load")
     assert str(error).startswith(str(file))
     assert message in str(error)
+    assert ".." not in error.message
 
 
 def test_two_tools_of_one_name_are_an_error_that_names_both_files(tmp_path: Path) -> None:

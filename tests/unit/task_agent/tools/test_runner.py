@@ -52,6 +52,11 @@ class ExpiresAfter(ManualClock):
         await self._event.wait()
 
 
+def tool_of(function: Callable[..., object]) -> Tool:
+    """Return the tool that it is; a lambda gets a name."""
+    return Tool.of(function, name="nameless" if getattr(function, "__name__", "") == "<lambda>" else "")
+
+
 async def called(
     function: Callable[..., object],
     *,
@@ -61,7 +66,7 @@ async def called(
     **arguments: object,
 ) -> object:
     result = await run_tool(
-        Tool.of(function),
+        tool_of(function),
         arguments,
         context=context or ToolContext(),
         clock=clock or ManualClock(),
@@ -341,7 +346,7 @@ async def test_a_cancel_passes_through_at_once_and_is_no_failure_of_the_tool() -
 async def ran(
     function: Callable[..., object], *, context: ToolContext | None = None, **arguments: object
 ) -> ToolResult:
-    tool = Tool.of(function)
+    tool = tool_of(function)
     return await run_tool(tool, arguments, context=context or ToolContext(), clock=ManualClock(), threads=THREADS)
 
 

@@ -77,3 +77,30 @@ def test_the_properties_of_a_model_are_resolved() -> None:
     page = schemas.part(SCHEMA, ("pages", 0))
     assert page is not None
     assert schemas.type_name(page) == "object"
+
+
+LOOP = {"$ref": "#/$defs/a"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"x": True}},
+        {"type": "object", "properties": None},
+        {"type": "object", "properties": [1]},
+        {"anyOf": "abc"},
+        {"anyOf": [True, 3, None]},
+        {"$defs": [], "$ref": "#/$defs/a"},
+        {"$defs": {"a": LOOP}, **LOOP},
+        {"$defs": {"a": {"anyOf": [LOOP, LOOP]}}, **LOOP},
+        {"$ref": "#/properties/a", "properties": {"a": LOOP}},
+        {"type": ["string", "null"]},
+        {"type": 5},
+        {"type": "array", "items": [1, 2]},
+    ],
+)
+def test_a_schema_of_any_shape_is_answered_with_the_benefit_of_the_doubt(schema: dict[str, Any]) -> None:
+    """It may be a server's, which may be careless or worse."""
+    assert schemas.missing_part(schema, ("x", "y", 0)) is None or schema["type"] == "array"
+    assert schemas.may_fit(schema, {"type": "string"}) or schema["type"] in {"array", "object"}
+    assert isinstance(schemas.type_name(schema), str)

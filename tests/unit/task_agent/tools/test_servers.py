@@ -1,17 +1,18 @@
 """The tools of servers among an agent's tools: which, under which names, checked how."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
 from builders import services
 from tagent.exceptions import ConfigurationError
 from tagent.ports import Services
-from tagent.ports.toolsets import MCPServer, NoToolsets, RemoteTool, ToolsetUnavailableError
+from tagent.ports.toolsets import MCPServer, NoToolsets, RemoteTool, StdioTransport, ToolsetUnavailableError
 from tagent.task_agent.tools.servers import ToolsetClashError, opened_tools
-from tagent.task_agent.tools.tool import ToolArgumentsError
+from tagent.task_agent.tools.tool import Tool, ToolArgumentsError
 
 
 def remote(name: str, **facts: bool) -> RemoteTool:
@@ -65,11 +66,19 @@ async def test_a_server_that_stands_twice_is_asked_once() -> None:
     assert opened.toolsets.asked == ["a"]  # type: ignore[attr-defined]  # an Offers
 
 
-async def test_of_a_function_and_a_servers_tool_the_later_wins() -> None:
-    """So it is among functions: what stands nearer to the goal counts."""
-    opened = offering(a=(remote("search"),))
-    assert (await opened_tools([search, A], opened))["search"].description == "Do search."
-    assert (await opened_tools([A, search], opened))["search"].description == "Search."
+async def test_a_server_and_a_function_must_not_offer_one_name() -> None:
+    """A server that learns something new must not take the place of a function, nor hide behind it."""
+    for sources in ([search, A], [A, search]):
+        with pytest.raises(ToolsetClashError, match=r"server 'a' offers the tool 'search', and so does a function"):
+            await names(*sources, a=(remote("search"),))
+    assert await names(search, replace(A, prefix="a"), a=(remote("search"),)) == ["search", "a_search"]
+    assert await names(search, replace(A, exclude=frozenset({"search"})), a=(remote("search"),)) == ["search"]
+
+
+async def test_of_two_functions_the_later_wins() -> None:
+    """What stands nearer to the goal counts."""
+    later = Tool.of(search, description="Another.")
+    assert (await opened_tools([search, later], offering()))["search"].description == "Another."
 
 
 async def test_two_servers_must_not_offer_one_name() -> None:
@@ -92,7 +101,6 @@ async def test_include_and_exclude_choose_by_the_servers_names() -> None:
     offered = (remote("x"), remote("y"), remote("z"))
     assert await names(replace(A, include=frozenset({"x", "z"}), prefix="p"), a=offered) == ["p_x", "p_z"]
     assert await names(replace(A, exclude=frozenset({"x"})), a=offered) == ["y", "z"]
-    assert MCPServer.stdio("a", include="x").include == frozenset({"x"})
 
 
 @pytest.mark.parametrize("option", ["include", "exclude", "side_effects"])
@@ -161,6 +169,77 @@ def test_an_address_that_is_none_is_refused_at_once(address: str) -> None:
     """And the message does not repeat it: it may hold a key."""
     with pytest.raises(ConfigurationError, match="must begin with http"):
         MCPServer.http(address)
+
+
+SERVERS: dict[str, Callable[..., MCPServer]] = {
+    "stdio": partial(MCPServer.stdio, "serve"),
+    "http": partial(MCPServer.http, "http://localhost/mcp"),
+    "itself": partial(MCPServer, StdioTransport("serve")),
+}
+
+
+@pytest.mark.parametrize("made", SERVERS)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"include": "find_note"}, r"`include` must be several names. Write include=\['find_note'\]"),
+        ({"exclude": "find_note"}, "`exclude` must be several names"),
+        ({"side_effects": "find_note"}, "`side_effects` must be several names"),
+        ({"include": [1]}, "`include` must be names of tools, not int"),
+        ({"prefix": "my notes"}, "`prefix` of MCPServer.*: 'my notes'. Use letters, digits"),
+        ({"prefix": "nötes"}, "`prefix`"),
+        ({"prefix": "n" * 41}, "`prefix`"),
+        ({"prefix": None}, "`prefix`"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_at_once(made: str, options: dict[str, object], told: str) -> None:
+    """A text would be taken for its letters; a provider would refuse the whole request."""
+    with pytest.raises(ConfigurationError, match=told):
+        SERVERS[made](**options)
+
+
+def test_variables_and_headers_must_be_text_and_are_not_repeated() -> None:
+    """Told where they are written, not from the depth of a library; they may be keys."""
+    with pytest.raises(ConfigurationError, match=r"`env\['PORT'\]` must be text, not int") as raised:
+        MCPServer.stdio("serve", env={"PORT": 12345678})  # type: ignore[dict-item]  # wrong on purpose
+    assert "12345678" not in str(raised.value)
+    with pytest.raises(ConfigurationError, match=r"`headers\['X-Key'\]` must be text, not bytes"):
+        MCPServer.http("http://localhost", headers={"X-Key": b"k"})  # type: ignore[dict-item]  # wrong on purpose
+
+
+@pytest.mark.parametrize("given", ["notes-server", ["python", "notes.py"], None])
+def test_a_server_is_made_by_the_way_to_it(given: object) -> None:
+    """The first thing that one tries; the error says how it is written."""
+    with pytest.raises(ConfigurationError, match=r"MCPServer\.stdio\(.* or MCPServer\.http\("):
+        MCPServer(given)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("/usr/bin/notes-server --read-only", "notes-server"),
+        ("/usr/bin/python3.14 -u lib/notes_server.py stdio", "notes_server"),
+        ("python -m notes.server --port 1", "notes.server"),
+        ("python -c serve()", "python"),
+        ("python", "python"),
+        ("uv run --with mcp notes.py", "notes"),
+        ("uvx mcp-server-git", "mcp-server-git"),
+        ("uvx --from secret-place git", "uvx"),
+        ("node build/index.js", "index"),
+        ("npx -y @scope/server", "@scope/server"),
+        ("npx --token sesame-opens", "npx"),
+    ],
+)
+def test_a_server_is_called_by_what_runs_not_by_what_runs_it(command: str, name: str) -> None:
+    """Of three servers all would be called python."""
+    assert MCPServer.stdio(*command.split()).name == name
+
+
+def test_what_follows_an_option_for_a_secret_is_hidden() -> None:
+    """Programs repeat what they were given when they do not like it."""
+    server = MCPServer.stdio("serve", "--api-key", "sesame-opens", "--token=open-says-me", "notes_of_mine.py")
+    told = server.without_secrets("serve: sesame-opens, open-says-me, notes_of_mine.py?")
+    assert told == "serve: ***, ***, notes_of_mine.py?"
 
 
 def test_a_command_and_a_time_must_be_there() -> None:

@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import pytest
@@ -288,7 +289,7 @@ def returns_callable() -> Callable[[], int]: ...  # type: ignore[empty-body]
         (returns_open, None),
         (returns_unknown, None),
         (returns_callable, None),
-        (lambda: 1, None),
+        (Tool.of(lambda: 1, name="one"), None),
     ],
 )
 def test_the_output_schema_is_that_of_the_return_annotation(function: Callable[..., object], schema: object) -> None:
@@ -307,7 +308,12 @@ def test_the_output_schema_is_of_what_is_written() -> None:
     ("settings", "problem"),
     [
         ({"timeout_seconds": 0}, "above 0"),
+        ({"timeout_seconds": "a"}, "must be a number of seconds above 0"),
+        ({"timeout_seconds": True}, "must be a number of seconds above 0"),
         ({"retries": -1}, "-1 times"),
+        ({"retries": "two"}, "'two' times. `retries` is a whole number from 0."),
+        ({"retry_policy": 3}, "must be a RetryPolicy, not int. How often is said by retries=3"),
+        ({"retry_policy": 0}, "must be a RetryPolicy, not int"),
         ({"side_effect": True, "retries": 1}, "not called again when it fails"),
     ],
 )
@@ -316,6 +322,15 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], probl
     with pytest.raises(ConfigurationError, match=problem):
         Tool.of(freely, **settings)
     assert Tool.of(freely, side_effect=True, retries=1, idempotent=True).retries == 1
+
+
+def test_a_lambda_is_a_tool_only_under_a_name() -> None:
+    """No plan could call `<lambda>`."""
+    with pytest.raises(ConfigurationError, match="A lambda has no name by which a plan could call it"):
+        Tool.of(lambda n: 2 * n)
+    with pytest.raises(ConfigurationError, match="A lambda has no name"):
+        Tool.of(partial(lambda n, m: n * m, m=2))
+    assert Tool.of(lambda n: 2 * n, name="double").name == "double"
 
 
 def test_what_is_said_of_a_tool_is_added_to_it() -> None:
