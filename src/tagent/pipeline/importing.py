@@ -296,7 +296,9 @@ def _require_possible(agent: AgentState, event: AgentEvent, *, seq: int) -> None
     """Refuse what no agent does and the state machine trusts it not to do: an agent would wait for ever for itself."""
     planned = len(agent.tasks)
     match event:
-        case TaskStarted(index) | ToolAsked(index) | TaskCompleted(index) | TaskFailed(index):
+        case ToolAsked(index):
+            is_possible = 0 <= index < planned
+        case TaskStarted(index) | TaskCompleted(index) | TaskFailed(index):
             is_possible = 0 <= index < planned and not agent.tasks[index].is_settled
         case Planned(tasks):
             is_possible = all(

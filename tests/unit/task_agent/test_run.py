@@ -14,7 +14,7 @@ from tagent import BudgetExceededError, arun_agent, tool
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, StoreError
 from tagent.ports.language_model import AnswerStreamed, ModelReply, ModelRequest, TokenUsage
-from tagent.ports.model_errors import ModelError, ModelRateLimitError
+from tagent.ports.model_errors import ModelError, ModelOutputError, ModelRateLimitError
 from tagent.retries import RetryPolicy
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager

@@ -68,11 +68,11 @@ def possible_events(state: AgentState) -> Iterator[AgentEvent]:
     yield from (planned(), planned(first, first + 1))
     for task in state.pending_tasks:
         yield TaskStarted(task.index, task.tool_name)
-        yield ToolAsked(task.index, CALL)
         yield TaskCompleted(task.index, "found", 1.0)
         yield TaskFailed(task.index, "tool.failed", "out of order")
         if not task.failures:
             yield TaskFailed(task.index, "tool.failed", "out of order", retry_at=1.0)
+    yield from (ToolAsked(task.index, CALL) for task in state.tasks[:1])  # also of a task that was given up
     yield from (
         event for event in ONE_OF_EACH if not hasattr(event, "index") and not isinstance(event, AgentStarted | Planned)
     )

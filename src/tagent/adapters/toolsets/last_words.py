@@ -56,10 +56,16 @@ class LastWords(asyncio.Protocol):
         try:
             with spoken:
                 yield spoken
-            try:
-                async with asyncio.timeout(LINGER_SECONDS):
-                    await self._is_over.wait()
-            except TimeoutError:
-                logger.debug("A child of an MCP server holds its standard error open.")
         finally:
-            transport.close()
+            try:
+                await self._end()
+            finally:
+                transport.close()
+
+    async def _end(self) -> None:
+        """Wait until all that was said is heard."""
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._is_over.wait()
+        except TimeoutError:
+            logger.debug("A child of an MCP server holds its standard error open.")
