@@ -27,7 +27,7 @@ from endpoints import (
     streamed,
 )
 from model_calls import isolate
-from tagent import BudgetExceededError, TAgentConfig, TaskBasedAgentResult, arun_agent, run_agent
+from tagent import BudgetExceededError, TAgentConfig, TaskBasedAgentResult, ToolContext, arun_agent, run_agent
 from tagent.adapters.models.provider import AdapterModels
 from tagent.exceptions import ConfigurationError
 from tagent.ports import (
@@ -303,7 +303,8 @@ def test_keeps_keys_and_prompts_out_of_errors_and_logs(
         error = ask_in_vain(endpoint, stream=streams)
         logging.getLogger("anybody").error("It failed.", exc_info=error)
     log = f"{caplog.text} {[vars(record) for record in caplog.records]}"
-    told = f"{error} {error!r} {error.args} {error.hint} {vars(error)} {traceback.format_exception(error)} {log}"
+    facts = {**vars(error), "result": None}  # that is the user's own: it holds the goal
+    told = f"{error} {error!r} {error.args} {error.hint} {facts} {traceback.format_exception(error)} {log}"
     assert endpoint.requests[0].headers["authorization"] == f"Bearer {KEY}"
     for secret in (KEY, "Bearer", "my-private-sky"):
         assert secret not in told
@@ -331,3 +332,17 @@ def test_a_model_does_not_show_its_key() -> None:
             return f"{model!r} {config!r} {models!r}"
 
     assert KEY not in asyncio.run(shown())
+
+
+def test_text_that_was_cut_is_no_answer() -> None:
+    """It fits its type all the same: half a text is a text."""
+
+    async def think(context: ToolContext) -> str:
+        """Think."""
+        return await context.aask("Tell all of it")
+
+    tasks = json.dumps({"tasks": [{"description": "", "tool_name": "think", "tool_args": {}}]})
+    with Endpoint(completion(tasks), cut("only half of the text that"), answer("gave up")) as endpoint:
+        result = ask(endpoint, tools=[think], max_planning_cycles=1)
+    assert (result.goal_achieved, result.tasks[0].error_code) == (False, "tool.failed")
+    assert "was cut at its longest" in result.tasks[0].error

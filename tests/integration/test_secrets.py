@@ -100,3 +100,12 @@ def test_a_key_is_not_shown_on_the_command_line(tmp_path: Path) -> None:
         )
     assert "refuses the key" in ran.stderr
     assert KEY not in ran.stdout + ran.stderr
+
+
+def test_a_password_in_an_address_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The HTTP client tells of every request, address and all."""
+    with caplog.at_level(logging.DEBUG), Endpoint(answer("blue")) as endpoint:
+        address = endpoint.base_url.replace("://", f"://user:{KEY}@")
+        run_agent("Name a colour", model="any", base_url=address, api_key="another-key")
+    assert "HTTP Request" in caplog.text
+    assert KEY not in caplog.text

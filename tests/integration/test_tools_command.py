@@ -1,12 +1,14 @@
 """`tagent run` with tools and an output schema from files, as people use it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from commands import tagent
 from endpoints import Endpoint, Reply, answer, completion
+from mcp_servers import SCRIPT
 
 TOOLS = """
 def population(city: str) -> int:
@@ -128,6 +130,8 @@ def test_the_agents_of_a_pipeline_get_the_tools_too(folder: Path) -> None:
         ([GOAL, "--search-dir", "code/empty"], 2, "neither tagent.tools.py nor tagent.output.py"),
         ([GOAL, "--tools", "code/empty"], 2, "no tagent.tools.py in code/empty"),
         ([GOAL, "--max-cost", "0"], 2, "--max-cost"),
+        (["facts.py", "--max-cost", "0.5"], 2, "Set `max_cost_usd` in the config of the pipeline or of a step"),
+        ([GOAL, "--tools", "facts.py"], 2, "facts.py: it defines no tools."),
     ],
 )
 def test_wrong_options_are_told_before_anything_runs(folder: Path, arguments: list[str], code: int, said: str) -> None:
@@ -157,3 +161,77 @@ def test_the_cost_of_a_run_is_limited(folder: Path) -> None:
         run_id = json.loads(ran.stdout)["run_id"]
     exported = json.loads(tagent("runs", "export", run_id, cwd=folder).stdout)
     assert exported["definition"]["config"]["max_cost_usd"] == 0.5
+
+
+def test_a_goal_is_resumed_with_the_settings_of_the_file_it_began_with(folder: Path) -> None:
+    """Else it may go to another server, or on without its limits."""
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    store = f"sqlite:///{folder}/.tagent/runs.db"
+    key = {"OPENAI_API_KEY": "none"}
+    with Endpoint(Reply("{}", 401), answer("It is.")) as endpoint, Endpoint(answer("Elsewhere.")) as other:
+        (folder / "cfg.toml").write_text(f'base_url = "{endpoint.base_url}"\nmodel = "openai:from-the-file"\n')
+        (folder / "other.toml").write_text(f'base_url = "{other.base_url}"\nmodel = "openai:named"\n')
+        failed = tagent("run", "Say it", "--config", "cfg.toml", "--json", cwd=folder, env=key)
+        run_id = json.loads(failed.stdout)["run_id"]
+        command = ("runs", "resume", run_id, "--store", store)
+        moved = (folder / "cfg.toml").rename(folder / "gone.toml")
+        missing = tagent(*command, cwd=elsewhere, env=key)
+        assert missing.returncode == 4
+        assert f"began with the settings of {folder / 'cfg.toml'}, which is not there any more" in missing.stderr
+        assert "hint: Put the file back, or name another one: --config FILE." in missing.stderr
+        exported = tagent("runs", "export", run_id, cwd=folder)
+        assert str(folder) not in exported.stdout, "where files lie on this machine is nobody's business"
+        copied = tagent("runs", "fork", run_id, "--from", "goal", cwd=folder)
+        moved.rename(folder / "cfg.toml")
+        resumed = tagent(*command, cwd=elsewhere, env=key)
+        assert (resumed.returncode, resumed.stdout) == (0, "It is.\n"), resumed.stderr
+        assert [request.body["model"] for request in endpoint.requests] == ["from-the-file"] * 2
+        fork = ("runs", "resume", copied.stdout.strip(), "--config", str(folder / "other.toml"))
+        named = tagent(*fork, "--store", store, cwd=elsewhere, env=key)
+        assert (named.returncode, named.stdout) == (0, "Elsewhere.\n"), named.stderr
+        assert [request.body["model"] for request in other.requests] == ["named"]
+
+
+def test_the_cost_of_a_resumed_goal_is_limited_and_that_of_a_pipeline_is_not(folder: Path) -> None:
+    """The endpoint's model has no price, so a limit of cost lets it ask for nothing."""
+    (folder / "broken.py").write_text(
+        "from tagent.pipeline import Pipeline\npipeline = Pipeline('p').step('a', run=lambda: 1 / 0, max_retries=0)\n"
+    )
+    with Endpoint(Reply("{}", 401), answer("It is.")) as endpoint:
+        failed = tagent("run", "Say it", "--json", cwd=folder, env=settings(endpoint))
+        run_id = json.loads(failed.stdout)["run_id"]
+        limited = tagent(
+            "runs", "resume", run_id, "--max-cost", "0.5", "--model", "openai:x", cwd=folder, env=settings(endpoint)
+        )
+        assert limited.returncode == 1
+        assert "max_cost_usd=0.5" in limited.stderr, limited.stderr
+    ran = tagent("run", "broken.py", "--json", cwd=folder)
+    refused = tagent("runs", "resume", json.loads(ran.stdout)["run_id"], "--max-cost", "0.5", cwd=folder)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--max-cost is for a goal" in refused.stderr
+
+
+def test_the_tools_of_servers_in_a_file_are_used_by_a_run_and_when_it_is_resumed(folder: Path) -> None:
+    """A server is one more tool of the file."""
+    (folder / "notes.py").write_text(
+        "from tagent import MCPServer\n"
+        f"notes = MCPServer.stdio({sys.executable!r}, {SCRIPT!r}, 'stdio', prefix='my')\n"
+        "def population(city: str) -> int: ...\n"
+    )
+    task = {"description": "look up", "tool_name": "my_note", "tool_args": {"title": "tea"}}
+    planned = completion(json.dumps({"tasks": [task]}))
+    with Endpoint(Reply("{}", 401), planned, answer("Tea.")) as endpoint:
+        failed = tagent("run", GOAL, "--tools", "notes.py", "--json", cwd=folder, env=settings(endpoint))
+        run_id = json.loads(failed.stdout)["run_id"]
+        exported = tagent("runs", "export", run_id, cwd=folder)
+        resumed = tagent("runs", "resume", run_id, cwd=folder, env=settings(endpoint))
+        asked = [json.dumps(request.body) for request in endpoint.requests]
+        assert (resumed.returncode, resumed.stdout) == (0, "Tea.\n"), resumed.stderr
+        assert all("Return the note of a title." in body and "population" in body for body in asked[:2])
+        other = folder / "other"
+        other.mkdir()
+        (other / "run.json").write_text(exported.stdout)
+        assert tagent("runs", "import", "run.json", cwd=other).returncode == 0
+        without = tagent("runs", "resume", run_id, cwd=other, env=settings(endpoint))
+    assert "error[pipeline.no_origin]" in without.stderr, "it must not go on as if it had no tools"

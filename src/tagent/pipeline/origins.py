@@ -98,7 +98,12 @@ def code_of(definition: Definition, *, run_id: str, hint: str) -> Pipeline:
 def is_goal(definition: Definition) -> bool:
     """Return whether it is that of a mere goal, not of a file."""
     steps = definition.spec["steps"]
-    return bool(not definition.origin.file and definition.spec["name"] == GOAL and [step["name"] for step in steps] == [GOAL] and steps[0]["goal"])
+    return bool(
+        not definition.origin.file
+        and definition.spec["name"] == GOAL
+        and [step["name"] for step in steps] == [GOAL]
+        and steps[0]["goal"]
+    )
 
 
 def _has_its_files(definition: Definition) -> bool:

@@ -14,6 +14,9 @@ from tagent.secrets import scrubbed
 from tagent.task_agent.models import ModelCall
 from tagent.task_agent.tools.context import ToolContext
 
+LONGEST_WAIT_SECONDS = 1e6
+"""Who asks to wait longer, or for no number at all, is not heard."""
+
 LONGEST_REASON = 500
 """Characters of what an exception says that are kept."""
 
@@ -56,7 +59,9 @@ class ForeignAgentError(TAgentError):
         self.agent = agent
         self.is_retryable = is_retryable  # type: ignore[misc]  # it depends on the cause
         asked = getattr(cause, "retry_after", None)
-        self.retry_after_seconds = float(asked) if isinstance(asked, int | float) else None
+        self.retry_after_seconds: float | None = None
+        if isinstance(asked, int | float) and 0 <= asked < LONGEST_WAIT_SECONDS:
+            self.retry_after_seconds = float(asked)
         super().__init__(f"The agent {agent!r} raised {_told(cause)}.")
 
 

@@ -160,3 +160,13 @@ def test_an_error_of_a_function_is_told_without_keys(monkeypatch: pytest.MonkeyP
     error = ForeignAgentError("poet", ValueError("sesame-opens is no key" + "!" * 9_000), is_retryable=True)
     assert error.message.startswith("The agent 'poet' raised ValueError: *** is no key")
     assert len(error.message) < 600
+
+
+@pytest.mark.parametrize("asked", [float("nan"), float("inf"), -1, 10**400, "soon", None])
+def test_a_wait_that_is_none_is_not_heard(asked: object) -> None:
+    """The run would wait for a time that never comes."""
+
+    class BusyError(Exception):
+        retry_after = asked
+
+    assert ForeignAgentError("poet", BusyError(), is_retryable=True).retry_after_seconds is None

@@ -5,6 +5,7 @@ force takes its clients with it: they can be closed nowhere else.
 """
 
 import asyncio
+import logging
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Hashable
@@ -13,6 +14,8 @@ from functools import cache
 from typing import TypeVar, cast
 
 import httpx2
+
+from tagent.secrets import scrubbed
 
 T = TypeVar("T")
 
@@ -24,6 +27,16 @@ POOL = httpx2.Limits(max_connections=None, max_keepalive_connections=256, keepal
 def trusted_authorities() -> ssl.SSLContext:
     """Return whom clients trust. Reading them takes 17 ms, more than all else of a short answer: once a process."""
     return httpx2.create_ssl_context()
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Let a line of the HTTP client pass without the keys and passwords that addresses and headers hold."""
+    record.msg, record.args = scrubbed(record.getMessage()), ()
+    return True
+
+
+for _name in ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy", "openai._base_client"):
+    logging.getLogger(_name).addFilter(_without_secrets)
 
 
 class Connections:

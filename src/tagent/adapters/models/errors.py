@@ -64,8 +64,7 @@ def translated(error: Exception, *, model: str, timeout_seconds: float) -> Model
 def _from_answer(error: vendor.UnexpectedModelBehavior, model: str) -> ModelError:
     match error:
         case vendor.OutputTokenLimitExceeded():
-            hint = "Raise max_output_tokens."
-            return ModelOutputError(model, f"The answer of {model} was cut at its longest.", hint=hint)
+            return cut_answer(model)
         case vendor.ContentFilterError():
             return ModelRejectedError(model, f"The provider's content filter stopped the answer of {model}.")
         case _ if isinstance(misfit := error.__cause__, ToolRetryError):
@@ -74,6 +73,11 @@ def _from_answer(error: vendor.UnexpectedModelBehavior, model: str) -> ModelErro
             return ModelOutputError(model, message, problems=problems)
         case _:
             return _unreadable(error, model)
+
+
+def cut_answer(model: str) -> ModelOutputError:
+    """Return the error for an answer that was longer than it may be."""
+    return ModelOutputError(model, f"The answer of {model} was cut at its longest.", hint="Raise max_output_tokens.")
 
 
 def problems_of(content: object) -> str:

@@ -9,7 +9,7 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.usage import RequestUsage, RunUsage, UsageLimits
 
-from tagent.adapters.models.errors import translated
+from tagent.adapters.models.errors import cut_answer, translated
 from tagent.adapters.models.gate import Gate
 from tagent.adapters.models.guarded_model import Call, GuardedModel
 from tagent.adapters.models.structured import agent_for
@@ -111,6 +111,8 @@ class PydanticAIModel:
                 raise
             failure = translated(error, model=self.name, timeout_seconds=call.timeout_seconds)
         else:
+            if result.response.finish_reason == "length":  # text that was cut fits its type all the same
+                raise cut_answer(self.name)
             model = self._local_name or result.response.model_name or self.name
             return ModelReply(result.output, model, _tokens(usage), self._cost(usage))
         raise failure  # without its cause: see `GuardedModel`

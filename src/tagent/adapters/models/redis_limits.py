@@ -38,6 +38,9 @@ LEASE_GRACE_SECONDS = 5.0
 """How much longer a lease lasts than its request may."""
 
 FIRST_LOOK_SECONDS = 0.02
+CLOSING_SECONDS = 1.0
+"""How long an answer that is there waits for the accounts to be settled."""
+
 LAST_LOOK_SECONDS = 0.5
 """How often one looks for a free place: ever more seldom. Each process looks with as many as may go at once."""
 
@@ -179,7 +182,8 @@ class RedisLimiter:
         finally:
             # Also when nobody knows whether it was given. If this fails too, it ends by itself.
             with suppress(RedisError, OSError, TimeoutError):
-                await self._server.client.zrem(self._leases, lease)
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await self._server.client.zrem(self._leases, lease)
 
     async def _lease(self, lease: str, limit: int, model: str, deadline: float) -> None:
         now = asyncio.get_running_loop().time
@@ -219,7 +223,8 @@ class RedisLimiter:
             return
         with suppress(RedisError, OSError, TimeoutError):  # the estimate stays; the answer is there all the same
             add = int(more * words.interval_seconds * MICROSECONDS)
-            await self._server.client.eval(SETTLE, 1, self._paid_at[1], str(add))
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self._server.client.eval(SETTLE, 1, self._paid_at[1], str(add))
 
     async def _eval(
         self, script: str, keys: tuple[str, ...], arguments: tuple[object, ...], model: str, deadline: float

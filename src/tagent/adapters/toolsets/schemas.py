@@ -1,21 +1,31 @@
-"""Arguments held against a tool's JSON schema, told without their values."""
+"""Arguments held against a tool's JSON schema, told without their values.
+
+Only what costs nothing is looked at: which arguments there are, which are missing, and the plain type or choice
+of each. A server's schema may hold a regular expression or references that take for ever, and the event loop would
+stand still; all else the server sees for itself.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
-from functools import cached_property
+from itertools import islice
 from typing import Any
-
-from jsonschema import SchemaError, ValidationError  # type: ignore[import-untyped]  # it has no stubs
-from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # it has no stubs
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 MOST_PROBLEMS = 10
 LONGEST_RULE = 200
 """Characters of what a schema asks for that are told."""
 
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "string": str,
+    "number": (int, float),
+    "integer": (int, float),
+    "boolean": bool,
+    "object": Mapping,
+    "array": list,
+    "null": type(None),
+}
+
 
 class ArgumentSchema:
-    """The schema of a tool's arguments, compiled when it is first needed.
+    """The schema of a tool's arguments.
 
     Example:
         >>> schema = ArgumentSchema({"properties": {"n": {"type": "integer"}}, "required": ["n"]})
@@ -28,47 +38,42 @@ class ArgumentSchema:
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._schema = schema
-
-    @cached_property
-    def _validator(self) -> Any:
-        """The compiled schema; None when it is no schema, and the server must see for itself."""
-        compiled: Any = validator_for(self._schema)
-        try:
-            compiled.check_schema(self._schema)
-        except SchemaError:
-            return None
-        return compiled(self._schema, registry=Registry())  # an empty registry: no reference is fetched
+        self._properties = _mapping(schema.get("properties"))
+        required = schema.get("required")
+        self._required = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+        self._is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
 
     def problems(self, arguments: Mapping[str, object], unresolved: Collection[str]) -> tuple[str, ...]:
         """Return what is wrong with `arguments`; the values of those in `unresolved` are not known yet."""
-        if self._validator is None:
-            return ()
-        try:
-            found = [_told(error) for error in self._errors(arguments, unresolved)]
-        except Unresolvable:
-            return ()
-        return tuple(dict.fromkeys(found[:MOST_PROBLEMS]))
+        return tuple(islice(self._problems(arguments, unresolved), MOST_PROBLEMS))
 
-    def _errors(self, arguments: Mapping[str, object], unresolved: Collection[str]) -> Iterator[ValidationError]:
-        for error in self._validator.iter_errors(dict(arguments)):
-            is_known = not error.absolute_path or error.absolute_path[0] not in unresolved
-            depends_on_values = error.validator not in {"required", "additionalProperties"}
-            if is_known and not (unresolved and not error.absolute_path and depends_on_values):
-                yield error
+    def _problems(self, arguments: Mapping[str, object], unresolved: Collection[str]) -> Iterator[str]:
+        if missing := [name for name in self._required if name not in arguments]:
+            yield f"{', '.join(map(repr, missing))} {'is' if len(missing) == 1 else 'are'} missing"
+        if self._is_closed and (unknown := sorted(set(arguments) - set(self._properties))):
+            yield f"{', '.join(map(repr, unknown))} {'is' if len(unknown) == 1 else 'are'} unknown"
+        for name, value in arguments.items():
+            if name in self._properties and name not in unresolved:
+                wanted = _mapping(self._properties[name])
+                for rule in ("type", "enum"):
+                    if rule in wanted and not _fits(rule, wanted[rule], value):
+                        yield f"{name}: does not fit {rule} {repr(wanted[rule])[:LONGEST_RULE]}"
 
 
-def _told(error: ValidationError) -> str:
-    path = ".".join(map(str, error.absolute_path))
-    where = f"{path}: " if path else ""
-    match error.validator:
-        case "required":
-            missing = [name for name in error.validator_value if name not in error.instance]
-            return f"{where}{', '.join(map(repr, missing))} {'is' if len(missing) == 1 else 'are'} missing"
-        case "additionalProperties":
-            unknown = sorted(set(error.instance) - set(error.schema.get("properties", ())))
-            return f"{where}{', '.join(map(repr, unknown))} {'is' if len(unknown) == 1 else 'are'} unknown"
-        case _:
-            return (
-                f"{where or 'they: '}does not fit {error.validator} {str(repr(error.validator_value))[:LONGEST_RULE]}"
-            )
+def _fits(rule: str, wanted: object, value: object) -> bool:
+    if rule == "enum":
+        return not isinstance(wanted, list) or value in wanted
+    kinds = wanted if isinstance(wanted, list) else [wanted]
+    return any(not isinstance(kind, str) or kind not in _TYPES or _is_a(kind, value) for kind in kinds)
+
+
+def _is_a(kind: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[kind])
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -68,8 +68,8 @@ class InstructionsRAG:
         of_all = f"of {len(self._instructions)} instructions"
         if large and _is_news((self._instructions, self._limit_tokens, "large")):
             logger.warning(
-                "%d %s cannot be told: each alone is over the budget of %d tokens. Write it shorter, or "
-                "raise `context_tokens`.",
+                "%d %s cannot be told, as each alone is over the budget of %d tokens. "
+                "Write shorter ones, or raise `context_tokens`.",
                 len(large),
                 of_all,
                 self._limit_tokens,
@@ -77,8 +77,8 @@ class InstructionsRAG:
         crowded = {number for number in left_out if number in matching} - large
         if crowded and _is_news((self._instructions, self._limit_tokens, "crowded")):
             logger.warning(
-                "%d %s are left out although they match the goal: the budget of %d tokens is full. Write them "
-                "shorter, or raise `context_tokens`.",
+                "%d %s left out although they match: the budget of %d tokens is full. "
+                "Write shorter ones, or raise `context_tokens`.",
                 len(crowded),
                 of_all,
                 self._limit_tokens,

@@ -1,6 +1,8 @@
 """The tools of servers as tools of an agent: named, chosen, checked before they are called."""
 
 import asyncio
+import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +16,11 @@ from tagent.task_agent.tools.tool import Tool, ToolArgumentsError
 
 ToolSource = Callable[..., object] | Tool | MCPServer
 """What may stand among `tools`: a function, a tool, or a server of tools."""
+
+
+_NAME = re.compile(r"[\w.-]{1,128}")
+
+logger = logging.getLogger("tagent")
 
 
 class ToolsetClashError(ConfigurationError):
@@ -140,11 +147,12 @@ def server_tools(server: MCPServer, offered: Iterable[RemoteTool]) -> tuple[Tool
             if name not in known:
                 message = f"`{setting}` of {server!r} names {name!r}, which it does not offer.{nearest(name, known)}"
                 raise ConfigurationError(message)
-    return tuple(
-        _tool_of(remote, server)
-        for name, remote in known.items()
-        if name not in server.exclude and (server.include is None or name in server.include)
-    )
+    wanted = [
+        name for name in known if name not in server.exclude and (server.include is None or name in server.include)
+    ]
+    if strange := [name for name in wanted if not _NAME.fullmatch(name)]:  # it would stand in prompts as it is
+        logger.warning("%r offers %d tools whose names cannot be used; they are left out.", server, len(strange))
+    return tuple(_tool_of(known[name], server) for name in wanted if name not in strange)
 
 
 def _tool_of(remote: RemoteTool, server: MCPServer) -> Tool:

@@ -1,8 +1,10 @@
 """Choosing guidance: all if it fits, else what fits the goal, never over the budget."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +42,27 @@ def test_what_does_not_fit_is_passed_over_and_never_cut() -> None:
     """Half a rule may say the opposite."""
     assert selected(("long rule " * 50, PRICES), "a long rule", limit_tokens=tokens_in([PRICES])) == (PRICES,)
     assert selected((DATES,), "dates", limit_tokens=0) == ()
+
+
+def test_what_is_left_out_though_it_matters_is_told_once_for_a_set(caplog: pytest.LogCaptureFixture) -> None:
+    """Guidance that is not there looks like a model that does not obey."""
+    everything = ("A long rule. " * 50, DATES, PRICES, MUSIC)
+    budget = tokens_in([DATES])
+    with caplog.at_level(logging.WARNING, "tagent"):
+        selected(everything, "Prices", limit_tokens=budget)
+        selected(everything, "Quote prices and dates", limit_tokens=budget)
+        selected(everything, "Quote prices and dates", limit_tokens=budget)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert told[0].startswith(f"1 of 4 instructions cannot be told, as each alone is over the budget of {budget} tok")
+    assert told[1].startswith(f"1 of 4 instructions left out although they match: the budget of {budget} tokens is f")
+
+
+def test_what_does_not_match_is_left_out_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """Choosing is what it is for."""
+    with caplog.at_level(logging.WARNING, "tagent"):
+        assert selected((DATES, PRICES, MUSIC), "dates", limit_tokens=tokens_in([DATES])) == (DATES,)
+    assert caplog.messages == []
 
 
 class Meaning:

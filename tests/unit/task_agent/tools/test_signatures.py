@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
 
 from tagent.exceptions import ConfigurationError
 from tagent.task_agent.tools.tool import Tool, ToolArgumentsError, ToolContext
@@ -338,3 +338,18 @@ def test_what_is_said_of_a_tool_is_added_to_it() -> None:
     tool = Tool.of(freely, retries=2)
     marked = Tool.of(Tool.of(tool, name="other"), idempotent=True)
     assert (marked.name, marked.retries, marked.idempotent, tool.name) == ("other", 2, True, "freely")
+
+
+def test_a_sentence_of_a_users_validator_ends_with_one_full_stop() -> None:
+    """What it says is joined with what else is wrong."""
+
+    def even(n: Annotated[int, AfterValidator(refusing)], m: int) -> None: ...
+
+    with pytest.raises(ToolArgumentsError, match=r"do not fit: n: Value error, It is odd; 'm' is missing\.$"):
+        Tool.of(even).arguments({"n": 1})
+    with pytest.raises(ToolArgumentsError, match=r"do not fit: n: Value error, It is odd\.$"):
+        Tool.of(even).arguments({"n": 1, "m": 1})
+
+
+def refusing(n: int) -> int:
+    raise ValueError("It is odd.")
