@@ -35,10 +35,11 @@ class PlanRejected:
 
 @dataclass(frozen=True, slots=True)
 class TaskStarted:
-    """A task's tool is about to be called."""
+    """A task's tool is about to be called; `call_key` names the call in every try of it."""
 
     index: int
     tool_name: str
+    call_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -48,6 +49,7 @@ class PlanExecutor:
         self._asker = asker
         self._on_abandon = on_abandon
         self._abandoned: dict[int, ThreadedCall] = {}
+        self._made = Counter(_without_occurrence(task.call_key) for task in progress.state.tasks)
 
     def require_no_doubt(self) -> None:
         """Make sure that no call was cut off that may have happened and must not be made twice.
@@ -102,7 +104,7 @@ class PlanExecutor:
         try:
             arguments = resolve(task.tool_args, {index: state.tasks[index].output for index in needed})
             key = self._call_key(task, arguments)
-            await self._progress.happened(TaskStarted(task.index, task.tool_name))
+            await self._progress.happened(TaskStarted(task.index, task.tool_name, key))
             result = await run_tool(
                 tool,
                 cast("Mapping[str, object]", arguments),
@@ -152,11 +154,17 @@ class PlanExecutor:
             self._on_abandon(call)
 
     def _call_key(self, task: Task, arguments: object) -> str:
-        """Return the key that names this call, however often it is made."""
-        prefix = self._progress.attempt.idempotency_key
-        if not prefix:
-            return ""
-        tasks = self._progress.state.tasks[: task.index]
-        occurrence = sum(t.tool_name == task.tool_name and t.tool_args == task.tool_args for t in tasks)
+        """Return the key that names this call, however often it is made.
+
+        Of several calls with the same arguments each has a number of its own, in the order in which they begin.
+        """
+        if task.call_key:
+            return task.call_key
         digest = hashlib.sha256(to_json(arguments)).hexdigest()[:16]
-        return f"{prefix}/{task.tool_name}/{digest}/{occurrence}"
+        call = f"{self._progress.attempt.idempotency_key}/{task.tool_name}/{digest}"
+        self._made[call] += 1
+        return f"{call}/{self._made[call] - 1}"
+
+
+def _without_occurrence(call_key: str) -> str:
+    return call_key.rpartition("/")[0]

@@ -43,6 +43,7 @@ class Task:
         key: Under which the agent's tools find it in their state; empty if under none.
         error_code: Why it failed, or its last try did, for programs; empty otherwise.
         error: Why it failed, or its last try did, for people; empty otherwise.
+        call_key: Names the call once it was made, whichever process makes it again; empty until then.
         failures: How many of its tries have failed, from 0.
         retry_at: When its next try is due, in seconds since 1970-01-01 UTC; None unless one is.
     """
@@ -56,6 +57,7 @@ class Task:
     key: str = ""
     error_code: str = ""
     error: str = ""
+    call_key: str = ""
     failures: int = 0
     retry_at: float | None = None
 

@@ -79,7 +79,7 @@ def _change(state: AgentState, event: AgentEvent) -> AgentState:
         case AgentStarted():
             return _started(state, event)
         case TaskStarted(index):
-            return state.with_task(index, TaskStatus.RUNNING, retry_at=None)
+            return state.with_task(index, TaskStatus.RUNNING, retry_at=None, call_key=event.call_key)
         case TaskCompleted():
             return _settled(
                 state.with_task(

@@ -872,6 +872,22 @@ async def test_each_call_of_a_tool_has_a_key_of_its_own_outside_a_pipeline_too()
     assert all(keys)
 
 
+async def test_calls_with_equal_arguments_have_keys_of_their_own_however_they_were_written() -> None:
+    """A reference may lead to the same as another one: two payments are two all the same."""
+    keys: list[str] = []
+
+    async def pay(amount: int, context: ToolContext) -> int:
+        """Pay."""
+        keys.append(context.idempotency_key)
+        return amount
+
+    twice = [call("pay", amount=1), call("pay", amount="{{tasks.0.output}}"), call("pay", amount="{{tasks.1.output}}")]
+    run = await scripted(twice, "done").work(pay)
+    assert [key.rpartition("/")[2] for key in keys] == ["0", "1", "2"]
+    assert len({key.rpartition("/")[0] for key in keys}) == 1
+    assert [task.call_key for task in run.result.tasks] == keys
+
+
 async def test_a_failed_call_keeps_the_work_done() -> None:
     """What the tools found was paid for."""
     with pytest.raises(ModelRateLimitError) as raised:
