@@ -28,8 +28,8 @@ from tagent.task_agent.tools.tool import Tool
 from tagent.testing import ManualClock, ScriptedModel
 
 
-def search() -> str:
-    """Search."""
+async def search() -> str:
+    """Search; not in a thread, during which a manual clock would run on."""
     return "found"
 
 
