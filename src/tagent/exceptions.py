@@ -14,7 +14,8 @@ Each class has a stable `code`, keeps its facts as fields and builds its own mes
 things and sizes; they never hold a prompt, a key or what a tool returned.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import ClassVar
 
@@ -70,6 +71,23 @@ def _without_values(error: BaseException) -> str:
         f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}"
         for problem in problems(include_input=False, include_url=False)
     )
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raise the first error of a group as itself: of a `TaskGroup` in here, what ended it.
+
+    Example:
+        >>> with ungrouped():
+        ...     raise ExceptionGroup("tasks", [KeyError("a"), ValueError("b")])
+        Traceback (most recent call last):
+        KeyError: 'a'
+    """
+    try:
+        yield
+    except BaseExceptionGroup as raised:
+        first = raised.exceptions[0]
+        raise first from first.__cause__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

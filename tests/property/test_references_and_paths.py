@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagent.paths import DataPath
-from tagent.task_agent.context import EnhancedContextManager, fair_shares, fenced
+from tagent.task_agent.context import EnhancedContextManager
+from tagent.task_agent.fences import fair_shares, fenced
 from tagent.task_agent.references import referenced_tasks, resolve
 
 LAW = settings(deadline=None)

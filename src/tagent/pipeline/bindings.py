@@ -19,7 +19,7 @@ from tagent.paths import PATH_PATTERN, DataPath
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
-from tagent.task_agent.context import fenced
+from tagent.task_agent.fences import fenced
 
 PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
 

@@ -10,8 +10,9 @@ from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
 from tagent.task_agent.attempt import Attempt
-from tagent.task_agent.context import CHARACTERS_PER_TOKEN, EnhancedContextManager
+from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.tools.memory import fitting
+from tagent.tokens import CHARACTERS_PER_TOKEN
 from tagent.values import value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tagent.exceptions import StoreError
+from tagent.exceptions import StoreError, ungrouped
 from tagent.payloads import PayloadError
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.events import (
@@ -101,14 +101,13 @@ class RunLoop:
 
         self._journal.hold(on_lost=on_lost)
         try:
-            async with asyncio.TaskGroup() as group:
-                try:
-                    with self._stop.watched(self._wake):
-                        await self._loop(group, list(first))
-                finally:
-                    self._is_stopping = True
-        except BaseExceptionGroup as raised:
-            raise raised.exceptions[0] from raised.exceptions[0].__cause__
+            with ungrouped():
+                async with asyncio.TaskGroup() as group:
+                    try:
+                        with self._stop.watched(self._wake):
+                            await self._loop(group, list(first))
+                    finally:
+                        self._is_stopping = True
         finally:
             await self._journal.release()
 

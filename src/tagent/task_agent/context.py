@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from tagent.task_agent.fences import CHARACTERS_PER_TOKEN, as_text, fair_shares, fenced, tokens_in
+from tagent.task_agent.fences import as_text
 from tagent.task_agent.rendering import least_characters, rendered
-
-__all__ = ["CHARACTERS_PER_TOKEN", "EnhancedContextManager", "as_text", "fair_shares", "fenced", "tokens_in"]
+from tagent.tokens import CHARACTERS_PER_TOKEN, tokens_in
 
 
 class EnhancedContextManager:

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from tagent.bridge import Bridge
 from tagent.config import TAgentConfig
 from tagent.effects import EffectBuffer
-from tagent.exceptions import DataPathError, ToolError
+from tagent.exceptions import DataPathError, ToolError, ungrouped
 from tagent.ports.services import Services
 from tagent.retries import backoff_seconds
 from tagent.secrets import scrubbed
@@ -69,13 +69,11 @@ class PlanExecutor:
         settled = {task.index: asyncio.Event() for task in pending}
         slots = asyncio.Semaphore(self._settings.max_parallel_tasks)
         try:
-            async with asyncio.TaskGroup() as group:
-                for task in pending:
-                    group.create_task(self._run_task(task, settled, slots), name=f"task:{task.index}")
-        except BaseExceptionGroup as raised:
-            error = raised.exceptions[0]
-            if not isinstance(error, BudgetExceededError):  # nor a tool's, which is an event: `record` failed
-                raise error from error.__cause__
+            with ungrouped():  # of a tool no error is left, as that is an event: else `record` has failed
+                async with asyncio.TaskGroup() as group:
+                    for task in pending:
+                        group.create_task(self._run_task(task, settled, slots), name=f"task:{task.index}")
+        except BudgetExceededError as error:
             self._progress.catch_up()
             await self._progress.happened(replace(error.event, cut_off=self._asker.calls_cut_off))
 

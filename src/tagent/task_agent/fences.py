@@ -7,10 +7,6 @@ from html import escape
 
 from pydantic_core import to_jsonable_python
 
-from tagent.tokens import CHARACTERS_PER_TOKEN, tokens_in
-
-__all__ = ["CHARACTERS_PER_TOKEN", "as_text", "defused", "fair_shares", "fenced", "tokens_in"]
-
 _CLOSING_TAG = re.compile(r"<(\s*/\s*data)", re.IGNORECASE)
 
 

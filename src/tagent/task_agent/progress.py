@@ -46,8 +46,8 @@ class Progress:
         """
         if self.is_closed:
             return
-        reduce(self.state, event)
         if self.attempt.record:
+            reduce(self.state, event)  # what cannot happen must not be committed
             self._under_way.append(event)
             await self.attempt.record(event)
             self._under_way.remove(event)

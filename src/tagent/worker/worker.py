@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tagent.config import TAgentConfig
-from tagent.exceptions import ConfigurationError
+from tagent.exceptions import ConfigurationError, ungrouped
 from tagent.pipeline.definition import Origin
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.triggers import ScheduleTrigger
@@ -130,7 +130,7 @@ class Worker:
 
     async def _run(self, services: Services) -> None:
         self._since = services.clock.now()
-        try:
+        with ungrouped():
             async with asyncio.TaskGroup() as group:
                 crew = self._crew = Crew(
                     group, services, self._config, concurrency=self._concurrency, on_room=self._wake.set
@@ -145,8 +145,6 @@ class Worker:
                     task.cancel()
                 note("stopping", f"Stopping; {len(crew)} runs are going on", runs=len(crew))
                 await crew.finish(self._grace_seconds)
-        except BaseExceptionGroup as raised:
-            raise raised.exceptions[0] from raised.exceptions[0].__cause__
 
     async def _work(self, services: Services, crew: Crew) -> None:
         clock = services.clock

@@ -6,15 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tagent.task_agent.context import (
-    CHARACTERS_PER_TOKEN,
-    EnhancedContextManager,
-    as_text,
-    fair_shares,
-    fenced,
-    tokens_in,
-)
-from tagent.task_agent.fences import defused
+from tagent.task_agent.context import EnhancedContextManager
+from tagent.task_agent.fences import as_text, defused, fair_shares, fenced
+from tagent.tokens import CHARACTERS_PER_TOKEN, tokens_in
 
 
 @dataclass

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
 from tagent.ports.embedder import Embedder
-from tagent.task_agent.context import tokens_in
 from tagent.task_agent.retrieval.meaning import with_meaning
 from tagent.task_agent.retrieval.ranking import index_of
+from tagent.tokens import tokens_in
 
 logger = logging.getLogger("tagent")
 

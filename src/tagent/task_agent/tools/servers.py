@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from tagent.exceptions import ConfigurationError, nearest
+from tagent.exceptions import ConfigurationError, nearest, ungrouped
 from tagent.ports.services import Services
 from tagent.ports.toolsets import MCPServer, RemoteTool, Transport
 from tagent.secrets import scrubbed
@@ -123,14 +123,12 @@ def _transport(server: MCPServer | None) -> Transport | None:
 
 async def _offered(servers: Collection[MCPServer], services: Services) -> dict[MCPServer, tuple[RemoteTool, ...]]:
     """Return what each server offers."""
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as group:
             asked = {
                 server: group.create_task(services.toolsets.tools_of(server), name=f"toolset:{server.name}")
                 for server in dict.fromkeys(servers)
             }
-    except BaseExceptionGroup as raised:
-        raise raised.exceptions[0] from raised.exceptions[0].__cause__
     return {server: task.result() for server, task in asked.items()}
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagent.task_agent.context import tokens_in
 from tagent.task_agent.retrieval.instructions_rag import InstructionsRAG
+from tagent.tokens import tokens_in
 
 DATES = "Write dates as year, month, day."
 PRICES = "Quote prices in euros."
