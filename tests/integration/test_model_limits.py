@@ -14,7 +14,7 @@ from redis_server import RedisServer, redis_server
 from tagent import TAgentConfig
 from tagent.adapters.models import breaker, opening
 from tagent.adapters.models.breaker import CircuitBreaker, Outcome, circuit_breakers
-from tagent.adapters.models.circuit import CircuitPolicy
+from tagent.circuit import CircuitPolicy
 from tagent.adapters.models.connections import shared_connections
 from tagent.adapters.models.gcra import Rate
 from tagent.adapters.models.limits import Limiter, ProcessLimiter

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tagent.memory import StepMemory
 from tagent.messaging import StepMessages
-from tagent.pipeline.models import StepStatus
+from tagent.pipeline.kinds import StepStatus
 from tagent.ports.language_model import TokenUsage
 from tagent.task_agent.tools.reach import Reach, required
 

@@ -10,6 +10,12 @@ from tagent.values import value
 FORMAT_VERSION = 1
 """Raised when the meaning of a journalled event changes; a journal says which one it was written with."""
 
+CONDITION = "<condition>"
+"""The part of a step that finds out whether it is to run, where that takes a model or somebody's function."""
+
+COMPENSATION = "<compensation>"
+"""The part of a step that undoes its effects."""
+
 
 @value
 class RunStarted:
@@ -81,12 +87,16 @@ class RunForked:
 
 @value
 class StepStarted:
-    """An attempt at a step began, or goes on after a crash. Committed before anything of the step runs."""
+    """An attempt at a step began, or goes on after a crash. Committed before anything of the step runs.
+
+    `seen` are those of its SOFT dependencies whose outputs it sees, however long it takes.
+    """
 
     step: str
     attempt: int
     idempotency_key: str
     at: float
+    seen: tuple[str, ...] = ()
 
 
 @value
@@ -97,6 +107,7 @@ class AgentProgressed:
     attempt: int
     event: AgentEvent
     at: float
+    part: str = ""
 
 
 @value
@@ -107,6 +118,7 @@ class AgentNoticed:
     attempt: int
     notice: AgentNotice
     at: float
+    part: str = ""
 
 
 @value
@@ -123,13 +135,28 @@ class StepCompleted:
 
 @value
 class StepFailed:
-    """An attempt failed. `retry_at` is when the next one is due; None means that the step has failed."""
+    """An attempt failed, or the step could not even begin one: then `attempt` is 0.
+
+    `retry_at` is when the next attempt is due; None means that the step has failed, unless it `falls_back`: then its
+    output is to come from its `on_error`.
+    """
 
     step: str
     attempt: int
     code: str
     reason: str
     retry_at: float | None
+    at: float
+    falls_back: bool = False
+
+
+@value
+class StepSubstituted:
+    """A step that failed has its output from elsewhere: from the step `by`, or `default`."""
+
+    step: str
+    output: object
+    by: str
     at: float
 
 
@@ -138,6 +165,108 @@ class StepSkipped:
     """A step will not run, because of what happened before it."""
 
     step: str
+    code: str
+    reason: str
+    at: float
+
+
+@value
+class StepCancelled:
+    """A step was stopped, or will not begin any more, because its run ends."""
+
+    step: str
+    code: str
+    reason: str
+    at: float
+
+
+@value
+class ConditionJudged:
+    """What a step's condition comes to, now that its dependencies are settled; `reason` says why."""
+
+    step: str
+    holds: bool
+    reason: str
+    at: float
+
+
+@value
+class StepExpanded:
+    """A step with several parts knows how many they are; they run before the step itself merges what they give.
+
+    `seen` as in `StepStarted`.
+    """
+
+    step: str
+    count: int
+    at: float
+    seen: tuple[str, ...] = ()
+
+
+@value
+class PartStarted:
+    """An attempt at a part of a step began, or goes on after a crash. Committed before anything of it runs.
+
+    A part is a branch, an item by its place from 0, `CONDITION` or `COMPENSATION`.
+    """
+
+    step: str
+    part: str
+    attempt: int
+    idempotency_key: str
+    at: float
+    seen: tuple[str, ...] = ()
+
+
+@value
+class PartCompleted:
+    """A part is done for good. Of a condition the output is `{"holds": ..., "code": ..., "reason": ...}`."""
+
+    step: str
+    part: str
+    attempt: int
+    output: object
+    at: float
+    facts: Mapping[str, object] = field(default_factory=dict)
+    memories: Mapping[str, object] = field(default_factory=dict)
+
+
+@value
+class PartFailed:
+    """An attempt at a part failed. `retry_at` is when the next one is due; None means that the part has failed."""
+
+    step: str
+    part: str
+    attempt: int
+    code: str
+    reason: str
+    retry_at: float | None
+    at: float
+
+
+@value
+class RunHalted:
+    """From now on no step starts, and those that run are stopped; compensations are what may still follow.
+
+    Attributes:
+        code: `run.cancelled`, `run.deadline`, `run.fail_fast` or `run.rollback`.
+        reason: Why, for people.
+        at: When.
+        actor: Who cancelled it; empty if nobody did.
+        step: The step whose failure it is; empty for none.
+    """
+
+    code: str
+    reason: str
+    at: float
+    actor: str = ""
+    step: str = ""
+
+
+@value
+class RunPaused:
+    """Nobody drives the run any more, until somebody resumes it. What was running goes on then."""
+
     code: str
     reason: str
     at: float
@@ -153,5 +282,18 @@ class RunFinished:
     reason: str = ""
 
 
-StepEvent = StepStarted | AgentProgressed | StepCompleted | StepFailed | StepSkipped
-RunEvent = RunStarted | RunResumed | RunForked | StepEvent | RunFinished
+StepEvent = (
+    ConditionJudged
+    | StepExpanded
+    | StepStarted
+    | AgentProgressed
+    | StepCompleted
+    | StepFailed
+    | StepSubstituted
+    | StepSkipped
+    | StepCancelled
+    | PartStarted
+    | PartCompleted
+    | PartFailed
+)
+RunEvent = RunStarted | RunResumed | RunForked | StepEvent | RunHalted | RunPaused | RunFinished

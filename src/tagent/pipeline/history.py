@@ -5,15 +5,24 @@ from dataclasses import dataclass
 
 from tagent.pipeline.events import (
     AgentProgressed,
+    ConditionJudged,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
     RunEvent,
     RunFinished,
     RunForked,
+    RunHalted,
+    RunPaused,
     RunResumed,
     RunStarted,
+    StepCancelled,
     StepCompleted,
+    StepExpanded,
     StepFailed,
     StepSkipped,
     StepStarted,
+    StepSubstituted,
 )
 from tagent.ports.language_model import ModelRetried, ModelSwitched
 from tagent.task_agent.budgets import UNITS
@@ -88,10 +97,32 @@ def _entry(seq: int, event: RunEvent) -> HistoryEntry:
             return HistoryEntry(
                 seq, event.at, name, step=event.step, attempt=event.attempt, detail=f"{event.reason}{again}"
             )
-        case StepSkipped():
+        case StepSkipped() | StepCancelled():
             return HistoryEntry(seq, event.at, name, step=event.step, detail=event.reason)
+        case RunHalted():
+            return HistoryEntry(seq, event.at, name, event.actor, detail=event.reason)
+        case RunPaused():
+            return HistoryEntry(seq, event.at, name, detail=event.reason)
+        case ConditionJudged(step, holds, reason):
+            return HistoryEntry(
+                seq, event.at, name, step=step, detail=f"{'holds' if holds else 'does not hold'}: {reason}"
+            )
+        case StepExpanded(step, count):
+            return HistoryEntry(seq, event.at, name, step=step, detail=f"{count} parts")
+        case StepSubstituted(step, _, by):
+            return HistoryEntry(seq, event.at, name, step=step, detail=f"by {by}")
+        case PartStarted() | PartCompleted() | PartFailed():
+            return _of_part(seq, event)
         case AgentProgressed():
             return _of_agent(seq, event, event.event)
+
+
+def _of_part(seq: int, event: PartStarted | PartCompleted | PartFailed) -> HistoryEntry:
+    detail = event.part
+    if isinstance(event, PartFailed):
+        again = "" if event.retry_at is None else f" Tried again in {event.retry_at - event.at:.1f} s."
+        detail = f"{event.part}: {event.reason}{again}"
+    return HistoryEntry(seq, event.at, type(event).__name__, step=event.step, attempt=event.attempt, detail=detail)
 
 
 def _of_agent(seq: int, progressed: AgentProgressed, event: AgentEvent) -> HistoryEntry:

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack
 
-from pydantic import BaseModel, PlainSerializer
+from pydantic import BaseModel
 
+from tagent.budget import Budget
+from tagent.circuit import CircuitPolicy
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
 from tagent.pipeline.awaited import Event
+from tagent.pipeline.conditions import Condition
 from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.hooks import AfterStep, BeforeStep
+from tagent.pipeline.kinds import DependencyType, ExecutionMode, RunStatus, StepStatus
+from tagent.pipeline.result import PipelineResult
 from tagent.pipeline.triggers import Trigger
-from tagent.ports.language_model import LanguageModel, TokenUsage
+from tagent.ports.language_model import LanguageModel
 from tagent.ports.toolsets import MCPServer
 from tagent.retries import RetryPolicy
 from tagent.task_agent.foreign import declared_output
@@ -24,87 +29,22 @@ ToolLike = Callable[..., object] | Tool | MCPServer
 MemoryUse = Literal["run", "pipeline"]
 """Which memory steps use."""
 
+OnFailure = Literal["continue", "fail_fast", "rollback"]
+"""What a run does when a step has failed that is not optional."""
 
-class ExecutionMode(StrEnum):
-    """When a step may run beside others.
+OnBudget = Literal["fail", "wait"]
+"""What a run does when its budget leaves no room for a model call."""
 
-    Example:
-        >>> from tagent.pipeline import PipelineScheduler
-        >>> pipeline = Pipeline("p", default_mode=ExecutionMode.CONCURRENT).step("a", "Find A").step("b", "Find B")
-        >>> [step.name for step in PipelineScheduler(pipeline).get_ready_steps()]
-        ['a', 'b']
-    """
+Check = str | Condition | Callable[..., object]
+"""A condition: as text, as an object, or as a function whose parameters are filled by name."""
 
-    SERIAL = "serial"
-    """Never at the same time as another SERIAL step of the run; definition order decides. The default."""
-    CONCURRENT = "concurrent"
-    """As soon as its dependencies allow."""
-    CONDITIONAL = "conditional"
-    """Only if its condition holds."""
-    PARALLEL_MERGE = "parallel_merge"
-    """Several branches at once, merged into one output."""
+Work = str | Callable[..., object]
+"""A goal, or a function whose parameters are filled by name."""
 
-
-class DependencyType(StrEnum):
-    """What a step needs of another.
-
-    Example:
-        >>> Dependency("facts").type, Dependency("facts", DependencyType.DATA, path="hills").path
-        (<DependencyType.HARD: 'hard'>, 'hills')
-    """
-
-    HARD = "hard"
-    """It must have completed."""
-    SOFT = "soft"
-    """Its output is welcome, not required."""
-    DATA = "data"
-    """It must have completed, and its output must hold a certain path."""
-    VALIDATION = "validation"
-    """It must have completed, and its output must pass a check."""
-
-
-class StepStatus(StrEnum):
-    """Where a step stands in a run.
-
-    Example:
-        >>> StepStatus.WAITING.is_terminal, StepStatus.SKIPPED.is_terminal
-        (False, True)
-    """
-
-    PENDING = "pending"
-    RUNNING = "running"
-    WAITING = "waiting"
-    """An attempt failed; the next one is due later."""
-    COMPLETED = "completed"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    COMPENSATED = "compensated"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the step will not run any more."""
-        return self not in {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING}
-
-
-class RunStatus(StrEnum):
-    """Where a run stands.
-
-    Example:
-        >>> from tagent import run_pipeline
-        >>> pipeline = Pipeline("p").step("good", run=lambda: 1).step("bad", run=lambda: 1 / 0, max_retries=0)
-        >>> run_pipeline(pipeline).status
-        <RunStatus.PARTIAL: 'partial'>
-    """
-
-    RUNNING = "running"
-    WAITING = "waiting"
-    COMPLETED = "completed"
-    """Every step completed."""
-    PARTIAL = "partial"
-    """A step failed, but a step on which none depends completed."""
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+__all__ = [
+    "Check", "Dependency", "DependencyType", "ExecutionMode", "Fallback", "MemoryUse", "OnBudget", "OnFailure",
+    "Pipeline", "PipelineResult", "PipelineStep", "RunStatus", "StepOptions", "StepStatus", "ToolLike", "Work",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +55,10 @@ class Dependency:
         step: The step depended on.
         type: What is needed of it.
         path: For DATA: what its output must hold, like `items[0].price`; empty for the whole output.
-        wait_seconds: For SOFT: how long to wait at most; None waits until it is settled.
+        wait_seconds: For SOFT: how long to wait at most, from when all else is there; None waits until it is settled.
+        on_skip: For HARD: what becomes of this step if that one was left out by its own condition.
+        check: For VALIDATION: what its `output` must fulfil; None asks for a field `valid`, `passed` or `approved`
+            that is true.
 
     Example:
         >>> from tagent import run_pipeline
@@ -130,6 +73,28 @@ class Dependency:
     type: DependencyType = DependencyType.HARD
     path: str = field(default="", kw_only=True)
     wait_seconds: float | None = field(default=None, kw_only=True)
+    on_skip: Literal["run", "skip"] = field(default="run", kw_only=True)
+    check: Check | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What takes the place of a step that has failed for good.
+
+    Attributes:
+        step: A step that runs only then; what it gives is the output of the failed one.
+        output: What the output is instead, where no step is named.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> pipeline = Pipeline("p").step("rate", run=lambda: 1 / 0, max_retries=0, on_error=Fallback(output=1.0))
+        >>> result = run_pipeline(pipeline)
+        >>> result.final_output, result.step_metadata["rate"]["substituted_by"]
+        (1.0, 'default')
+    """
+
+    step: str = ""
+    output: object = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -162,19 +127,28 @@ class PipelineStep:
         retry: How long to wait between attempts.
         model: The model for this step.
         config: Other settings for this step.
-        condition: Not available yet, like everything below.
-        branches: Not available yet.
-        for_each: Not available yet.
-        merge: Not available yet.
-        optional: Not available yet.
-        on_error: Not available yet.
-        compensate: Not available yet.
-        approval: Not available yet.
+        enabled: Whether the run has the step at all: a condition of the run's inputs, or just that.
+        condition: What must hold when its dependencies are settled; else the step is skipped. A CONDITIONAL step
+            without one asks the model whether those of its constraints hold that say when it is to be done.
+        branches: For PARALLEL_MERGE: goals or functions that run at once, by name or in a list.
+        for_each: For PARALLEL_MERGE: the path of a list, like `search.items`; the goal or the function runs for
+            each of its items, at once, and knows it as `item`, and its place from 0 as `index`.
+        merge: What becomes of the outputs of the parts: a `list` in their order (the default of `for_each`), a `dict` by
+            name (that of branches), what a function makes of it, or any other text: a goal for the model.
+        item_schema: What the output of each part must be; None takes it from `output_schema`, where that is a list
+            or a dict of something.
+        max_concurrency: How many parts run at once, from 1.
+        min_success: How many parts must succeed, from 0, or which share of them, below 1.0; None means all.
+        optional: Whether the run is complete without it: those that depend on it go on without its output.
+        on_error: What takes its place if it fails for good: a step's name, or a `Fallback`.
+        compensate: What undoes its effects when a run that is to `rollback` fails: a function or a goal.
+        circuit: When it is left alone for a while, because it failed again and again, in whichever run of this process.
+        approval: Not available yet, like `cache`.
         cache: Not available yet.
+        budget: What it may spend.
         memory: `pipeline` remembers from run to run: what the step learns, saves and comes to is kept in the
             pipeline's memory, and its agent is told what of that fits its goal. `run` forgets it with the run.
             None leaves it to the pipeline.
-        budget: Not available yet.
 
     Example:
         >>> step = PipelineStep(name="text", goal="Describe {facts.name}", output_schema=str, timeout=60, max_retries=1)
@@ -201,17 +175,22 @@ class PipelineStep:
     retry: RetryPolicy = RetryPolicy()
     model: str | LanguageModel | None = None
     config: TAgentConfig | Mapping[str, object] | None = field(default=None, repr=False)
-    condition: object = None
-    branches: object = None
-    for_each: object = None
-    merge: object = None
+    enabled: bool | str | Condition = True
+    condition: Check | None = None
+    branches: Mapping[str, Work] | Sequence[Work] | None = None
+    for_each: str | None = None
+    merge: Work | None = None
+    item_schema: object = None
+    max_concurrency: int = 16
+    min_success: float | None = None
     optional: bool = False
-    on_error: object = None
-    compensate: object = None
+    on_error: str | Fallback | None = None
+    compensate: Work | None = None
+    circuit: CircuitPolicy | None = None
     approval: object = None
     cache: object = None
     memory: MemoryUse | None = None
-    budget: object = None
+    budget: Budget | Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
         if self.agent is not None and self.output_schema is None:
@@ -238,17 +217,22 @@ class StepOptions(TypedDict, total=False):
     retry: RetryPolicy
     model: str | LanguageModel | None
     config: TAgentConfig | Mapping[str, object] | None
-    condition: object
-    branches: object
-    for_each: object
-    merge: object
+    enabled: bool | str | Condition
+    condition: Check | None
+    branches: Mapping[str, Work] | Sequence[Work] | None
+    for_each: str | None
+    merge: Work | None
+    item_schema: object
+    max_concurrency: int
+    min_success: float | None
     optional: bool
-    on_error: object
-    compensate: object
+    on_error: str | Fallback | None
+    compensate: Work | None
+    circuit: CircuitPolicy | None
     approval: object
     cache: object
     memory: MemoryUse | None
-    budget: object
+    budget: Budget | Mapping[str, object] | None
 
 
 def _texts(given: Sequence[str]) -> list[str]:
@@ -273,6 +257,13 @@ class Pipeline:
         memory: What steps remember unless they say it themselves: `pipeline` from run to run, `run` within one.
         spaces: The memory spaces that it shares with other pipelines, by name.
         triggers: What starts its runs while a worker lives: `on_event(...)` and `on_schedule(...)`.
+        on_failure: What a run does when a step has failed: `continue` with all that does not depend on it, `fail_fast`
+            and stop the others, or `rollback`: stop them, and undo what completed by its `compensate`.
+        budget: What each run may spend.
+        on_budget: What a run does when its budget leaves no room for a model call: `fail` the step, or `wait` until
+            it is resumed with a larger one.
+        before_step: Called before each attempt at a step.
+        after_step: Called when an attempt has ended.
 
     Made from another pipeline it is a copy, with what else is given added or instead.
 
@@ -297,6 +288,11 @@ class Pipeline:
         memory: MemoryUse | None = None,
         spaces: Sequence[str] = (),
         triggers: Sequence[Trigger] = (),
+        on_failure: OnFailure | None = None,
+        budget: Budget | Mapping[str, object] | None = None,
+        on_budget: OnBudget | None = None,
+        before_step: Sequence[BeforeStep] = (),
+        after_step: Sequence[AfterStep] = (),
     ) -> None:
         other = name if isinstance(name, Pipeline) else None
         self.name: str = name.name if isinstance(name, Pipeline) else name
@@ -311,6 +307,11 @@ class Pipeline:
         self.memory: MemoryUse = memory or (other.memory if other else "run")
         self.spaces: list[str] = list(dict.fromkeys([*(other.spaces if other else ()), *_texts(spaces)]))
         self.triggers: list[Trigger] = [*(other.triggers if other else ()), *triggers]
+        self.on_failure: OnFailure = on_failure or (other.on_failure if other else "continue")
+        self.budget: Budget | Mapping[str, object] | None = other.budget if other and budget is None else budget
+        self.on_budget: OnBudget = on_budget or (other.on_budget if other else "fail")
+        self.before_step: list[BeforeStep] = [*(other.before_step if other else ()), *before_step]
+        self.after_step: list[AfterStep] = [*(other.after_step if other else ()), *after_step]
         for step in steps:
             self.add_step(step)
 
@@ -348,51 +349,3 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}, {len(self.steps)} steps)"
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineResult:
-    """What a run came to.
-
-    Attributes:
-        pipeline_name: The pipeline.
-        run_id: The run.
-        status: Where it ended.
-        success: Whether `status` is COMPLETED.
-        execution_time: Seconds from start to end.
-        total_cost: USD; the sum of the known prices, also of attempts that failed.
-        unpriced_calls: Model calls whose price is unknown.
-        cost_per_step: Step name -> USD.
-        token_usage: Step name -> tokens and requests.
-        step_outputs: Step name -> output, for every completed step, as its declared type. A large one
-            that is not in memory any more is read from the run's store each time it is asked for.
-        step_metadata: Step name -> `status`, `attempts`, `retry_count` (attempts after the first),
-            `started_at` and `finished_at` (seconds since 1970-01-01 UTC, None if never),
-            `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
-            `cached` (whether its output came from a cache).
-        final_output: The output of the pipeline's `final` step, else of the last step on which no
-            other depends; None if it did not complete.
-        learned_facts: What steps learned, by name.
-        saved_memories: What steps saved, by key.
-
-    Example:
-        >>> from tagent import run_pipeline
-        >>> result = run_pipeline(Pipeline("report").step("facts", run=lambda: {"hills": 7}))
-        >>> result.success, result.final_output, result.step_metadata["facts"]["attempts"]
-        (True, {'hills': 7}, 1)
-    """
-
-    pipeline_name: str
-    run_id: str
-    status: RunStatus
-    success: bool
-    execution_time: float
-    total_cost: float = 0.0
-    unpriced_calls: int = 0
-    cost_per_step: dict[str, float] = field(default_factory=dict)
-    token_usage: dict[str, TokenUsage] = field(default_factory=dict)
-    step_outputs: Annotated[Mapping[str, Any], PlainSerializer(dict)] = field(default_factory=dict)
-    step_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
-    final_output: Any = None
-    learned_facts: dict[str, Any] = field(default_factory=dict)
-    saved_memories: dict[str, Any] = field(default_factory=dict)

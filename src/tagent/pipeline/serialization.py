@@ -14,6 +14,8 @@ from tagent.pipeline.events import (
     RunEvent,
     RunFinished,
     RunForked,
+    RunHalted,
+    RunPaused,
     RunResumed,
     RunStarted,
     StepEvent,
@@ -22,7 +24,8 @@ from tagent.ports.records import Record
 from tagent.task_agent.events import AgentEvent
 
 _RUN_EVENTS: dict[str, type] = {
-    kind.__name__: kind for kind in (RunStarted, RunResumed, RunForked, *get_args(StepEvent), RunFinished)
+    kind.__name__: kind
+    for kind in (RunStarted, RunResumed, RunForked, *get_args(StepEvent), RunHalted, RunPaused, RunFinished)
 }
 _AGENT_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(AgentEvent)}
 
@@ -38,7 +41,14 @@ def record_of(event: RunEvent, seq: int) -> Record:
     kind: type = type(event)
     if isinstance(event, AgentProgressed):
         inner = type(event.event).__name__
-        whole = {"step": event.step, "attempt": event.attempt, "kind": inner, "event": event.event, "at": event.at}
+        whole = {
+            "step": event.step,
+            "attempt": event.attempt,
+            "part": event.part,
+            "kind": inner,
+            "event": event.event,
+            "at": event.at,
+        }
         return Record(seq, kind.__name__, event.at, to_json(whole))
     return Record(seq, kind.__name__, event.at, _encoder(kind)(event))
 
@@ -70,7 +80,7 @@ def event_of(record: Record) -> RunEvent:
 
 def _agent_progressed(values: dict[str, Any]) -> AgentProgressed:
     inner = _adapter(_AGENT_EVENTS[values["kind"]]).validate_python(values["event"])
-    return AgentProgressed(values["step"], values["attempt"], inner, values["at"])
+    return AgentProgressed(values["step"], values["attempt"], inner, values["at"], values.get("part", ""))
 
 
 @lru_cache(maxsize=32)

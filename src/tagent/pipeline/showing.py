@@ -8,15 +8,24 @@ from typing import assert_never
 from tagent.pipeline.events import (
     AgentNoticed,
     AgentProgressed,
+    ConditionJudged,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
     RunEvent,
     RunFinished,
     RunForked,
+    RunHalted,
+    RunPaused,
     RunResumed,
     RunStarted,
+    StepCancelled,
     StepCompleted,
+    StepExpanded,
     StepFailed,
     StepSkipped,
     StepStarted,
+    StepSubstituted,
 )
 from tagent.ports.event_sink import EventSink
 from tagent.task_agent.redaction import Redact
@@ -70,15 +79,20 @@ def redacted(event: RunEvent | AgentNoticed, redact: Redact) -> RunEvent | Agent
             return replace(event, inputs=each(event.inputs), shared=each(event.shared), labels=labels)
         case RunForked():
             return replace(event, edits=each(event.edits))
-        case StepCompleted():
+        case StepCompleted() | PartCompleted():
             return replace(event, output=redact(event.output), facts=each(event.facts), memories=each(event.memories))
-        case StepFailed() | StepSkipped() | RunFinished():
+        case StepSubstituted():
+            return replace(event, output=redact(event.output))
+        case (
+            StepFailed() | StepSkipped() | StepCancelled() | PartFailed() | ConditionJudged() | RunHalted() | RunPaused()
+            | RunFinished()
+        ):  # fmt: skip
             return replace(event, reason=str(redact(event.reason))) if event.reason else event
         case AgentProgressed():
             return replace(event, event=redacted_of_agent(event.event, redact))
         case AgentNoticed():
             return replace(event, notice=redacted_of_agent(event.notice, redact))
-        case RunResumed() | StepStarted():
+        case RunResumed() | StepStarted() | StepExpanded() | PartStarted():
             return event
         case _:
             assert_never(event)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import assert_never
 
-from tagent.adapters.models.circuit import (
+from tagent.circuit import (
     POLICY,
     Circuit,
     CircuitEvent,

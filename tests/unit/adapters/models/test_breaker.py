@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagent.adapters.models.breaker import Admission, CircuitBreaker, Outcome
-from tagent.adapters.models.circuit import (
+from tagent.circuit import (
     TABLE,
     Circuit,
     CircuitPhase,

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import pytest
 
 from tagent.adapters.models.breaker import CircuitBreaker
-from tagent.adapters.models.circuit import POLICY
+from tagent.circuit import POLICY
 from tagent.adapters.models.gate import Gate
 from tagent.adapters.models.limits import Passage
 from tagent.config import ModelLimits
