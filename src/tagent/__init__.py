@@ -10,11 +10,13 @@ from tagent.exports import loaded_late
 
 if TYPE_CHECKING:
     from tagent.agent import (
+        acancel,
         afork,
         aresume,
         arun_agent,
         arun_pipeline,
         astate_at,
+        cancel,
         fork,
         resume,
         run_agent,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tagent.config import ModelLimits, TAgentConfig
     from tagent.exceptions import MissingExtraError, TAgentError
     from tagent.ports.toolsets import MCPServer
+    from tagent.streaming import RunStream, stream
     from tagent.task_agent.budgets import BudgetExceededError
     from tagent.task_agent.context import EnhancedContextManager
     from tagent.task_agent.results import GoalNotAchievedError, IterationsExceededError, TaskBasedAgentResult
@@ -49,8 +52,12 @@ __all__ = [
     "aresume",
     "fork",
     "afork",
+    "cancel",
+    "acancel",
     "state_at",
     "astate_at",
+    "stream",
+    "RunStream",
     "TAgentConfig",
     "TaskBasedAgentResult",
     "ModelLimits",
@@ -85,8 +92,12 @@ _HOMES = {
     "aresume": "tagent.agent",
     "fork": "tagent.agent",
     "afork": "tagent.agent",
+    "cancel": "tagent.agent",
+    "acancel": "tagent.agent",
     "state_at": "tagent.agent",
     "astate_at": "tagent.agent",
+    "stream": "tagent.streaming",
+    "RunStream": "tagent.streaming",
     "TAgentConfig": "tagent.config",
     "TaskBasedAgentResult": "tagent.task_agent.results",
     "ModelLimits": "tagent.config",

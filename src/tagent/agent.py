@@ -19,6 +19,7 @@ from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools.servers import ToolSource
 
 if TYPE_CHECKING:
+    from tagent.pipeline.cancelling import Cancellation
     from tagent.pipeline.forking import Fork
     from tagent.pipeline.models import Pipeline, PipelineResult
     from tagent.pipeline.state import PipelineState
@@ -408,6 +409,61 @@ def fork(
     return _run_to_end(
         afork(run_id, config, from_step=from_step, at_event=at_event, overrides=overrides, pipeline=pipeline)
     )
+
+
+async def acancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancellation":
+    """Cancel a run, whoever drives it, and return what it had come to; when this returns, that is durable.
+
+    No step starts any more. Those that run are stopped within a second, wherever that is; the driver then returns
+    its result, with the status CANCELLED. A run in memory can be cancelled only in the process that drives it.
+
+    Args:
+        run_id: The run.
+        config: Settings over those of file and environment; `store` says where the run is.
+        reason: Why, for people; it stays with the run.
+
+    Raises:
+        UnknownRunError: If no run has this id; the nearest one is named.
+        RunEndedError: If it has come to its end already.
+        StoreError: If the store fails; the run goes on then.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline, StepContext
+        >>> async def stop(context: StepContext) -> None:
+        ...     await acancel(context.run_id, reason="It costs too much.")
+        ...     await asyncio.sleep(60)
+        >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=stop, depends_on=["facts"])
+        >>> result = asyncio.run(arun_pipeline(report))
+        >>> result.status.value, {name: step["status"].value for name, step in result.step_metadata.items()}
+        ('cancelled', {'facts': 'completed', 'text': 'cancelled'})
+    """
+    from tagent.pipeline.cancelling import cancel_run
+
+    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+        return await cancel_run(run_id, services, reason=reason)
+
+
+def cancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancellation":
+    """Do what `acancel` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `acancel`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=lambda facts: f"{facts} hills")
+        >>> with TemporaryDirectory() as folder:
+        ...     store = {"store": f"file:///{folder}"}
+        ...     new = fork(run_pipeline(report, store).run_id, store, from_step="text")  # nobody drives it yet
+        ...     cancelled = cancel(new.run_id, store)
+        ...     cancelled.completed, cancelled.left, resume(new.run_id, report, store).final_output
+        (('facts',), ('text',), '7 hills')
+    """
+    from tagent.pipeline.live_runs import standing_still
+
+    with standing_still():
+        return _run_to_end(acancel(run_id, config, reason=reason))
 
 
 async def astate_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":

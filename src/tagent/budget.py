@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Self
 
 from tagent.exceptions import ConfigurationError, nearest
+
+LIMITS = ("max_cost_usd", "max_tokens", "max_model_calls", "deadline_seconds")
+"""What can be limited: the fields of a budget, and the settings of the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,32 @@ class Budget:
             return given
         if given is not None and not isinstance(given, Mapping):
             raise ConfigurationError(f"A budget is a Budget or a mapping of its fields, not {type(given).__name__}.")
-        known = [each.name for each in fields(cls)]
         for name in given or ():
-            if name not in known:
-                raise ConfigurationError(f"A budget has no {name!r}.{nearest(name, known)}")
+            if name not in LIMITS:
+                raise ConfigurationError(f"A budget has no {name!r}.{nearest(name, LIMITS)}")
         return cls(**(given or {}))  # type: ignore[arg-type]  # `__post_init__` checks the values
+
+    @classmethod
+    def among(cls, settings: object) -> Self:
+        """Return the limits that are among the settings, attributes of the names in `LIMITS`.
+
+        Example:
+            >>> from tagent.config import TAgentConfig
+            >>> Budget.among(TAgentConfig(max_tokens=1000, temperature=0)) == Budget(max_tokens=1000)
+            True
+        """
+        found = {name: getattr(settings, name) for name in LIMITS}
+        return cls(**{name: None if amount == math.inf else amount for name, amount in found.items()})
+
+    def merged(self, other: "Budget") -> Self:
+        """Return this budget with the limits that `other` sets.
+
+        Example:
+            >>> Budget(max_tokens=1000, max_cost_usd=1).merged(Budget(max_tokens=9)) == Budget(1, 9)
+            True
+        """
+        given = {name: getattr(other, name) for name in LIMITS}
+        return replace(self, **{name: amount for name, amount in given.items() if amount is not None})
 
     @property
     def is_unlimited(self) -> bool:

@@ -19,8 +19,14 @@ from tagent.pipeline import Pipeline, PipelineResult, RunStatus
 from tagent.pipeline.events import RunEvent
 from tagent.ports import Services
 from tagent.runtime import open_services
+from tagent.task_agent.budgets import BudgetExceededError
 
-_EXIT_CODES = {RunStatus.COMPLETED: errors.DONE, RunStatus.PARTIAL: errors.PARTIAL}
+_EXIT_CODES = {
+    RunStatus.COMPLETED: errors.DONE,
+    RunStatus.PARTIAL: errors.PARTIAL,
+    RunStatus.WAITING: errors.WAITING,
+}
+_BUDGET_CODES = frozenset({BudgetExceededError.code, "run.deadline"})
 
 
 def drive(
@@ -49,6 +55,16 @@ def drive(
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say_how_to_go_on(picture.state.run_id, config.store)
     click.echo(to_json(result, indent=2, fallback=str).decode() if as_json else as_text(result.final_output))
+    if result.status is RunStatus.WAITING:
+        _say_what_it_waits_for(result, config.store)
+    return exit_code_of(result)
+
+
+def exit_code_of(result: PipelineResult) -> int:
+    """Return the exit code of a run that came to this."""
+    if result.status is RunStatus.FAILED:
+        codes = {result.code, *(told.get("code") for told in result.step_metadata.values())}
+        return errors.OVER_BUDGET if codes & _BUDGET_CODES else errors.FAILED
     return _EXIT_CODES.get(result.status, errors.FAILED)
 
 
@@ -61,6 +77,14 @@ async def _watched(
     with open_view(picture) as view:
         async with open_services(config, sinks=(view,)) as services:
             return await work(services)
+
+
+def _say_what_it_waits_for(result: PipelineResult, store: str) -> None:
+    click.echo(f"The run waits [{result.code}]: {errors.printable(result.reason)}", err=True)
+    if store != MEMORY_STORE:
+        more = " --max-cost USD" if result.code in _BUDGET_CODES else ""
+        named = None if store == DEFAULT_STORE else store
+        click.echo(f"Go on with it: {resume_command(result.run_id, named)}{more}", err=True)
 
 
 def _say_how_to_go_on(run_id: str, store: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """Errors on the command line: one message, a hint, and an exit code; a traceback only when asked for.
 
-0 done · 1 run failed · 2 usage or invalid pipeline · 4 key or configuration missing
-6 partial success · 130 interrupted
+0 done · 1 run failed · 2 usage or invalid pipeline · 3 waiting · 4 key or configuration missing
+5 budget exceeded · 6 partial success · 130 interrupted
 """
 
 import json
@@ -16,7 +16,9 @@ from tagent.exceptions import TAgentError, text_of
 DONE = 0
 FAILED = 1
 USAGE = 2
+WAITING = 3
 CONFIGURATION = 4
+OVER_BUDGET = 5
 PARTIAL = 6
 INTERRUPTED = 130
 

@@ -1,4 +1,4 @@
-"""Options that say the settings: the file with them, and over all of them which model and what a goal may cost."""
+"""Options that say the settings: the file with them, and over all of them which model and what the run may cost."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -24,7 +24,7 @@ def overrides_option(command: Callable[..., Returned]) -> Callable[..., Returned
         "--max-cost",
         type=click.FloatRange(min=0, min_open=True),
         metavar="USD",
-        help="What the model calls of a goal may cost.",
+        help="What the model calls of the run may cost, all steps together.",
     )
     @wraps(command)
     def with_overrides(*, model: str | None, max_cost: float | None, **options: object) -> Returned:
@@ -33,16 +33,3 @@ def overrides_option(command: Callable[..., Returned]) -> Callable[..., Returned
         return command(overrides=overrides, **options)
 
     return with_overrides
-
-
-def require_no_cost(overrides: TAgentConfig) -> None:
-    """Refuse a limit of cost where several agents work: it would limit each of them, not the run.
-
-    Raises:
-        click.UsageError: If there is one.
-    """
-    if overrides.max_cost_usd is not None:
-        raise click.UsageError(
-            "--max-cost is for a goal: no limit of a whole pipeline's cost can be set. "
-            "Set `max_cost_usd` in the config of the pipeline or of a step to limit each of its agents."
-        )

@@ -12,7 +12,7 @@ import click
 from tagent.cli.driving import drive
 from tagent.cli.inputs import read_inputs
 from tagent.cli.labels import label, labels_of
-from tagent.cli.overrides import config_option, overrides_option, require_no_cost
+from tagent.cli.overrides import config_option, overrides_option
 from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
@@ -32,7 +32,7 @@ The steps are shown on stderr while they run; the final output goes to stdout.
 \b
 tagent run "Name three uses of a paperclip"
 tagent run report.py --input package=pydantic
-tagent run report.py:weekly --inputs week.yaml --json
+tagent run report.py:weekly --inputs week.yaml --json --max-cost 5
 tagent run "What is the weather in Porto?" --tools weather.py --max-cost 0.05
 """
 
@@ -62,8 +62,6 @@ def run(
 ) -> int:
     """Run what `target` names and print what comes of it."""
     speak_plainly(is_verbose=verbose)
-    if _FILE.fullmatch(target.strip()):
-        require_no_cost(overrides)
     with redirect_stdout(sys.stderr):  # what a file prints while it is loaded is talk
         pipeline, origin = pipeline_of(target, sources)
     if config_file is not None:

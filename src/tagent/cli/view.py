@@ -16,14 +16,20 @@ from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
     RunFinished,
+    RunHalted,
+    RunPaused,
+    StepCancelled,
     StepCompleted,
+    StepExpanded,
     StepFailed,
     StepSkipped,
     StepStarted,
+    StepSubstituted,
 )
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.state import PipelineState, apply
+from tagent.pipeline.timers import ATTEMPT
 
 MAX_ROWS = 40
 """The most steps drawn at once; of a larger pipeline those that moved last."""
@@ -38,6 +44,9 @@ SIGNS = {
     StepStatus.CANCELLED: ("⊘", "yellow"),
     StepStatus.COMPENSATED: ("↩", "yellow"),
 }
+
+
+_Moved = StepExpanded | StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
 
 
 class View(Protocol):
@@ -81,7 +90,7 @@ class Picture:
         if isinstance(run_event, AgentProgressed):
             self._decided[run_event.step] = decision(run_event.event) or self._decided.get(run_event.step, "")
             self._doing[run_event.step] = doing(run_event.event)
-        elif isinstance(run_event, StepStarted | StepCompleted | StepFailed | StepSkipped):
+        elif isinstance(run_event, StepStarted | _Moved):
             self._decided.pop(run_event.step, None)
             self._doing.pop(run_event.step, None)
             self.state.steps[run_event.step].output = None
@@ -118,18 +127,31 @@ class Picture:
                 told = dict.fromkeys(filter(None, (self._doing.get(name), self._decided.get(name))))
                 return "  ".join((f"{max(0.0, seconds):6.1f}s", *told))
             case StepStatus.WAITING:
-                wait = max(0.0, self.state.retries.get(name, 0.0) - self._now())
-                return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s  {record.reason}"
+                return self._waits_for(name)
             case StepStatus.COMPLETED:
                 return f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s{_spent(self.state, name)}"
             case _:
                 return record.reason
 
+    def _waits_for(self, name: str) -> str:
+        record = self.state.steps[name]
+        at = self.state.timers.of(name, ATTEMPT)
+        if at is not None:
+            wait = max(0.0, at - self._now())
+            return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s  {record.reason}"
+        if record.has_fallen:
+            fallback = self.state.graph.rules(name).fallback
+            return f"{fallback.step if fallback else ''} takes its place  {record.reason}"
+        done = [part.status for part in record.parts.values()]
+        failed = done.count(StepStatus.FAILED)
+        return f"{done.count(StepStatus.COMPLETED)}/{record.count} parts{f', {failed} failed' if failed else ''}"
+
     def total(self) -> Text:
         """Return the row of the run: how many steps completed, and what they cost."""
         statuses = list(self.state.statuses.values())
         parts = [f"{statuses.count(StepStatus.COMPLETED)}/{len(statuses)} steps"]
-        parts += [f"{n} {s.value}" for s in (StepStatus.FAILED, StepStatus.SKIPPED) if (n := statuses.count(s))]
+        others = (StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED, StepStatus.COMPENSATED)
+        parts += [f"{n} {s.value}" for s in others if (n := statuses.count(s))]
         parts += [f"${self.state.cost_usd:.4f}", self.state.status.value]
         return Text("  " + "  ".join(parts), style="dim")
 
@@ -143,11 +165,13 @@ class LineView:
     def emit(self, event: object) -> None:
         """Write a line if the event changed a step's status, is noteworthy of its agent, or ended the run."""
         self._picture.emit(event)
+        if isinstance(event, _Moved):
+            sys.stderr.write(f"{self._picture.row(event.step).plain.rstrip()}\n")
         match event:
-            case StepCompleted(step=name) | StepFailed(step=name) | StepSkipped(step=name):
-                sys.stderr.write(f"{self._picture.row(name).plain.rstrip()}\n")
             case AgentProgressed(step=name) if told := noteworthy(event.event):
                 sys.stderr.write(f"· {self._picture.title(name)}{told}\n")
+            case RunHalted(reason=reason) | RunPaused(reason=reason):
+                sys.stderr.write(f"· {printable(reason)}\n")
             case RunFinished():
                 sys.stderr.write(f"{self._picture.total().plain}\n")
             case _:

@@ -2,12 +2,16 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
+from tagent.pipeline.accounts import step_settings
 from tagent.pipeline.briefing import Briefer
 from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reading import RunReader
+from tagent.pipeline.scope import WHOLE, Scope
 from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.events import Finalized
@@ -34,15 +38,15 @@ class AgentStep:
         reader: RunReader,
         config: TAgentConfig,
         services: Services,
+        *,
+        output: OutputType,
+        scope: Scope = WHOLE,
     ) -> None:
-        own = TAgentConfig.of(step.config)
-        if step.model is not None:
-            own = own.model_copy(update={"model": step.model})
-        self.config = config.merged(own)
+        self.config = step_settings(step, config)
         self.abandoned: list[ThreadedCall] = []
         self._step = step
-        self._briefer = Briefer(step, pipeline, reader, self.config)
-        self._reader = reader
+        self._briefer = Briefer(step, pipeline, reader, self.config, scope=scope)
+        self._output = output
         self._services = services
 
     async def run(self, attempt: Attempt) -> tuple[object, None]:
@@ -52,8 +56,12 @@ class AgentStep:
             StepInputError: If the goal, a rule or `read_data` names what is not there.
             GoalNotAchievedError: If the goal was not achieved.
             ModelError: If a model call failed for good.
+            BudgetExceededError: If a limit of the step or of its run leaves no room for the next one.
+            BudgetPausedError: If there is no room, and the run waits for a larger budget.
             ToolsetUnavailableError: If a server of tools cannot be reached.
         """
+        if attempt.work_began_at is not None:  # the deadline is of the step, not of each attempt
+            attempt = replace(attempt, began_at=attempt.work_began_at)
         briefing = await self._briefer.brief(attempt)
         # What has its answer needs no tool any more, and so no server that may be gone.
         is_answered = any(isinstance(event, Finalized) for event in attempt.history)
@@ -61,7 +69,7 @@ class AgentStep:
         result = await run_task_based_agent(
             briefing.goal,
             self.config,
-            output_format=self._reader.output_types[self._step.name].declared,
+            output_format=self._output.declared,
             tools=tuple(tools.values()),
             constraints=briefing.constraints,
             context=briefing.context,

@@ -1,4 +1,4 @@
-"""What a step reads: placeholders in its texts, `read_data`, the parameters of its function.
+"""What a step reads: placeholders in its texts, paths, the parameters of its functions, its conditions.
 
 Whatever names another step is a dependency too, so nobody has to write it twice.
 """
@@ -6,6 +6,7 @@ Whatever names another step is a dependency too, so nobody has to write it twice
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import UnionType
@@ -17,9 +18,19 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from tagent.exceptions import DataPathError
 from tagent.paths import PATH_PATTERN, DataPath
 from tagent.pipeline.awaited import Event
+from tagent.pipeline.conditions import Condition, ConditionError, condition_of
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
+from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Fallback, PipelineStep, Work
 from tagent.task_agent.fences import fenced
+
+ITEM_NAMES = frozenset({"item", "index"})
+"""What the parts of a `for_each` call the item that they work on, and its place."""
+
+OUTPUT = "output"
+"""What the check of a dependency calls what that has given."""
+
+MERGES = ("list", "dict")
+"""The merges that are named by a word; any other text is a goal."""
 
 PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
 
@@ -147,8 +158,9 @@ def placeholders(text: str) -> Iterator[DataPath]:
         >>> [str(path) for path in placeholders("Compare {a.price} with {b}, not {{c}}")]
         ['a.price', 'b']
     """
-    for match in PLACEHOLDER.finditer(text):
-        yield DataPath.parse(match[1])
+    if "{" in text:
+        for match in PLACEHOLDER.finditer(text):
+            yield DataPath.parse(match[1])
 
 
 def fill(text: str, values: Mapping[str, object], *, max_characters: int | None = None) -> str:
@@ -174,10 +186,68 @@ def fill(text: str, values: Mapping[str, object], *, max_characters: int | None 
 
 
 def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the texts of a step in which placeholders are replaced."""
+    """Return the texts of a step in which placeholders are replaced: goals, rules, what an event must say.
+
+    The goal of its compensation is not among them: it is read when the run has failed, and waits for nobody.
+    """
     if step.wait_for is not None:
         return step.wait_for.texts if isinstance(step.wait_for, Event) else ()
-    return (step.goal or "", *step.constraints, *global_constraints)
+    told = (step.goal or "", *step.constraints, *global_constraints)
+    if step.execution_mode != ExecutionMode.PARALLEL_MERGE:
+        return told
+    goals = [work for work in branches_of(step).values() if isinstance(work, str)]
+    merge = merge_goal(step)
+    return (*told, *goals) if merge is None else (*told, *goals, merge)
+
+
+def functions(step: PipelineStep) -> tuple[Callable[..., object], ...]:
+    """Return the functions that do a step's work, whose parameters are filled by name: its own, or its branches."""
+    if step.run is not None:
+        return (step.run,)
+    return tuple(work for work in branches_of(step).values() if callable(work))
+
+
+def branches_of(step: PipelineStep) -> Mapping[str, Work]:
+    """Return the branches of a step by name, in order; those in a list are called by their places from 0.
+
+    Example:
+        >>> list(branches_of(PipelineStep(branches=["Ask the bull", "Ask the bear"])))
+        ['0', '1']
+    """
+    if not step.branches:
+        return {}
+    if isinstance(step.branches, Mapping):
+        return step.branches
+    return {str(place): work for place, work in enumerate(step.branches)}
+
+
+def is_merge(step: PipelineStep) -> bool:
+    """Return whether a step merges what its parts give, or those it depends on; else it is one work like any other.
+
+    Example:
+        >>> from tagent.pipeline import ExecutionMode
+        >>> parallel = ExecutionMode.PARALLEL_MERGE
+        >>> is_merge(PipelineStep(execution_mode=parallel)), is_merge(PipelineStep(goal="x", execution_mode=parallel))
+        (True, False)
+    """
+    if step.execution_mode != ExecutionMode.PARALLEL_MERGE:
+        return False
+    return step.for_each is not None or bool(step.branches) or (step.goal is None and step.run is None)
+
+
+def merge_goal(step: PipelineStep) -> str | None:
+    """Return the goal by which the model merges what a step's parts give; None if it does not."""
+    return step.merge if isinstance(step.merge, str) and step.merge not in MERGES else None
+
+
+def fallback_of(step: PipelineStep) -> Fallback | None:
+    """Return what takes the place of a step that has failed for good; None for nothing."""
+    return Fallback(step.on_error) if isinstance(step.on_error, str) else step.on_error
+
+
+def is_item_name(step: PipelineStep, name: str) -> bool:
+    """Return whether `name` means the item that a part of `step` works on, or its place, and no step or input."""
+    return step.for_each is not None and name in ITEM_NAMES
 
 
 def dependencies(
@@ -185,33 +255,95 @@ def dependencies(
 ) -> tuple[Dependency, ...]:
     """Return what `step` depends on: first as declared, then what it reads of other steps.
 
-    What is read adds a DATA dependency, unless `depends_on` already names the step.
+    What it cannot do without adds a DATA dependency, unless `depends_on` already names the step: placeholders,
+    `read_data`, parameters without a default. The list of `for_each` adds one beside any other but a SOFT one. What it
+    can do without adds a HARD one: what its condition and its checks read, and parameters with a default. A condition
+    that cannot be read adds none; `validate` says what is wrong with it.
 
     Raises:
-        DataPathError: If a path of `read_data` is malformed.
+        DataPathError: If a path of `read_data` or `for_each` is malformed.
     """
     written = () if isinstance(step.depends_on, str) else step.depends_on  # validation refuses a string
     declared = [dep if isinstance(dep, Dependency) else Dependency(dep) for dep in written]
     named = {dep.step for dep in declared if dep.type is not DependencyType.DATA}
-    told = {(dep.step, dep.path) for dep in declared}
+    told = {(dep.step, dep.path) for dep in declared if dep.type is DependencyType.DATA}
     read: dict[tuple[str, str], Dependency] = {}
-    for path in _paths_read(step, global_constraints):
-        if path.root in step_names and path.root not in named and path.root != step.name:
-            below = str(DataPath("_", path.parts))[1:].removeprefix(".")
-            if (path.root, below) not in told:
-                read[path.root, below] = Dependency(path.root, DependencyType.DATA, path=below)
-    return (*declared, *read.values())
+    for path in _paths_needed(step, global_constraints):
+        if path.root in step_names and path.root not in named and not _is_own(step, path.root):
+            _add_data(read, path, told)
+    if step.for_each is not None:
+        path = DataPath.parse(step.for_each)
+        is_soft = any(dep.step == path.root and dep.type is DependencyType.SOFT for dep in declared)
+        if path.root in step_names and path.root != step.name and not is_soft:
+            _add_data(read, path, told)
+    met = named.union(name for name, _ in told).union(name for name, _ in read)
+    welcome = dict.fromkeys(name for name in _names_welcome(step) if name in step_names and name not in met)
+    return (*declared, *read.values(), *(Dependency(name) for name in welcome if not _is_own(step, name)))
 
 
-def _paths_read(step: PipelineStep, global_constraints: Collection[str]) -> Iterator[DataPath]:
+def names_read(step: PipelineStep, global_constraints: Collection[str] = ()) -> Iterator[str]:
+    """Yield the names of steps and inputs that a step reads, some of them twice; also in vain, if there are none.
+
+    Raises:
+        DataPathError: If a path of `read_data` or `for_each` is malformed.
+    """
+    for path in _paths_needed(step, global_constraints):
+        yield path.root
+    if step.for_each is not None:
+        yield DataPath.parse(step.for_each).root
+    yield from _names_welcome(step)
+    for condition in conditions_of(step):
+        yield from condition.inputs
+    if isinstance(step.compensate, str):
+        yield from (path.root for path in placeholders(step.compensate))
+    elif step.compensate is not None:
+        yield from _parameters(step.compensate)
+
+
+def conditions_of(step: PipelineStep) -> Iterator[Condition]:
+    """Yield the conditions of a step that can be read: whether it is enabled, when it runs, its checks."""
+    given = [step.enabled, step.condition] if step.condition is not None or step.enabled is not True else []
+    given += [dep.check for dep in step.depends_on if isinstance(dep, Dependency) and dep.check is not None]
+    for one in given:
+        if one is not None and not isinstance(one, bool):
+            with suppress(ConditionError):
+                yield condition_of(one)
+
+
+def _is_own(step: PipelineStep, name: str) -> bool:
+    return name == step.name or is_item_name(step, name)
+
+
+def _add_data(read: dict[tuple[str, str], Dependency], path: DataPath, told: Collection[tuple[str, str]]) -> None:
+    below = str(DataPath("_", path.parts))[1:].removeprefix(".") if path.parts else ""
+    if (path.root, below) not in told:
+        read[path.root, below] = Dependency(path.root, DependencyType.DATA, path=below)
+
+
+def _paths_needed(step: PipelineStep, global_constraints: Collection[str]) -> Iterator[DataPath]:
     for text in texts(step, global_constraints if step.run is None else ()):
         yield from placeholders(text)
     for path in step.read_data:
         yield DataPath.parse(path)
-    if step.run is not None:
-        for parameter in signature_of(step.run).parameters:
-            if not parameter.is_context:
+    for function in functions(step):
+        for parameter in signature_of(function).parameters:
+            if parameter.is_required and not parameter.is_context:
                 yield DataPath(parameter.name)
+
+
+def _names_welcome(step: PipelineStep) -> Iterator[str]:
+    for function in functions(step):
+        for parameter in signature_of(function).parameters:
+            if not (parameter.is_required or parameter.is_context):
+                yield parameter.name
+    for condition in conditions_of(step):
+        yield from sorted(condition.steps)
+        for asked in condition.functions:
+            yield from (name for name in _parameters(asked) if name != OUTPUT)
+
+
+def _parameters(function: Callable[..., object]) -> Iterator[str]:
+    return (it.name for it in signature_of(function).parameters if it.is_nameable and not it.is_context)
 
 
 def output_path(dependency: Dependency) -> DataPath:

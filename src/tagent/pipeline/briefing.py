@@ -9,11 +9,15 @@ from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.reading import RunReader
+from tagent.pipeline.scope import WHOLE, Scope
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.tools.memory import fitting
 from tagent.tokens import CHARACTERS_PER_TOKEN
 from tagent.values import value
+
+NO_OUTPUT = "no output: this step was left out"
+"""What an agent is told in the place of an output that there is not."""
 
 
 @value
@@ -33,13 +37,23 @@ class Briefer:
         pipeline: Its pipeline, whose rules hold for it too.
         reader: The state of the run.
         config: Says how much data a prompt may carry.
+        scope: Which piece of the step's work it is.
     """
 
-    def __init__(self, step: PipelineStep, pipeline: Pipeline, reader: RunReader, config: TAgentConfig) -> None:
+    def __init__(
+        self,
+        step: PipelineStep,
+        pipeline: Pipeline,
+        reader: RunReader,
+        config: TAgentConfig,
+        *,
+        scope: Scope = WHOLE,
+    ) -> None:
         self._step = step
         self._description = pipeline.description
         self._rules = (*pipeline.global_constraints, *step.constraints)
         self._reader = reader
+        self._scope = scope
         self._context_tokens = config.context_tokens
 
     async def brief(self, attempt: Attempt) -> Briefing:
@@ -49,8 +63,9 @@ class Briefer:
             StepInputError: If the goal, a rule or `read_data` names what is not there.
         """
         step = self._step
-        outputs = self._reader.plain_outputs_before(step.name)
-        known = {**self._reader.plain_inputs(), **outputs}
+        outputs = self._reader.plain_outputs_before(step.name, self._scope.part)
+        left_out = dict.fromkeys(self._reader.left_out_before(step.name), NO_OUTPUT)
+        known = {**self._reader.plain_inputs(), **left_out, **outputs, **self._scope.given}
         longest = self._context_tokens * CHARACTERS_PER_TOKEN
         try:
             goal = bindings.fill(step.goal or "", known, max_characters=longest)
@@ -82,7 +97,8 @@ class Briefer:
             return told
         texts = (self._step.goal or "", *self._rules)
         inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
-        for name, fact in {**self._reader.shared(), **outputs}.items():
+        shared = self._reader.shared(self._step.name, self._scope.part)
+        for name, fact in {**shared, **outputs, **self._scope.given, **self._scope.facts}.items():
             if name not in inserted:
                 told.add_fact(name, fact)
         return told

@@ -58,6 +58,7 @@ class StepContext:
         facts: What this attempt has learned so far, by name.
         memories: What it has saved so far, by key.
         reach: The way to memory and mail; None outside a run.
+        part: The item or branch of the step that this is; empty for the step itself.
 
     Example:
         >>> from tagent import run_pipeline
@@ -81,6 +82,7 @@ class StepContext:
     facts: dict[str, object] = field(default_factory=dict)
     memories: dict[str, object] = field(default_factory=dict)
     reach: Reach | None = field(default=None, repr=False)
+    part: str = ""
 
     @property
     def memory(self) -> StepMemory:

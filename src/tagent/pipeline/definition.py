@@ -6,40 +6,28 @@ today's code defines.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
-from tagent.pipeline import bindings
-from tagent.pipeline.awaited import Event, event_of
-from tagent.pipeline.exceptions import PipelineError
-from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
-from tagent.pipeline.outputs import output_type
-from tagent.retries import RetryPolicy
-from tagent.task_agent.foreign import agent_name
+from tagent.pipeline.models import Pipeline
+from tagent.pipeline.stored_steps import (
+    DefinitionMismatchError,
+    bound_step,
+    fingerprint,
+    outlined_step,
+    step_spec,
+    stored_limits,
+    stored_settings,
+)
+
+__all__ = ["DEFINITION_VERSION", "Definition", "DefinitionMismatchError", "Origin", "bind", "outline"]
 
 DEFINITION_VERSION = 1
-
-
-class DefinitionMismatchError(PipelineError):
-    """Today's code does not fit the definition that a run was started with.
-
-    Attributes:
-        pipeline: The pipeline's name.
-        step: The step that does not fit; empty when it is the pipeline as a whole.
-    """
-
-    code = "pipeline.definition_mismatch"
-
-    def __init__(self, pipeline: str, step: str, message: str) -> None:
-        self.pipeline = pipeline
-        self.step = step
-        super().__init__(message, hint="Resume with the code it was started with, or with definition='current'.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,80 +126,24 @@ def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
         "global_constraints": list(pipeline.global_constraints),
         "shared_context": pipeline.shared_context,
         "final": pipeline.final,
-        "inputs": _fingerprint(pipeline.inputs),
-        "config": _settings(pipeline.config),
+        "inputs": fingerprint(pipeline.inputs),
+        "config": stored_settings(pipeline.config),
         "memory": pipeline.memory,
         "spaces": list(pipeline.spaces),
         "origin": origin.written(),
-        "steps": [_step_spec(step, names, pipeline.global_constraints) for step in pipeline.steps],
+        "steps": [step_spec(step, names, pipeline.global_constraints) for step in pipeline.steps],
+        **_rarely_used(pipeline),
     }
 
 
-def _step_spec(step: PipelineStep, names: Collection[str], global_constraints: Collection[str]) -> dict[str, object]:
-    needed = bindings.dependencies(step, names, global_constraints)
+def _rarely_used(pipeline: Pipeline) -> dict[str, object]:
+    """Return the members that few pipelines have; without them, older definitions stay as they are."""
+    limits = stored_limits(pipeline.budget)
     return {
-        "id": step.id,
-        "name": step.name,
-        "goal": step.goal,
-        "function": None if step.run is None else getattr(step.run, "__qualname__", type(step.run).__qualname__),
-        **({} if step.agent is None else {"agent": agent_name(step.agent)}),  # without, older ones stay as they are
-        "wait_for": None if step.wait_for is None else _event(event_of(step.wait_for)),
-        "constraints": list(step.constraints),
-        "depends_on": [
-            {"step": dep.step, "type": dep.type.value, "path": dep.path, "wait_seconds": dep.wait_seconds}
-            for dep in needed
-        ],
-        "execution_mode": step.execution_mode.value,
-        "timeout": step.timeout,
-        "retry_count": step.retry_count,
-        "max_retries": step.max_retries,
-        "retry": {"base_seconds": step.retry.base_seconds, "ceiling_seconds": step.retry.ceiling_seconds},
-        "tools_filter": None if step.tools_filter is None else list(step.tools_filter),
-        "read_data": list(step.read_data),
-        "model": step.model if isinstance(step.model, str) else None,
-        "config": _settings(step.config),
-        "memory": step.memory,
-        "output": _fingerprint(output_type(step).declared),
+        **({} if pipeline.on_failure == "continue" else {"on_failure": pipeline.on_failure}),
+        **({} if pipeline.on_budget == "fail" else {"on_budget": pipeline.on_budget}),
+        **({"budget": limits} if limits else {}),
     }
-
-
-def _event(event: Event) -> dict[str, object]:
-    return {"pattern": event.pattern, "where": dict(event.where), "from": event.from_}
-
-
-def _awaited(stored: Mapping[str, Any]) -> Event | None:
-    found = stored.get("wait_for")
-    return None if found is None else Event(found["pattern"], found["where"], found["from"])
-
-
-def _settings(config: TAgentConfig | Mapping[str, object] | None) -> dict[str, object]:
-    """Return the settings that are plain data; keys and objects are never stored."""
-    if config is None:
-        return {}
-    settings = TAgentConfig.of(config)
-    kept = settings.model_fields_set - {"api_key", "limits_store", "tools"}
-    values = {name: getattr(settings, name) for name in sorted(kept)}
-    return {name: value for name, value in values.items() if _is_plain(value)}
-
-
-def _is_plain(setting: object) -> bool:
-    """Return whether a setting is a word, a number or a list of words; a mapping may hold a header with a key."""
-    if isinstance(setting, list | tuple):
-        return all(isinstance(item, str) for item in setting)
-    return isinstance(setting, str | int | float | None)
-
-
-def _merged(config: TAgentConfig | Mapping[str, object] | None, stored: Mapping[str, object]) -> TAgentConfig | None:
-    """Return the code's settings under the stored ones; most of a long pipeline's steps have neither."""
-    return None if config is None and not stored else TAgentConfig.of(config).merged(TAgentConfig.of(stored))
-
-
-def _fingerprint(declared: object) -> str | None:
-    """Return a hash of a type's JSON schema; None for no type."""
-    if declared is None:
-        return None
-    schema = TypeAdapter(cast("Any", declared)).json_schema()
-    return hashlib.sha256(to_json(schema)).hexdigest()[:16]
 
 
 def bind(definition: Definition, code: Pipeline) -> Pipeline:
@@ -219,12 +151,13 @@ def bind(definition: Definition, code: Pipeline) -> Pipeline:
 
     Raises:
         DefinitionMismatchError: If a step is missing in the code, is a function in one and a goal in
-            the other, or gives another type of output.
+            the other, or gives another type of output; the same for its branches, its merge, its compensation and
+            its conditions.
     """
     spec = definition.spec
     name = spec["name"]
     known = {step.name: step for step in code.steps}
-    if spec["inputs"] != _fingerprint(code.inputs):
+    if spec["inputs"] != fingerprint(code.inputs):
         raise DefinitionMismatchError(name, "", f"The input model of the pipeline {name!r} has changed.")
     pipeline = Pipeline(
         name,
@@ -236,76 +169,24 @@ def bind(definition: Definition, code: Pipeline) -> Pipeline:
         config=TAgentConfig.of(code.config).merged(TAgentConfig.of(spec["config"])),
         memory=spec.get("memory"),
         spaces=spec.get("spaces", ()),
+        on_failure=spec.get("on_failure"),
+        budget=spec.get("budget"),
+        on_budget=spec.get("on_budget"),
+        before_step=code.before_step,
+        after_step=code.after_step,
     )
     for stored in spec["steps"]:
         if stored["name"] not in known:
             message = f"The code defines no step {stored['name']!r} any more.{nearest(stored['name'], known)}"
             raise DefinitionMismatchError(name, stored["name"], message)
-        pipeline.add_step(_bind_step(stored, known[stored["name"]], pipeline=name))
+        pipeline.add_step(bound_step(stored, known[stored["name"]], pipeline=name))
     return pipeline
 
 
 def outline(definition: Definition) -> Pipeline:
     """Return the stored pipeline without any code, for looking at its runs; it cannot be run."""
     spec = definition.spec
-    steps = [
-        PipelineStep(
-            id=stored["id"],
-            name=stored["name"],
-            goal=None if stored.get("wait_for") else stored["goal"] or "",
-            wait_for=_awaited(stored),
-            depends_on=_dependencies(stored),
-            execution_mode=ExecutionMode(stored["execution_mode"]),
-            max_retries=stored["max_retries"],
-        )
-        for stored in spec["steps"]
-    ]
-    return Pipeline(spec["name"], spec["description"], steps=steps, final=spec["final"])
-
-
-def _dependencies(stored: Mapping[str, Any]) -> list[Dependency]:
-    return [
-        Dependency(d["step"], DependencyType(d["type"]), path=d["path"], wait_seconds=d["wait_seconds"])
-        for d in stored["depends_on"]
-    ]
-
-
-def _work(goal: object, wait_for: object, agent: object) -> str:
-    if wait_for is not None:
-        return "an event"
-    if goal is None:
-        return "a function"
-    return "a goal" if agent is None else "a goal with an agent of its own"
-
-
-def _bind_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str) -> PipelineStep:
-    before = _work(stored["goal"], stored.get("wait_for"), stored.get("agent"))
-    today = _work(code.goal, code.wait_for, code.agent)
-    if before != today:
-        message = f"The step {code.name!r} was {before} when the run was started, and is {today} today."
-        raise DefinitionMismatchError(pipeline, code.name, message)
-    if stored["output"] != _fingerprint(output_type(code).declared):
-        message = f"The step {code.name!r} gave another type of output when the run was started."
-        raise DefinitionMismatchError(pipeline, code.name, message)
-    return PipelineStep(
-        id=stored["id"],
-        name=stored["name"],
-        goal=stored["goal"],
-        constraints=stored["constraints"],
-        depends_on=_dependencies(stored),
-        execution_mode=ExecutionMode(stored["execution_mode"]),
-        timeout=stored["timeout"],
-        retry_count=stored["retry_count"],
-        max_retries=stored["max_retries"],
-        retry=RetryPolicy(**stored["retry"]),
-        tools_filter=stored["tools_filter"],
-        read_data=stored["read_data"],
-        model=stored["model"] or code.model,
-        config=_merged(code.config, stored["config"]),
-        memory=stored.get("memory"),
-        output_schema=code.output_schema,
-        run=code.run,
-        agent=code.agent,
-        wait_for=_awaited(stored),
-        tools=code.tools,
+    steps = [outlined_step(stored) for stored in spec["steps"]]
+    return Pipeline(
+        spec["name"], spec["description"], steps=steps, final=spec["final"], on_failure=spec.get("on_failure")
     )

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -19,8 +19,8 @@ from tagent.pipeline.awaited import EventSource
 from tagent.pipeline.definition import DEFINITION_VERSION, Definition, Origin, outline
 from tagent.pipeline.exceptions import PipelineError, PipelineValidationError
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.models import MemoryUse
-from tagent.pipeline.validation import MAX_NAME_LENGTH, validate
+from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure
+from tagent.pipeline.validation import MAX_BRANCHES, MAX_NAME_LENGTH, validate
 
 FORMAT = "tagent.run"
 VERSION = 1
@@ -114,11 +114,32 @@ class Document(_Strict):
     blobs: dict[str, Any]
 
 
+class _FunctionSpec(_Strict):
+    """A function is code, so a name is all that is kept of it."""
+
+    function: str
+
+
+class _FunctionsSpec(_Strict):
+    functions: Annotated[list[str], Field(min_length=1, max_length=100)]
+
+
+_Work = str | _FunctionSpec
+_Condition = str | _FunctionsSpec
+_Branches = (
+    Annotated[list[_Work], Field(max_length=MAX_BRANCHES)] | Annotated[dict[str, _Work], Field(max_length=MAX_BRANCHES)]
+)
+_Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_FromOne = Annotated[int, Field(ge=1, le=2**53)]
+
+
 class _DependencySpec(_Strict):
     step: str
     type: str
     path: str
     wait_seconds: Seconds | None
+    on_skip: Literal["run", "skip"] = "run"
+    check: _Condition | None = None
 
 
 class _EventSpec(_Strict):
@@ -130,6 +151,30 @@ class _EventSpec(_Strict):
 class _RetrySpec(_Strict):
     base_seconds: Seconds
     ceiling_seconds: Seconds
+    jitter: bool = True
+    only: Annotated[list[str], FailFast(), Field(max_length=1000)] = []
+    never: Annotated[list[str], FailFast(), Field(max_length=1000)] = []
+
+
+class _CircuitSpec(_Strict):
+    failures: _FromOne
+    open_seconds: Seconds
+    ceiling_seconds: Seconds
+
+
+class _BudgetSpec(_Strict):
+    max_cost_usd: _Above | None = None
+    max_tokens: _FromOne | None = None
+    max_model_calls: _FromOne | None = None
+    deadline_seconds: _Above | None = None
+
+
+class _StandInSpec(_Strict):
+    step: Annotated[str, Field(min_length=1)]
+
+
+class _OutputSpec(_Strict):
+    output: Any
 
 
 class _OriginSpec(_Strict):
@@ -165,6 +210,19 @@ class _StepSpec(_Strict):
     config: _Settings
     memory: MemoryUse | None
     output: str | None
+    for_each: str | None = None
+    max_concurrency: _FromOne = 16
+    min_success: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    optional: bool = False
+    enabled: bool | str = True
+    condition: _Condition | None = None
+    branches: _Branches | None = None
+    merge: _Work | None = None
+    compensate: _Work | None = None
+    item_schema: str | None = None
+    on_error: _StandInSpec | _OutputSpec | None = None
+    circuit: _CircuitSpec | None = None
+    budget: _BudgetSpec | None = None
 
 
 class _DefinitionSpec(_Strict):
@@ -180,6 +238,9 @@ class _DefinitionSpec(_Strict):
     spaces: _Texts
     origin: _OriginSpec
     steps: Annotated[list[_StepSpec], FailFast()]
+    on_failure: OnFailure = "continue"
+    on_budget: OnBudget = "fail"
+    budget: _BudgetSpec | None = None
 
 
 _DEFINITION: TypeAdapter[_DefinitionSpec] = TypeAdapter(_DefinitionSpec)
@@ -295,8 +356,9 @@ def read_definition(values: Mapping[str, Any]) -> Definition:
     definition = Definition.read(written(portable(values), what="its definition"))
     try:
         pipeline = outline(definition)
-        # An outline has no types, so nobody can say whether a path leads anywhere.
-        wrong = [it for it in validate(pipeline) if it.severity == "error" and it.code != "unknown_path"]
+        for step in pipeline.steps:
+            step.output_schema = Any  # an outline knows no types, so nobody can say whether a path leads anywhere
+        wrong = [problem for problem in validate(pipeline) if problem.severity == "error"]
         if wrong:
             raise PipelineValidationError(spec.name, wrong[:1])
         ExecutionGraph.build(pipeline).topological_order()

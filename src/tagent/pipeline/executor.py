@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from tagent.config import TAgentConfig
+from tagent.pipeline.accounts import run_budget
+from tagent.pipeline.cancelling import CancelledElsewhere, cancelled_elsewhere
 from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.event_step import listening
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.labels import check_labels
 from tagent.pipeline.large_outputs import LargeOutputs
+from tagent.pipeline.live_runs import reachable
 from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reaching import RunReach
 from tagent.pipeline.reading import RunReader
 from tagent.pipeline.reports import final_step
+from tagent.pipeline.run_limits import RunLimits
 from tagent.pipeline.run_loop import RunLoop
 from tagent.pipeline.scheduler import PipelineScheduler
 from tagent.pipeline.showing import Audience
@@ -27,6 +31,7 @@ from tagent.pipeline.stopping import StopSignal
 from tagent.pipeline.validation import require_valid
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.services import Services, open_services
+from tagent.ports.store_errors import ConflictError
 from tagent.task_agent.context import EnhancedContextManager
 
 logger = logging.getLogger("tagent")
@@ -98,6 +103,7 @@ class PipelineExecutor:
         asked = Pipeline(pipeline, config=own.merged(overrides or TAgentConfig()))
         self._definition = definition or Definition.of(asked, origin or Origin())
         self._services = services
+        self._budget = run_budget(pipeline, base, overrides or TAgentConfig())
         self._labels = check_labels(labels or {})
 
     async def execute(self, *, effects: Effects = NO_EFFECTS, stop: StopSignal | None = None) -> PipelineResult:
@@ -112,6 +118,7 @@ class PipelineExecutor:
             EffectRefusedError: If an effect cannot be had; likewise.
             StoreError: If the journal cannot be written; nothing counts that was not committed.
             RunStoppedError: If it was asked to stop.
+            DeadlockError: If nothing could move any more; the run has failed.
         """
         if self._services is not None:
             return await self._execute(self._services, effects, stop)
@@ -177,10 +184,27 @@ class PipelineExecutor:
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)
         audience = Audience(services.sinks, self.base_config.redact)
-        loop = RunLoop(
-            self.pipeline, state, steps, journal, services, self.shared_state, large, stop or StopSignal(), audience
-        )
-        await loop.run(first)
-        result = await reader.result()
+        limits = RunLimits.of(self.pipeline, self._budget, state, stop)
+        loop = RunLoop(self.pipeline, state, steps, journal, services, self.shared_state, large, limits, audience)
+        try:
+            with reachable(journal.run_id, services):
+                await loop.run(first)
+        except ConflictError:
+            ended = await cancelled_elsewhere(journal, state.graph, services)
+            if ended is None:
+                raise
+            result = await self._cancelled(ended, services, audience)
+        else:
+            result = await reader.result()
         self.results = result.step_outputs
         return result
+
+    async def _cancelled(self, ended: CancelledElsewhere, services: Services, audience: Audience) -> PipelineResult:
+        """Return what a run came to that somebody else has cancelled; its subscribers are told too."""
+        for event in ended.events:
+            audience.show(event)
+        state = ended.state
+        self.scheduler.step_status = state.statuses
+        large = LargeOutputs(state, services, final=final_step(self.pipeline, state.graph))
+        reader = RunReader(self.pipeline, state, self._output_types, large, store_url=services.store_url)
+        return await reader.result()

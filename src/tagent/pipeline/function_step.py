@@ -12,6 +12,7 @@ from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.reading import RunReader
+from tagent.pipeline.scope import WHOLE, Scope
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
 
@@ -19,16 +20,32 @@ from tagent.threads import DaemonThreads, ThreadedCall
 class FunctionStep:
     """A function, ready to be called in a run.
 
+    Args:
+        name: The step's name.
+        function: What to call.
+        reader: The run.
+        threads: Where blocking functions run.
+        scope: Which piece of the step's work it is.
+
     Attributes:
         abandoned: Blocking calls of it that were given up and may still run.
     """
 
-    def __init__(self, name: str, function: Callable[..., object], reader: RunReader, threads: DaemonThreads) -> None:
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., object],
+        reader: RunReader,
+        threads: DaemonThreads,
+        *,
+        scope: Scope = WHOLE,
+    ) -> None:
         self._name = name
         self._function = function
         self._signature = signature_of(function)
         self._reader = reader
         self._threads = threads
+        self._scope = scope
         self.abandoned: list[ThreadedCall] = []
 
     async def run(self, attempt: Attempt) -> tuple[object, StepContext | None]:
@@ -48,27 +65,36 @@ class FunctionStep:
 
     def _arguments(self, attempt: Attempt) -> tuple[dict[str, object], StepContext | None]:
         """Return what the function is called with, and the context if that is among it."""
-        reader = self._reader
         arguments: dict[str, object] = {}
         context: StepContext | None = None
-        inputs: Mapping[str, object] | None = None
+        known = self._known()
         for parameter in self._signature.parameters:
             name = parameter.name
             if parameter.is_context:
-                arguments[name] = context = context or reader.context(self._name, attempt)
-                continue
-            if name != self._name and name in reader.output_types:
-                value = reader.output_of(name)
-            else:
-                inputs = reader.inputs() if inputs is None else inputs
-                if name not in inputs:
-                    continue
-                value = inputs[name]
-            arguments[name] = value if parameter.adapter is None else self._converted(name, value, parameter.adapter)
+                arguments[name] = context = context or self._reader.context(self._name, attempt, self._scope.part)
+            elif name in known:
+                value = known[name]()
+                arguments[name] = (
+                    value if parameter.adapter is None else self._converted(name, value, parameter.adapter)
+                )
+            elif parameter.is_required and name in self._reader.output_types and parameter.is_nameable:
+                message = f"The step {self._name!r} needs the output of {name!r}, and there is none."
+                raise StepInputError(self._name, message)
         if self._signature.takes_the_rest:
-            for name, value in reader.outputs_before(self._name).items():
+            for name, value in self._reader.outputs_before(self._name, self._scope.part).items():
                 arguments.setdefault(name, value)
         return arguments, context
+
+    def _known(self) -> Mapping[str, Callable[[], object]]:
+        """Return what can fill a parameter, by name; each is read when it is asked for."""
+        reader, scope = self._reader, self._scope
+        inputs: Mapping[str, object] = {}
+        if any(parameter.name not in reader.output_types for parameter in self._signature.parameters):
+            inputs = reader.inputs()
+        known: dict[str, Callable[[], object]] = {name: partial(inputs.__getitem__, name) for name in inputs}
+        for name in reader.readable(self._name, scope.part):
+            known[name] = partial(reader.output_of, name)
+        return known | {name: partial(scope.given.__getitem__, name) for name in scope.given}
 
     def _converted(self, parameter: str, value: object, adapter: TypeAdapter[Any]) -> object:
         """Return what a parameter is given as its annotation: "3" for an `int` is 3, a dict for a model the model."""

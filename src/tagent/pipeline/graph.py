@@ -1,14 +1,17 @@
 """The immutable graph that a definition compiles to: who waits for whom, by step name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Self
 
 from tagent.paths import DataPath
 from tagent.pipeline import bindings
+from tagent.pipeline.conditions import Condition, condition_of
 from tagent.pipeline.exceptions import PipelineError
-from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline
+from tagent.pipeline.kinds import DependencyType, ExecutionMode
+from tagent.pipeline.models import Dependency, OnFailure, Pipeline
+from tagent.pipeline.rules import NO_RULES, StepRules
 
 
 class CircularDependencyError(PipelineError):
@@ -42,12 +45,28 @@ class Edge:
         target: The step that depends on it.
         type: What is needed.
         path: What the source's output must hold; None when any output will do.
+        wait_seconds: How long a SOFT one is waited for at most; None waits until the source is settled.
+        skips: Whether the target is left out when the source is.
+        check: What the source's output must fulfil, where that can be told from it alone.
+        is_asked: Whether a function has to say whether it does.
+        is_fallback: Whether the target takes the place of the source, should that fail; it waits for nothing else
+            of it.
     """
 
     source: str
     target: str
     type: DependencyType
     path: DataPath | None = None
+    wait_seconds: float | None = None
+    skips: bool = False
+    check: Condition | None = None
+    is_asked: bool = False
+    is_fallback: bool = False
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether it does not hold the target up for longer than a certain time."""
+        return self.wait_seconds is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,9 @@ class ExecutionGraph:
         incoming: Step name -> the edges it waits for, in the order in which they are declared.
         outgoing: Step name -> the edges that wait for it, in definition order.
         serial: The names of the SERIAL steps.
+        sinks: The steps on which no other depends, in definition order; those that take the place of others are none.
+        special: Step name -> its rules, for the steps that have any.
+        on_failure: What a run does when a step has failed that is not optional.
 
     Example:
         >>> graph = ExecutionGraph.build(Pipeline("p").step("text", "Describe {facts}").step("facts", "Find facts"))
@@ -72,6 +94,9 @@ class ExecutionGraph:
     incoming: Mapping[str, tuple[Edge, ...]]
     outgoing: Mapping[str, tuple[Edge, ...]]
     serial: frozenset[str]
+    sinks: tuple[str, ...]
+    special: Mapping[str, StepRules] = field(default_factory=dict)
+    on_failure: OnFailure = "continue"
 
     @classmethod
     def build(cls, pipeline: Pipeline) -> Self:
@@ -79,14 +104,25 @@ class ExecutionGraph:
 
         Raises:
             DataPathError: If a path of a DATA dependency is malformed.
+            ConditionError: If a condition cannot be read.
         """
         positions = {step.name: position for position, step in enumerate(pipeline.steps)}
         incoming: dict[str, tuple[Edge, ...]] = {}
         outgoing: dict[str, list[Edge]] = {name: [] for name in positions}
+        special: dict[str, StepRules] = {}
+        stand_ins: dict[str, list[Edge]] = {}
+        for step in pipeline.steps:
+            rules = StepRules.of(step)
+            if rules != NO_RULES:
+                special[step.name] = rules
+            if rules.fallback is not None and rules.fallback.step in positions:
+                by = rules.fallback.step
+                stand_ins.setdefault(by, []).append(Edge(step.name, by, DependencyType.HARD, is_fallback=True))
         for step in pipeline.steps:
             declared = bindings.dependencies(step, positions, pipeline.global_constraints)
-            edges = tuple(_edge(dep, step.name) for dep in declared if dep.step in positions)
-            incoming[step.name] = edges
+            edges = [_edge(dep, step.name) for dep in declared if dep.step in positions]
+            edges += stand_ins.get(step.name, [])
+            incoming[step.name] = tuple(edges)
             for edge in edges:
                 outgoing[edge.source].append(edge)
         # Who only waits does not keep others from working.
@@ -99,7 +135,14 @@ class ExecutionGraph:
             incoming,
             {name: tuple(edges) for name, edges in outgoing.items()},
             serial,
+            tuple(n for n, edges in outgoing.items() if n not in stand_ins and all(e.is_fallback for e in edges)),
+            special,
+            pipeline.on_failure,
         )
+
+    def rules(self, step: str) -> StepRules:
+        """Return what is special about `step`."""
+        return self.special.get(step, NO_RULES)
 
     def dependencies(self, step: str) -> tuple[str, ...]:
         """Return the names that `step` waits for, each once, in the order in which they are declared.
@@ -109,18 +152,21 @@ class ExecutionGraph:
         """
         return tuple(dict.fromkeys(edge.source for edge in self.incoming[step]))
 
-    @property
-    def sinks(self) -> tuple[str, ...]:
-        """The steps on which no other depends, in definition order."""
-        return tuple(name for name, edges in self.outgoing.items() if not edges)
-
     def topological_order(self) -> tuple[str, ...]:
         """Return every step behind what it depends on, in definition order where that leaves a choice.
+
+        Who depends on a step waits for the one that may take its place, too.
 
         Raises:
             CircularDependencyError: If there is no such order; it names one circle.
         """
-        sorter = TopologicalSorter({name: self.dependencies(name) for name in self.positions})
+        waits = {name: self.dependencies(name) for name in self.positions}
+        for rules_of, rules in self.special.items():
+            if rules.fallback is not None and rules.fallback.step in self.positions:
+                for edge in self.outgoing[rules_of]:
+                    if edge.target != rules.fallback.step:
+                        waits[edge.target] = (*waits[edge.target], rules.fallback.step)
+        sorter = TopologicalSorter(waits)
         try:
             sorter.prepare()
         except CycleError as error:
@@ -137,4 +183,15 @@ def _edge(dependency: Dependency, target: str) -> Edge:
     path = None
     if dependency.type is DependencyType.DATA and dependency.path:
         path = bindings.output_path(dependency)
-    return Edge(dependency.step, target, dependency.type, path)
+    check = None if dependency.check is None else condition_of(dependency.check)
+    is_asked = check is not None and bool(check.functions)
+    return Edge(
+        dependency.step,
+        target,
+        dependency.type,
+        path,
+        wait_seconds=dependency.wait_seconds if dependency.type is DependencyType.SOFT else None,
+        skips=dependency.on_skip == "skip",
+        check=None if is_asked else check,
+        is_asked=is_asked,
+    )

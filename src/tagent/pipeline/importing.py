@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tagent.exceptions import DataPathError, StoreError, TAgentError
+from tagent.exceptions import StoreError, TAgentError
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.documents import (
     LARGEST_DOCUMENT,
-    LATEST,
     MAX_VALUES,
     Document,
     EventFacts,
@@ -25,17 +24,8 @@ from tagent.pipeline.documents import (
     values_in,
     written,
 )
-from tagent.pipeline.events import (
-    AgentProgressed,
-    RunEvent,
-    RunFinished,
-    RunForked,
-    RunResumed,
-    RunStarted,
-    StepCompleted,
-    StepFailed,
-    StepStarted,
-)
+from tagent.pipeline.event_checks import Course, require_sane
+from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.labels import check_labels
@@ -47,22 +37,6 @@ from tagent.pipeline.state import PipelineState, apply
 from tagent.ports.records import NewRun, Record, RunRecord
 from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError
-from tagent.task_agent.events import (
-    AgentEvent,
-    Planned,
-    TaskCompleted,
-    TaskFailed,
-    TaskStarted,
-    ToolAsked,
-    calls_of,
-)
-from tagent.task_agent.models import AgentState, ModelCall, Task, TaskStatus
-from tagent.task_agent.references import referenced_tasks
-from tagent.task_agent.state_machine import reduce
-
-MAX_ATTEMPTS = 1_000_000
-MAX_TOKENS = 2**53
-MAX_COST_USD = 1e12
 
 WHOLE_TO_DOCUMENT = 4
 """How often, on the whole, the blobs of a document may be named: each naming is read into memory."""
@@ -224,27 +198,8 @@ def _event(fact: EventFacts, values: Mapping[str, Any]) -> RunEvent:
         raise RunImportError(f"{error.message[:300]}", hint=error.hint) from None
     if type(event.at) not in (float, int) or event.at != fact.at:
         raise RunImportError(f"the times of its event {fact.seq} do not agree.")
-    if isinstance(event, StepFailed) and event.retry_at is not None and not 0 <= event.retry_at <= LATEST:
-        raise RunImportError(f"the next attempt after its event {fact.seq} is never due.")
-    if isinstance(event, StepStarted | AgentProgressed | StepCompleted | StepFailed):
-        number: object = event.attempt
-        if type(number) is not int or not 0 < number <= MAX_ATTEMPTS:
-            raise RunImportError(f"the attempt of its event {fact.seq} is no number from 1 to {MAX_ATTEMPTS:,}.")
-    if isinstance(event, AgentProgressed):
-        for call in calls_of(event.event):
-            _require_sane(call, seq=fact.seq)
-        if isinstance(event.event, TaskFailed) and not 0 <= (event.event.retry_at or 0) <= LATEST:
-            raise RunImportError(f"the next try after its event {fact.seq} is never due.")
-    if isinstance(event, RunFinished) and event.status.value in {"running", "waiting"}:
-        raise RunImportError(f"its event {fact.seq} finishes the run as {event.status.value}.")
+    require_sane(event, seq=fact.seq)
     return event
-
-
-def _require_sane(call: ModelCall, *, seq: int) -> None:
-    usage = call.usage
-    counts = (usage.input_tokens, usage.output_tokens, usage.requests)
-    if not all(0 <= count <= MAX_TOKENS for count in counts) or not 0 <= (call.cost_usd or 0.0) <= MAX_COST_USD:
-        raise RunImportError(f"the usage or the price in its event {seq} cannot be.")
 
 
 def _with_safe_definitions(
@@ -272,47 +227,13 @@ def _with_safe_definitions(
 def _folded(definition: Definition, events: tuple[RunEvent, ...]) -> PipelineState:
     """Return the state that the events lead to, the agents' own included."""
     state = PipelineState(ExecutionGraph.build(outline(definition)))
-    agents: dict[str, tuple[int, AgentState]] = {}
+    course = Course(state)
     for seq, event in enumerate(events, 1):
-        step: object = getattr(event, "step", None)
-        is_of_step = not isinstance(event, RunStarted | RunResumed | RunForked | RunFinished)
-        if is_of_step and not (isinstance(step, str) and step in state.steps):
-            raise RunImportError(f"its event {seq} is of a step that its definition does not have.")
         try:
+            course.require_possible(event, seq=seq)
             apply(state, event)
-            if isinstance(event, AgentProgressed):
-                attempt, agent = agents.get(event.step, (0, AgentState()))
-                agent = agent if attempt == event.attempt else AgentState()
-                _require_possible(agent, event.event, seq=seq)
-                agents[event.step] = (event.attempt, reduce(agent, event.event))
         except RunImportError:
             raise
         except TAgentError as error:
             raise RunImportError(f"its event {seq} cannot happen there: {error.message[:300]}") from None
     return state
-
-
-def _require_possible(agent: AgentState, event: AgentEvent, *, seq: int) -> None:
-    """Refuse what no agent does and the state machine trusts it not to do: an agent would wait for ever for itself."""
-    planned = len(agent.tasks)
-    match event:
-        case ToolAsked(index):
-            is_possible = 0 <= index < planned
-        case TaskStarted(index) | TaskCompleted(index) | TaskFailed(index):
-            is_possible = 0 <= index < planned and not agent.tasks[index].is_settled
-        case Planned(tasks):
-            is_possible = all(
-                task.index == index and task.status is TaskStatus.PENDING and _refers_back(task)
-                for index, task in enumerate(tasks, planned)
-            )
-        case _:
-            is_possible = True
-    if not is_possible:
-        raise RunImportError(f"its event {seq} plans or does a task that cannot be.")
-
-
-def _refers_back(task: Task) -> bool:
-    try:
-        return all(index < task.index for index in referenced_tasks(task.tool_args))
-    except DataPathError:
-        return False

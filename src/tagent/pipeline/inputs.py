@@ -1,6 +1,6 @@
 """What a run is given: checked against the pipeline, kept as JSON values, read as declared types."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 from tagent.exceptions import nearest
 from tagent.paths import field_values
 from tagent.pipeline.bindings import signature_of
+from tagent.pipeline.conditions import condition_of
 from tagent.pipeline.exceptions import InputError, StepOutputError
-from tagent.pipeline.models import Pipeline
+from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
 
 
@@ -76,6 +77,15 @@ def _names(model: type[BaseModel]) -> set[str]:
     return set(model.model_fields) | aliases
 
 
+def _functions(step: PipelineStep) -> Iterator[Callable[..., object]]:
+    """Yield the functions of a step whose parameters are filled by name."""
+    branches = step.branches or ()
+    works = [step.run, *(branches.values() if isinstance(branches, Mapping) else branches), step.compensate]
+    yield from (work for work in works if callable(work))
+    if step.condition is not None:
+        yield from condition_of(step.condition).functions
+
+
 def _undeclared(pipeline: Pipeline, named: dict[str, object]) -> dict[str, object]:
     problems: dict[str, str] = {}
     values: dict[str, object] = {}
@@ -86,8 +96,9 @@ def _undeclared(pipeline: Pipeline, named: dict[str, object]) -> dict[str, objec
             problems[name] = "cannot be written as JSON."
     step_names = {step.name for step in pipeline.steps}
     for step in pipeline.steps:
-        for parameter in signature_of(step.run).parameters if step.run else ():
-            is_fed = parameter.is_context or parameter.name in step_names or parameter.name in named
+        given = {"item", "index"} if step.for_each is not None else set()
+        for parameter in (it for function in _functions(step) for it in signature_of(function).parameters):
+            is_fed = parameter.is_context or parameter.name in step_names | named.keys() | given
             if parameter.is_required and not is_fed:
                 known = (step_names | named.keys()) - {step.name}
                 suggestion = nearest(parameter.name, known)

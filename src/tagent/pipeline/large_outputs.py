@@ -8,9 +8,11 @@ from pydantic_core import from_json
 
 from tagent.exceptions import StoreError
 from tagent.pipeline.blobs import StoredOutput
-from tagent.pipeline.models import StepStatus
+from tagent.pipeline.graph import Edge
+from tagent.pipeline.kinds import DependencyType, StepStatus
 from tagent.pipeline.patience import patiently
 from tagent.pipeline.state import PipelineState
+from tagent.pipeline.work import PartRecord, WorkRecord
 from tagent.ports.services import Services
 from tagent.ports.store_errors import MissingBlobError
 from tagent.task_agent.events import AgentEvent, Finalized, TaskCompleted
@@ -74,11 +76,29 @@ class LargeOutputs:
             LostOutputError: If something of that is not in the store.
         """
         for name, stored in self._stored.items():
-            if any(edge.path is not None and self._is_open(edge.target) for edge in self._state.graph.outgoing[name]):
+            if any(
+                self._is_looked_into(edge) and self._is_open(edge.target) for edge in self._state.graph.outgoing[name]
+            ) or any(self._is_open(step) for step in self._stood_in_for(name)):
                 await self._load(name, stored)
         for name, record in self._state.steps.items():
-            if record.is_interrupted or self._state.statuses[name] is StepStatus.RUNNING:
-                record.agent_events = [await self._whole(event, name) for event in record.agent_events]
+            if self._is_open(name):
+                for work in (record, *record.parts.values()):
+                    await self._take_up(name, work)
+
+    def _is_looked_into(self, edge: Edge) -> bool:
+        """Whether the source's output is looked at to decide on the target, before an attempt at it begins."""
+        is_special = edge.target in self._state.graph.special or edge.type is DependencyType.VALIDATION
+        return edge.path is not None or is_special
+
+    def _stood_in_for(self, name: str) -> set[str]:
+        """Return the steps whose place `name` takes if they fail."""
+        return {edge.source for edge in self._state.graph.incoming[name] if edge.is_fallback}
+
+    async def _take_up(self, name: str, work: WorkRecord) -> None:
+        """Load what open work has come to so far: what its agent did, and what the completed parts gave."""
+        work.agent_events = [await self._whole(event, name) for event in work.agent_events]
+        if isinstance(work, PartRecord) and isinstance(work.output, StoredOutput):
+            work.output = await read_output(self._services, work.output, run_id=self._state.run_id, step=name)
 
     async def load(self, names: Iterable[str]) -> None:
         """Have the outputs of these steps in memory until the steps that depend on them have ended.
@@ -111,11 +131,12 @@ class LargeOutputs:
         """Release what nobody has yet to read, now that `step` has its final status."""
         if not self._readers:
             return
-        for edge in self._state.graph.incoming[step]:
-            readers = self._readers.get(edge.source)
+        fallback = self._state.graph.rules(step).fallback
+        for source in {e.source for e in self._state.graph.incoming[step]} | ({fallback.step} if fallback else set()):
+            readers = self._readers.get(source)
             if readers is not None:
                 readers.discard(step)
-                self._release(edge.source)
+                self._release(source)
 
     def shown(self, step: str, output: object) -> object:
         """Return what is to be shown of a step's output for as long as the run lasts: of a large one an excerpt."""
@@ -133,7 +154,7 @@ class LargeOutputs:
         return replace(event, output=output)
 
     def _hold(self, name: str) -> None:
-        targets = {edge.target for edge in self._state.graph.outgoing[name]}
+        targets = {edge.target for edge in self._state.graph.outgoing[name]} | self._stood_in_for(name)
         self._readers[name] = {target for target in targets if self._is_open(target)}
         self._release(name)
 

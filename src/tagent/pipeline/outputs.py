@@ -9,6 +9,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from tagent.exceptions import text_of
 from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.exceptions import StepOutputError
+from tagent.pipeline.kinds import ExecutionMode
 from tagent.pipeline.models import PipelineStep
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -93,7 +94,16 @@ def output_type(step: PipelineStep) -> OutputType:
         return OutputType(step.output_schema)
     if step.wait_for is not None:
         return OutputType()
+    if step.execution_mode == ExecutionMode.PARALLEL_MERGE:
+        return _merged_type(step)
     return OutputType(str) if step.run is None else OutputType(signature_of(step.run).return_type)
+
+
+def _merged_type(step: PipelineStep) -> OutputType:
+    merge = step.merge
+    if callable(merge):
+        return OutputType(signature_of(merge).return_type)
+    return OutputType() if merge in {None, "list", "dict"} else OutputType(str)
 
 
 def copy_of(plain: object) -> Any:

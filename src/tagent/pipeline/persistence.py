@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Self
@@ -12,8 +13,17 @@ from pydantic_core import from_json
 from tagent.exceptions import StoreError
 from tagent.pipeline import lease as leases
 from tagent.pipeline.blobs import StoredOutput, split, stored_output
+from tagent.pipeline.claim_watch import watched
 from tagent.pipeline.definition import Definition
-from tagent.pipeline.events import AgentProgressed, RunEvent, RunResumed, RunStarted, StepCompleted
+from tagent.pipeline.events import (
+    AgentProgressed,
+    PartCompleted,
+    RunEvent,
+    RunResumed,
+    RunStarted,
+    StepCompleted,
+    StepSubstituted,
+)
 from tagent.pipeline.patience import patiently
 from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
 from tagent.ports.clock import Clock
@@ -25,6 +35,8 @@ from tagent.ports.store_errors import ConflictError, UnknownRunError
 from tagent.task_agent.events import Finalized, TaskCompleted
 
 logger = logging.getLogger(__name__)
+
+_Outputs = StepCompleted | StepSubstituted | PartCompleted | TaskCompleted | Finalized
 
 
 class RunJournal:
@@ -86,8 +98,14 @@ class RunJournal:
         return journal
 
     @classmethod
-    async def claim(cls, services: Services, run_id: str, *, lease_seconds: float) -> Self:
+    async def claim(cls, services: Services, run_id: str, *, lease_seconds: float, by_force: bool = False) -> Self:
         """Take over the journal of an existing run and return it.
+
+        Args:
+            services: Where it is, and all else.
+            run_id: The run.
+            lease_seconds: How long the claim lasts unless it is renewed.
+            by_force: Whether to take it from a live process too; whatever that writes is refused from then on.
 
         Raises:
             UnknownRunError: If no run has this id.
@@ -97,7 +115,7 @@ class RunJournal:
             run_id,
             owner=services.processes.this_process(),
             lease_seconds=lease_seconds,
-            is_gone=services.processes.is_gone,
+            is_gone=(lambda _: True) if by_force else services.processes.is_gone,
         )
         return cls(
             services.store,
@@ -108,11 +126,24 @@ class RunJournal:
             lease_seconds=lease_seconds,
         )
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run is in the store."""
+        return self._new is None
+
     def hold(self, *, on_lost: Callable[[ConflictError], None]) -> None:
         """Keep the claim alive until `release`; `on_lost` is called from another thread if it is lost."""
         self._lease = leases.Lease(self._store, self.run_id, self.epoch, self._lease_seconds, on_lost)
         if self._new is None:
             leases.keeper.keep(self._lease)
+
+    def watched(self, group: asyncio.TaskGroup) -> AbstractContextManager[None]:
+        """Notice within half a second, during the block and after `hold`, that the claim is lost.
+
+        Args:
+            group: Owns the task that looks.
+        """
+        return nullcontext() if self._lease is None else watched(self._lease, group)
 
     async def release(self) -> None:
         """Give the claim up, so that whoever resumes need not wait for it to end; a second time does nothing."""
@@ -192,7 +223,11 @@ def journalled(events: Iterable[RunEvent], *, after_seq: int) -> tuple[tuple[Rec
 
 def _stored(events: Sequence[RunEvent], records: Sequence[Record]) -> dict[str, StoredOutput]:
     pairs = zip(events, records, strict=True)
-    completed = [(event.step, stored_output(record)) for event, record in pairs if isinstance(event, StepCompleted)]
+    completed = [
+        (event.step, stored_output(record))
+        for event, record in pairs
+        if isinstance(event, StepCompleted | StepSubstituted)
+    ]
     return {step: stored for step, stored in completed if stored is not None}
 
 
@@ -225,6 +260,16 @@ def events_in(records: Sequence[Record], *, run_id: str) -> tuple[RunEvent, ...]
     return events
 
 
+async def events_behind(store: Store, run_id: str, *, after_seq: int) -> tuple[RunEvent, ...]:
+    """Return the events of a run behind the place `after_seq`; a `StoredOutput` stands for each large output.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        JournalFormatError: If a record cannot be read.
+    """
+    return tuple([_event_in(record) for record in await store.records(run_id, after_seq=after_seq)])
+
+
 def _event_in(record: Record) -> RunEvent:
     event, stored = event_of(record), stored_output(record)
     return event if stored is None else _with_output(event, stored)
@@ -247,7 +292,7 @@ async def _with_outputs(store: Store, events: tuple[RunEvent, ...]) -> tuple[Run
 
 def _stored_in(event: RunEvent) -> StoredOutput | None:
     holder = event.event if isinstance(event, AgentProgressed) else event
-    if isinstance(holder, StepCompleted | TaskCompleted | Finalized) and isinstance(holder.output, StoredOutput):
+    if isinstance(holder, _Outputs) and isinstance(holder.output, StoredOutput):
         return holder.output
     return None
 
@@ -255,7 +300,7 @@ def _stored_in(event: RunEvent) -> StoredOutput | None:
 def _with_output(event: RunEvent, output: object) -> RunEvent:
     """Return the event with another output, if it has one."""
     match event:
-        case StepCompleted():
+        case StepCompleted() | StepSubstituted() | PartCompleted():
             return replace(event, output=output)
         case AgentProgressed(event=TaskCompleted() | Finalized() as inner):
             return replace(event, event=replace(inner, output=output))

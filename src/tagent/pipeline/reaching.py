@@ -67,7 +67,7 @@ class RunReach:
         return Reach(memory, messages, self._uses[step])
 
     def remember(
-        self, step: str, buffer: EffectBuffer, kept: Mapping[str, object], output: object
+        self, step: str, buffer: EffectBuffer, kept: Mapping[str, object], output: Mapping[str, object]
     ) -> dict[str, object]:
         """Return what a step that has succeeded has put into the memory of its run or pipeline, by key.
 
@@ -77,14 +77,14 @@ class RunReach:
             step: The step's name.
             buffer: What it has gathered; takes in what is added.
             kept: What it has learned and saved, as JSON values.
-            output: What it has come to.
+            output: What it has come to, by its name; empty for a part of a step.
 
         Raises:
             PayloadError: If something is too large to be remembered.
         """
         if self._uses[step] == "pipeline":
             memory = self.of(step, "", buffer).memory.pipeline
-            for key, fact in {step: output, **kept}.items():
+            for key, fact in {**output, **kept}.items():
                 memory.put(key, fact)
         if not buffer:
             return {}

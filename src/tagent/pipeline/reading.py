@@ -1,15 +1,19 @@
 """Typed reads of a run's state: what steps are given of the run. Every reader gets a copy of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tagent.exceptions import DataPathError
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.context import StepContext
+from tagent.pipeline.events import COMPENSATION
 from tagent.pipeline.inputs import typed_inputs
+from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.large_outputs import LargeOutputs
-from tagent.pipeline.models import Pipeline, PipelineResult, StepStatus
+from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.outputs import OutputType, copy_of
 from tagent.pipeline.reports import report_of, result_of
+from tagent.pipeline.scheduler import items_of
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_outputs import StepOutputs
 from tagent.task_agent.attempt import Attempt
@@ -52,6 +56,14 @@ class RunReader:
         """
         await self._large.load_for(step)
 
+    async def load_outputs(self, names: Iterable[str]) -> None:
+        """Make ready the outputs of these steps, as far as they have any.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
+        await self._large.load(name for name in names if name in self._state.steps)
+
     async def result(self) -> PipelineResult:
         """Return what the run came to.
 
@@ -78,21 +90,51 @@ class RunReader:
         """
         return self.output_types[name].load(self._state.steps[name].output, step=name)
 
-    def outputs_before(self, name: str) -> dict[str, object]:
-        """Return the outputs of the completed steps that the step `name` depends on, by name."""
-        return {
-            source: self.output_of(source)
-            for source in self._state.graph.dependencies(name)
-            if self._state.statuses[source] is StepStatus.COMPLETED
-        }
+    def readable(self, step: str, part: str = "") -> tuple[str, ...]:
+        """Return the steps whose outputs `step` may read: of those it depends on the completed ones.
 
-    def plain_outputs_before(self, name: str) -> dict[str, object]:
+        Its compensation may read whatever the run came to, its own output too.
+        """
+        if part != COMPENSATION:
+            return self._state.visible(step)
+        ended_well = {StepStatus.COMPLETED, StepStatus.COMPENSATED}
+        return tuple(name for name, status in self._state.statuses.items() if status in ended_well)
+
+    def outputs_before(self, step: str, part: str = "") -> dict[str, object]:
+        """Return the outputs of the steps that `step` may read, by name."""
+        return {source: self.output_of(source) for source in self.readable(step, part)}
+
+    def plain_outputs_before(self, step: str, part: str = "") -> dict[str, object]:
         """Return the same as JSON values, as texts and paths see them."""
-        return {
-            source: copy_of(self._state.steps[source].output)
-            for source in self._state.graph.dependencies(name)
-            if self._state.statuses[source] is StepStatus.COMPLETED
-        }
+        return {source: copy_of(self._state.steps[source].output) for source in self.readable(step, part)}
+
+    def left_out_before(self, step: str) -> tuple[str, ...]:
+        """Return the steps on which `step` depends and whose outputs it does not see."""
+        seen = self.readable(step)
+        return tuple(source for source in self._state.graph.dependencies(step) if source not in seen)
+
+    def values_for(self, step: str) -> dict[str, object]:
+        """Return what conditions of `step` are judged by: `steps` and `inputs`, as JSON values."""
+        return {"steps": self.plain_outputs_before(step), "inputs": self.plain_inputs()}
+
+    def part_outputs(self, step: str) -> dict[str, object]:
+        """Return what the completed items or branches of `step` gave, by part in their order, as JSON values."""
+        record, expansion = self._state.steps[step], self._state.graph.rules(step).expansion
+        names = () if expansion is None else expansion.names(record.count or 0)
+        parts = {name: record.parts[name] for name in names if name in record.parts}
+        return {name: it.output for name, it in parts.items() if it.status is StepStatus.COMPLETED}
+
+    def item_of(self, step: str, part: str) -> object:
+        """Return the item for which a part of `step` runs, as JSON values.
+
+        Raises:
+            DataPathError: If there is none.
+        """
+        expansion = self._state.graph.rules(step).expansion
+        items = None if expansion is None else items_of(self._state, expansion)
+        if items is None or int(part) >= len(items):
+            raise DataPathError(part, f"The step {step!r} has no item {part}.")
+        return copy_of(items[int(part)])
 
     def plain_inputs(self) -> Mapping[str, object]:
         """Return the run's inputs by name as JSON values."""
@@ -102,20 +144,29 @@ class RunReader:
         """Return the run's inputs by name, as the types of the pipeline's input model."""
         return typed_inputs(self._pipeline, self._state.inputs) if self._state.inputs else {}
 
-    def shared(self) -> Mapping[str, object]:
-        """Return the run's shared memory by key."""
-        return copy_of(self._state.shared) if self._state.shared else {}
+    def shared(self, step: str, part: str = "") -> Mapping[str, object]:
+        """Return the run's shared memory by key, as it was when the attempt at `step` began; now, for a part of it."""
+        state = self._state
+        seen = len(state.shared_writes) if part else state.steps[step].shared_seen
+        if seen == len(state.shared_writes):
+            return copy_of(state.shared) if state.shared else {}
+        then = dict(state.shared_before)
+        for writes in state.shared_writes[:seen]:
+            then.update(writes)
+        kept: Mapping[str, object] = copy_of(then)
+        return kept
 
-    def context(self, step: str, attempt: Attempt) -> StepContext:
-        """Return the run as one attempt at `step` sees it."""
+    def context(self, step: str, attempt: Attempt, part: str = "") -> StepContext:
+        """Return the run as one attempt at `step`, or at a part of it, sees it."""
         reports = {name: report_of(self._state, name) for name in self._state.graph.dependencies(step)}
         return StepContext(
             run_id=self._state.run_id,
             step=step,
+            part=part,
             attempt=attempt.number,
             idempotency_key=attempt.idempotency_key,
             inputs=self.inputs(),
             steps=reports,
-            shared=self.shared(),
+            shared=self.shared(step, part),
             reach=attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects),
         )

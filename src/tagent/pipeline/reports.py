@@ -7,7 +7,8 @@ from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus
-from tagent.pipeline.state import PipelineState, StepRecord
+from tagent.pipeline.state import PipelineState
+from tagent.pipeline.work import StepRecord, WorkRecord
 from tagent.ports.records import RunSummary
 from tagent.search import searchable
 
@@ -45,6 +46,8 @@ def result_of(pipeline: Pipeline, state: PipelineState, outputs: Mapping[str, An
         status=state.status,
         success=state.status is RunStatus.COMPLETED,
         execution_time=state.last_at - state.started_at,
+        code=state.code,
+        reason=state.reason,
         total_cost=state.cost_usd,
         unpriced_calls=sum(record.spending.unpriced_calls for record in state.steps.values()),
         cost_per_step={name: record.spending.cost_usd for name, record in state.steps.items()},
@@ -88,10 +91,29 @@ def _metadata(state: PipelineState, name: str) -> dict[str, object]:
         "code": record.code,
         "reason": record.reason,
         "cached": False,
+        "substituted_by": record.substituted_by,
+        **({"parts": _parts(record)} if record.parts else {}),
     }
 
 
-def _seconds(record: StepRecord) -> float:
+def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
+    """Return how the parts of a step went, in the order in which they began."""
+    return {
+        name: {
+            "status": part.status,
+            "attempts": part.attempts,
+            "started_at": part.started_at,
+            "finished_at": part.finished_at,
+            "execution_time": _seconds(part),
+            "cost": part.spending.cost_usd,
+            "code": part.code,
+            "reason": part.reason,
+        }
+        for name, part in record.parts.items()
+    }
+
+
+def _seconds(record: WorkRecord) -> float:
     if record.started_at is None or record.finished_at is None:
         return 0.0
     return record.finished_at - record.started_at

@@ -9,51 +9,70 @@ from functools import partial
 from tagent.exceptions import StoreError, ungrouped
 from tagent.payloads import PayloadError
 from tagent.pipeline.blobs import StoredOutput
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.deciding import Decider, Start, Unit, is_current, unit_of, work_at
 from tagent.pipeline.events import (
     AgentNoticed,
     AgentProgressed,
+    PartCompleted,
+    PartFailed,
     RunEvent,
-    RunFinished,
     RunForked,
+    RunPaused,
     RunResumed,
     RunStarted,
+    StepCancelled,
     StepCompleted,
     StepFailed,
     StepSkipped,
-    StepStarted,
+    StepSubstituted,
 )
-from tagent.pipeline.exceptions import StepFailedError
+from tagent.pipeline.exceptions import DeadlockError, StepFailedError
+from tagent.pipeline.hooks import Hooks, StepOutcome
+from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.large_outputs import LargeOutputs
-from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.models import Pipeline
 from tagent.pipeline.patience import PatientStore
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.reports import summary_of
-from tagent.pipeline.scheduler import FinishRun, SkipStep, StartStep, WaitUntil, next_commands
+from tagent.pipeline.run_limits import RunLimits
 from tagent.pipeline.showing import Audience
 from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptSucceeded, StepExecutor
-from tagent.pipeline.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded, StepExecutor
+from tagent.pipeline.stopping import RunStoppedError
 from tagent.ports.effect_errors import EffectRefusedError
 from tagent.ports.effects import Effects
 from tagent.ports.records import RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError
-from tagent.retries import backoff_seconds
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.models import Failure
 
-LONGEST_WAIT_SECONDS = 3600.0
-"""A provider that asks to wait longer than this has failed the step."""
+Outcome = AttemptSucceeded | AttemptFailed
 
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """An agent has come further, and waits until its event is committed."""
+    """An agent has come further."""
 
     event: AgentEvent
-    committed: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What an attempt has to say.
+
+    Attributes:
+        start: The attempt.
+        content: How it ended, or how far it has come.
+        committed: Told when that is committed; None if nobody waits for it.
+    """
+
+    start: Start
+    content: AttemptOutcome | _Progress
+    committed: asyncio.Future[None] | None = None
 
 
 class RunLoop:
@@ -68,22 +87,33 @@ class RunLoop:
         services: Services,
         shared_state: EnhancedContextManager,
         large: LargeOutputs,
-        stop: StopSignal,
+        limits: RunLimits,
         audience: Audience,
     ) -> None:
-        self._definitions: dict[str, PipelineStep] = {step.name: step for step in pipeline.steps}
         self._state = state
         self._steps = steps
         self._journal = journal
         self._services = services
         self._shared_state = shared_state
         self._large = large
-        self._stop = stop
+        self._stop = limits.stop
+        self._limits = limits
         self._audience = audience
-        self._inbox: deque[tuple[StepStarted, AttemptOutcome | _Progress]] = deque()
+        self._hooks = Hooks(pipeline.before_step, pipeline.after_step, services)
+        self._decider = Decider(
+            state,
+            {step.name: step for step in pipeline.steps},
+            steps.output_types,
+            is_abandoned=steps.is_abandoned,
+            random=services.random,
+        )
+        self._inbox: deque[_Report] = deque()
+        self._tasks: dict[Unit, asyncio.Task[None]] = {}
+        self._paused: dict[Unit, AttemptPaused] = {}
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
         self._lost: StoreError | None = None
+        self._deadlock: DeadlockError | None = None
         self._is_stopping = False
 
     async def run(self, *first: RunEvent) -> None:
@@ -93,6 +123,7 @@ class RunLoop:
             ConflictError: If another process took the run over; this one has stopped its steps.
             StoreError: If the journal could not be written; the run can be resumed.
             RunStoppedError: If it was asked to stop.
+            DeadlockError: If nothing could move any more; the run has failed.
         """
         loop = asyncio.get_running_loop()
 
@@ -104,7 +135,7 @@ class RunLoop:
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
                     try:
-                        with self._stop.watched(self._wake):
+                        with self._stop.watched(self._wake), self._journal.watched(group):
                             await self._loop(group, list(first))
                     finally:
                         self._is_stopping = True
@@ -121,78 +152,95 @@ class RunLoop:
             apply(self._state, event)
         committed: list[asyncio.Future[None]] = []
         while True:
-            starts = [] if self._stop.is_given and self._state.unfinished else self._decide(events)
+            starts = self._decide(events)
             if events:
                 self._large.committed(await self._journal.commit(events, self._summary(events)))
             self._tell(events, committed)
             for start in starts:
-                group.create_task(self._attempt(start), name=f"step:{start.step}")
-            if self._state.is_finished:
+                self._begin(group, start)
+            if self._has_ended():
                 return
-            if self._stop.is_given and all(map(self._steps.only_waits, self._state.running)):
-                raise RunStoppedError(self._state.run_id)
             await self._wait_for_reports()
             if self._lost is not None:
                 raise self._lost
             events, committed = await self._take_effects() or self._take_reports()
 
+    def _has_ended(self) -> bool:
+        """Return whether there is nothing left to do here.
+
+        Raises:
+            DeadlockError: If the run ended so.
+            RunStoppedError: If it was asked to stop, and nothing of it is under way.
+        """
+        state = self._state
+        if self._deadlock is not None:
+            raise self._deadlock
+        if state.is_finished or state.status is RunStatus.WAITING:
+            return True
+        if self._stop.is_given and not state.running_parts and all(map(self._steps.only_waits, state.running)):
+            raise RunStoppedError(state.run_id)
+        return False
+
+    def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
+        unit = unit_of(start)
+        name = f"step:{start.step}{f'[{unit[1]}]' if unit[1] else ''}"
+        self._tasks[unit] = group.create_task(self._attempt(start), name=name)
+
     def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
-        """Tell everybody who is to know what is committed now."""
+        """Tell everybody who is to know what is committed now, and stop what was cancelled."""
         for event in events:
             self._show(event)
+            if isinstance(event, StepCancelled | StepSkipped):
+                self._cancel(event.step)
         for future in committed:
             if not future.done():
                 future.set_result(None)
 
+    def _cancel(self, step: str) -> None:
+        """Stop what is under way of a step that has its final status."""
+        for unit in [unit for unit in self._tasks if unit[0] == step]:
+            self._tasks[unit].cancel()
+
     def _summary(self, events: list[RunEvent]) -> RunSummary | None:
         """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
-        if isinstance(events[0], RunStarted | RunResumed | RunForked) or self._state.is_finished:
+        is_beginning = isinstance(events[0], RunStarted | RunResumed | RunForked)
+        if is_beginning or self._state.is_finished or self._state.status is RunStatus.WAITING:
             return summary_of(self._state)
         return None
 
-    def _decide(self, events: list[RunEvent]) -> list[StepStarted]:
-        """Carry the scheduler's commands out on the state, append what they mean to `events`, return the starts."""
-        starts: list[StepStarted] = []
-        self._wake_at = None
-        while True:
-            now = self._services.clock.now()
-            changed = False
-            for command in next_commands(self._state, now):
-                if isinstance(command, WaitUntil):
-                    self._wake_at = command.at
-                    continue
-                event = self._event_of(command, now)
-                apply(self._state, event)
-                events.append(event)
-                if isinstance(event, StepStarted):
-                    starts.append(event)
-                else:
-                    changed = not isinstance(event, RunFinished)
-            if not changed:
-                return starts
+    def _decide(self, events: list[RunEvent]) -> list[Start]:
+        """Append what is to happen to `events`, and return which attempts begin."""
+        if self._stop.is_given and self._state.unfinished:
+            return []
+        decided = self._decider.decide(
+            self._services.clock.now, self._limits.now(self._state, is_holding=self._is_held)
+        )
+        self._wake_at, self._deadlock = decided.wake_at, decided.deadlock
+        events += decided.events
+        if self._paused and not decided.starts and not self._works():
+            first = next(iter(self._paused.values()))
+            pause = RunPaused(first.failure.code, first.failure.reason, self._services.clock.now())
+            apply(self._state, pause)
+            events.append(pause)
+        return decided.starts
 
-    def _event_of(self, command: StartStep | SkipStep | FinishRun, now: float) -> RunEvent:
-        match command:
-            case StartStep(step, attempt):
-                if attempt > 1 and self._steps.is_abandoned(step):
-                    return self._given_up(step, attempt - 1, now)
-                return StepStarted(step, attempt, f"{self._state.run_id}/{step}", now)
-            case SkipStep(step, code, reason):
-                return StepSkipped(step, code, reason, now)
-            case FinishRun(status):
-                return RunFinished(status, now)
+    @property
+    def _is_held(self) -> bool:
+        """Whether nothing begins, as something waits for a larger budget."""
+        return bool(self._paused)
 
-    def _given_up(self, step: str, attempt: int, now: float) -> StepFailed:
-        """Return the end of a step whose last attempt was abandoned and still runs: twice at once could do harm."""
-        record = self._state.steps[step]
-        reason = f"{record.reason} Its function still runs, so it is not started again."
-        return StepFailed(step, attempt, record.code, reason, None, now)
+    def _works(self) -> bool:
+        """Return whether anything is under way that does not wait for a larger budget."""
+        under_way = {(step, "") for step in self._state.running} | self._state.running_parts
+        return self._state.is_finished or self._state.halted is not None or bool(under_way - self._paused.keys())
 
     def _show(self, event: RunEvent) -> None:
-        if isinstance(event, StepCompleted):
+        if isinstance(event, StepCompleted | StepSubstituted):
             self._shared_state.add_fact(event.step, self._large.shown(event.step, event.output))
-        if isinstance(event, StepCompleted | StepFailed | StepSkipped):
+        if isinstance(event, StepCompleted | StepSubstituted | StepFailed | StepSkipped | StepCancelled):
             self._large.ended(event.step)
+        if isinstance(event, PartCompleted) or (isinstance(event, PartFailed) and event.retry_at is None):
+            self._steps.forget(event.step, event.part)
         self._audience.show(event)
 
     async def _wait_for_reports(self) -> None:
@@ -221,108 +269,136 @@ class RunLoop:
         Returns:
             What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
         """
-        if not self._inbox:
+        if not self._inbox or not is_current(self._state, self._inbox[0].start):
             return None
-        start, outcome = self._inbox[0]
+        outcome = self._inbox[0].content
         if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
             return None
-        self._inbox.popleft()
+        report = self._inbox.popleft()
         now = self._services.clock.now()
-        event = self._outcome_event(start, outcome, now)
+        event = self._decider.outcome(report.start, outcome, now)
+        told = [report.committed] if report.committed is not None else []
         try:
             patient = PatientStore(self._services.store, self._services.clock)
             stored = await effects.write(patient, partial(self._commit_effects, event))
         except (EffectRefusedError, PayloadError) as error:
-            return self._refused(start, Failure(error.code, str(error), error.is_retryable), now)
+            failure = Failure(error.code, str(error), error.is_retryable)
+            return [self._refused(report.start, failure, now)], told
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - a merge of the user's
-            failed = StepFailedError(start.step, error)
-            return self._refused(start, Failure(failed.code, str(failed), failed.is_retryable), now)
+            failed = StepFailedError(report.start.step, error)
+            failure = Failure(failed.code, str(failed), failed.is_retryable)
+            return [self._refused(report.start, failure, now)], told
         apply(self._state, event)
         self._large.committed(stored)
-        self._show(event)
+        self._tell([event], told)
         return [], []
 
     async def _commit_effects(self, event: RunEvent, effects: Effects) -> Mapping[str, StoredOutput]:
         return await self._journal.commit([event], effects=effects)
 
-    def _refused(
-        self, start: StepStarted, failure: Failure, now: float
-    ) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
-        event = self._outcome_event(start, AttemptFailed(failure), now)
+    def _refused(self, start: Start, failure: Failure, now: float) -> RunEvent:
+        event = self._decider.outcome(start, AttemptFailed(failure), now)
         apply(self._state, event)
-        return [event], []
+        return event
 
     def _take_reports(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Turn all that waits in the inbox into events, applied in order; and whom to tell once they are committed."""
         events: list[RunEvent] = []
         committed: list[asyncio.Future[None]] = []
         now = self._services.clock.now()
-        while self._inbox and getattr(self._inbox[0][1], "effects", None) is None:
-            start, report = self._inbox.popleft()
-            if isinstance(report, _Progress):
-                event: RunEvent = AgentProgressed(start.step, start.attempt, report.event, now)
+        while self._inbox:
+            report = self._inbox[0]
+            is_live = is_current(self._state, report.start)
+            if is_live and getattr(report.content, "effects", None) is not None:
+                break  # a commit of its own
+            self._inbox.popleft()
+            if report.committed is not None:
                 committed.append(report.committed)
-            else:
-                event = self._outcome_event(start, report, now)
+            if not is_live:  # its step was cancelled before it could say so
+                continue
+            if isinstance(report.content, AttemptPaused):
+                self._paused[unit_of(report.start)] = report.content
+                continue
+            event = self._event_of(report, now)
             apply(self._state, event)
             events.append(event)
         return events, committed
 
-    def _outcome_event(self, start: StepStarted, outcome: AttemptOutcome, now: float) -> StepCompleted | StepFailed:
-        match outcome:
-            case AttemptSucceeded(output, facts, memories):
-                return StepCompleted(start.step, start.attempt, output, now, facts, memories)
-            case AttemptFailed(failure, wait_seconds):
-                retry_at = self._retry_at(start.step, start.attempt, failure, wait_seconds, now)
-                return StepFailed(start.step, start.attempt, failure.code, failure.reason, retry_at, now)
+    def _event_of(self, report: _Report, now: float) -> RunEvent:
+        start, content = report.start, report.content
+        if isinstance(content, _Progress):
+            return AgentProgressed(start.step, start.attempt, content.event, now, unit_of(start)[1])
+        if isinstance(content, AttemptPaused):
+            raise TypeError("A pause is no event of its own.")
+        return self._decider.outcome(start, content, now)
 
-    def _retry_at(self, name: str, attempt: int, failure: Failure, wait_seconds: float, now: float) -> float | None:
-        step = self._definitions[name]
-        failures = attempt - self._state.steps[name].attempts_before
-        if not failure.is_retryable or failures > step.max_retries or wait_seconds > LONGEST_WAIT_SECONDS:
-            return None
-        backoff = backoff_seconds(step.retry, failures, jitter=self._services.random())
-        return now + max(wait_seconds, backoff)
-
-    async def _attempt(self, start: StepStarted) -> None:
+    async def _attempt(self, start: Start) -> None:
         """Run one attempt and report its outcome; a cancellation of the run passes through."""
-
-        async def record(event: AgentEvent) -> None:
-            committed = asyncio.get_running_loop().create_future()
-            self._report(start, _Progress(event, committed))
-            await committed
-
+        unit = unit_of(start)
+        context: StepContext | None = None
+        attempt = self._attempt_of(start)
         try:
-            known = self._state.steps[start.step]
-            history = tuple(known.agent_events)
-            attempt = Attempt(
-                start.attempt,
-                start.idempotency_key,
-                record,
-                history,
-                known.attempt_began_at,
-                reach=self._steps.reach_of(start.step),
-                on_event=partial(self._notice, start),
-                spent=known.spent_before,
-            )
-            outcome = await self._steps.run_attempt(start.step, attempt)
+            if self._hooks:
+                context = await self._steps.context(*unit, attempt)
+                await self._hooks.before(context)
+            outcome = await self._steps.run_attempt(*unit, attempt)
         except asyncio.CancelledError:
-            if self._is_stopping:
+            if self._is_stopping or not is_current(self._state, start):
                 raise
             reason = f"The step {start.step!r} cancelled itself."
             outcome = AttemptFailed(Failure("step.cancelled", reason))
-        self._report(start, outcome)
+        finally:
+            if self._tasks.get(unit) is asyncio.current_task():
+                del self._tasks[unit]
+        if context is None:
+            self._report(_Report(start, outcome))
+            return
+        committed = asyncio.get_running_loop().create_future()
+        self._report(_Report(start, outcome, committed))
+        await committed
+        await self._hooks.after(context, self._outcome_of(unit, outcome))
 
-    def _notice(self, start: StepStarted, event: AgentEvent | AgentNotice) -> None:
+    def _outcome_of(self, unit: Unit, outcome: AttemptOutcome) -> StepOutcome:
+        """Return how an attempt ended, as hooks are told."""
+        step, part = unit
+        status = self._state.steps[step].part(part).status if part else self._state.statuses[step]
+        if isinstance(outcome, AttemptSucceeded):
+            return StepOutcome(status, outcome.output)
+        return StepOutcome(status, None, outcome.failure.code, outcome.failure.reason)
+
+    def _attempt_of(self, start: Start) -> Attempt:
+        """Return the attempt as its work sees it."""
+        step, _ = unit = unit_of(start)
+
+        async def record(event: AgentEvent) -> None:
+            committed = asyncio.get_running_loop().create_future()
+            self._report(_Report(start, _Progress(event), committed))
+            await committed
+
+        known = work_at(self._state, unit)
+        return Attempt(
+            start.attempt,
+            start.idempotency_key,
+            record,
+            tuple(known.agent_events),
+            known.attempt_began_at,
+            reach=self._steps.reach_of(step),
+            on_event=partial(self._notice, start),
+            spent=known.spent_before,
+            accounts=self._limits.accounts.of(step),
+            work_began_at=self._state.steps[step].opened_at,
+        )
+
+    def _notice(self, start: Start, event: AgentEvent | AgentNotice) -> None:
         """Show what an agent does right now; its events are shown when they are committed."""
         if isinstance(event, AgentNotice):
             now = self._services.clock.now()
-            self._audience.show(AgentNoticed(start.step, start.attempt, event, now))
+            self._audience.show(AgentNoticed(start.step, start.attempt, event, now, unit_of(start)[1]))
 
-    def _report(self, start: StepStarted, report: AttemptOutcome | _Progress) -> None:
-        self._inbox.append((start, report))
+    def _report(self, report: _Report) -> None:
+        self._inbox.append(report)
         self._wake()
 
     def _wake(self) -> None:

@@ -1,12 +1,40 @@
 """What to do next in a run. Pure: state and time in, commands out; nothing here runs, waits or writes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
+from tagent.exceptions import DataPathError
+from tagent.pipeline.conditions import ConditionError
+from tagent.pipeline.events import COMPENSATION, CONDITION, RunHalted
 from tagent.pipeline.exceptions import DeadlockError
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.models import Pipeline, PipelineStep, RunStatus, StepStatus
-from tagent.pipeline.state import PipelineState
+from tagent.pipeline.kinds import RunStatus, StepStatus
+from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.rules import Expansion
+from tagent.pipeline.run_state import PipelineState
+from tagent.pipeline.timers import ATTEMPT, PATIENCE
 from tagent.values import value
+
+MOST_PARTS = 100_000
+"""How many items a step may have."""
+
+
+@value
+class JudgeStep:
+    """Put on record what a step's condition comes to."""
+
+    step: str
+    holds: bool
+    reason: str
+
+
+@value
+class ExpandStep:
+    """Have the parts of a step done, of which there are so many."""
+
+    step: str
+    count: int
 
 
 @value
@@ -15,6 +43,23 @@ class StartStep:
 
     step: str
     attempt: int
+
+
+@value
+class StartPart:
+    """Begin an attempt at a part of a step."""
+
+    step: str
+    part: str
+    attempt: int
+
+
+@value
+class SubstituteStep:
+    """Give a step that failed the output of another one; `by` is empty for its default."""
+
+    step: str
+    by: str
 
 
 @value
@@ -27,8 +72,35 @@ class SkipStep:
 
 
 @value
+class FailStep:
+    """Have a step fail without an attempt."""
+
+    step: str
+    code: str
+    reason: str
+
+
+@value
+class CancelStep:
+    """Stop a step, because the run ends."""
+
+    step: str
+    code: str
+    reason: str
+
+
+@value
+class HaltRun:
+    """Begin nothing any more, and stop what runs."""
+
+    code: str
+    reason: str
+    step: str = ""
+
+
+@value
 class WaitUntil:
-    """Nothing is due before this time, unless a running step reports earlier."""
+    """Nothing is due before this time, unless something running reports earlier."""
 
     at: float
 
@@ -40,56 +112,226 @@ class FinishRun:
     status: RunStatus
 
 
-Command = StartStep | SkipStep | WaitUntil | FinishRun
+Settling = JudgeStep | SubstituteStep | SkipStep | FailStep | CancelStep | HaltRun
+Start = ExpandStep | StartStep | StartPart
+Command = Settling | Start | WaitUntil | FinishRun
 
 
-def next_commands(state: PipelineState, now: float) -> list[Command]:
-    """Return what to do now, in definition order; nothing means: wait for a running step.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may end a run early.
 
-    Skips come alone: each may doom further steps, so ask again once they are applied.
+    Attributes:
+        deadline_at: When it is over, in seconds since 1970-01-01 UTC; None for never.
+        is_holding: Whether nothing may begin for now, as there is no budget for it.
+    """
+
+    deadline_at: float | None = None
+    is_holding: bool = False
+
+
+NO_LIMITS = Limits()
+
+
+def next_commands(state: PipelineState, now: float, limits: Limits = NO_LIMITS) -> Sequence[Command]:
+    """Return what to do now, in definition order; nothing means: wait for what runs.
+
+    What settles steps comes alone: it may decide on further ones, so ask again once it is applied.
 
     Raises:
         DeadlockError: If nothing runs, nothing can start, and steps are left.
     """
-    if state.doomed:
-        return [SkipStep(name, code, reason) for name, (code, reason) in state.doomed.items()]
+    if state.halted is not None:
+        return _last_commands(state, now)
+    if settled := list(_settled(state)):
+        return settled
+    if halt := _halt(state, now, limits):
+        return [halt]
     if not state.unfinished:
         return [FinishRun(final_status(state))]
-    names, steps = state.graph.names, state.steps
-    commands: list[Command] = [
-        StartStep(names[place], steps[names[place]].next_attempt) for place in _places_due(state, now)
-    ]
-    if later := [at for at in state.retries.values() if at > now]:
-        commands.append(WaitUntil(min(later)))
-    if not commands and not state.running:
+    starts = [] if limits.is_holding else _starts(state, now)
+    failed = [command for command in starts if isinstance(command, FailStep | JudgeStep)]
+    if failed:
+        return failed
+    commands: list[Command] = list(starts)
+    if (wake_at := _wake_at(state, now, limits)) is not None:
+        commands.append(WaitUntil(wake_at))
+    if not commands and not state.is_busy and not limits.is_holding:
         raise DeadlockError(blocked_steps(state.graph, state.statuses))
     return commands
 
 
-def _places_due(state: PipelineState, now: float) -> list[int]:
-    """Return the places of the steps to start now, in order; of the SERIAL ones the one whose turn it is."""
+def _settled(state: PipelineState) -> Iterator[Settling]:
+    """Yield what is decided by what happened before, without anything to begin."""
+    for name, (code, reason) in state.broken.items():
+        yield FailStep(name, code, reason)
+    for name, (code, reason) in state.doomed.items():
+        yield SkipStep(name, code, reason)
+    for name, by in state.stood_in.items():
+        record = state.steps[name]
+        if not by or state.statuses[by] is StepStatus.COMPLETED:
+            yield SubstituteStep(name, by)
+        else:
+            yield FailStep(
+                name, record.code, f"{record.reason} And {by!r}, which was to take its place, did not complete."
+            )
+    for name in sorted(state.to_judge, key=state.graph.positions.__getitem__):
+        yield judged(state, name)
+
+
+def judged(state: PipelineState, name: str) -> JudgeStep | FailStep:
+    """Return what the condition of the step `name` comes to."""
+    condition = state.graph.rules(name).condition
+    if condition is None:
+        raise ValueError(f"The step {name!r} has no condition that could be judged here.")
+    try:
+        verdict = condition.judge(state.values_for(name))
+    except ConditionError as error:
+        return FailStep(name, error.code, str(error))
+    return JudgeStep(name, verdict.holds, verdict.reason)
+
+
+def _halt(state: PipelineState, now: float, limits: Limits) -> HaltRun | None:
+    is_over = not state.unfinished
+    if state.failed and (
+        state.graph.on_failure == "rollback" or (state.graph.on_failure == "fail_fast" and not is_over)
+    ):
+        what = "stops" if state.graph.on_failure == "fail_fast" else "is rolled back"
+        reason = f"The step {state.failed!r} failed, so the run {what}."
+        return HaltRun(f"run.{state.graph.on_failure}", reason, state.failed)
+    if limits.deadline_at is not None and now >= limits.deadline_at and not is_over:
+        seconds = limits.deadline_at - state.opened_at
+        return HaltRun("run.deadline", f"The run was not done within {seconds:g} s.")
+    return None
+
+
+def _starts(state: PipelineState, now: float) -> list[Start | JudgeStep | FailStep]:
+    """Return what may begin now: of the SERIAL steps the one whose turn it is, and every part that may."""
+    graph = state.graph
     places = list(state.ready)
-    if state.retries:
-        places += [state.graph.positions[name] for name, at in state.retries.items() if at <= now]
-    if state.ready_serial and not state.serial_running:
-        places.append(state.ready_serial[0])
-    return sorted(places)
+    serial = list(state.ready_serial[:1])
+    parts: list[tuple[str, str]] = []
+    for name, wait in state.timers.due(now):
+        if wait == ATTEMPT:
+            places.append(graph.positions[name])
+        elif wait == PATIENCE:
+            (serial if name in graph.serial else places).append(graph.positions[name])
+        else:
+            parts.append((name, wait))
+    if serial and not state.serial_running:
+        places.append(min(serial))
+    starts = [_begin(state, graph.names[place]) for place in sorted(places)]
+    if parts or state.startable:
+        starts += _part_starts(state, parts)
+    return starts
+
+
+def _begin(state: PipelineState, name: str) -> Start | JudgeStep | FailStep:
+    """Return how a step goes on whose dependencies are settled, or are waited for no longer."""
+    rules, record = state.graph.rules(name), state.steps[name]
+    if record.holds is None:
+        if rules.condition is not None:
+            return judged(state, name)
+        if rules.has_condition_part:
+            return StartPart(name, CONDITION, record.part(CONDITION).next_attempt)
+    if rules.expansion is not None and record.count is None:
+        return _expansion(state, name, rules.expansion)
+    return StartStep(name, record.next_attempt)
+
+
+def _expansion(state: PipelineState, name: str, expansion: Expansion) -> ExpandStep | FailStep:
+    if expansion.path is None:
+        return ExpandStep(name, len(expansion.branches))
+    try:
+        items = items_of(state, expansion)
+    except DataPathError as error:
+        return FailStep(name, "step.input", f"The step {name!r} cannot go through {expansion.path}: {error}")
+    if items is None:
+        return FailStep(name, "step.input", f"The step {name!r} cannot go through {expansion.path}: it is no list.")
+    if len(items) > MOST_PARTS:
+        return FailStep(name, "step.input", f"{expansion.path} has {len(items):,} items; {MOST_PARTS:,} are allowed.")
+    return ExpandStep(name, len(items))
+
+
+def items_of(state: PipelineState, expansion: Expansion) -> Sequence[object] | None:
+    """Return the items for which a step runs; None if what its path leads to is no list.
+
+    Raises:
+        DataPathError: If its path leads nowhere.
+    """
+    path = expansion.path
+    if path is None:
+        return None
+    known = state.steps[path.root].output if path.root in state.statuses else state.inputs.get(path.root)
+    found = path.look_up({path.root: known})
+    return cast("list[object]", found) if isinstance(found, list) else None
+
+
+def _part_starts(state: PipelineState, due: list[tuple[str, str]]) -> Iterator[StartPart]:
+    """Yield the parts to start: first those whose next attempt is due, then those that have not begun."""
+    free = {name: queue.limit - len(queue.running) for name, queue in state.queues.items()} if due else {}
+    for name, part in due:
+        queue = state.queues.get(name)
+        if queue is not None and not queue.is_hopeless and free[name] > 0:
+            free[name] -= 1
+            yield StartPart(name, part, state.steps[name].part(part).next_attempt)
+    for name in sorted(state.startable, key=state.graph.positions.__getitem__):
+        startable = state.queues[name].startable
+        for part in startable[: free.get(name, len(startable))]:
+            yield StartPart(name, part, state.steps[name].part(part).next_attempt)
+
+
+def _wake_at(state: PipelineState, now: float, limits: Limits) -> float | None:
+    """Return when something is due that is not due now; None for never."""
+    later = None if limits.is_holding else state.timers.next_after(now)
+    return min((at for at in (later, limits.deadline_at) if at is not None), default=None)
+
+
+def _last_commands(state: PipelineState, now: float) -> Sequence[Command]:
+    """Return what is left to do in a run that ends early: stop and give up steps, then undo."""
+    halted = state.halted
+    if halted is None:
+        return []
+    if state.unfinished:
+        return [_given_up(state, name, halted) for name, status in state.statuses.items() if not status.is_terminal]
+    if halted.code == "run.rollback" and state.to_undo:
+        return _undo(state, now)
+    return [FinishRun(final_status(state))]
+
+
+def _given_up(state: PipelineState, name: str, halted: RunHalted) -> SkipStep | CancelStep:
+    has_begun = state.statuses[name] is not StepStatus.PENDING or name in state.queues
+    kind = CancelStep if has_begun or halted.code == "run.cancelled" else SkipStep
+    return kind(name, halted.code, halted.reason)
+
+
+def _undo(state: PipelineState, now: float) -> Sequence[Command]:
+    name = state.to_undo[-1]
+    if (name, COMPENSATION) in state.running_parts:
+        return []
+    at = state.timers.of(name, COMPENSATION)
+    if at is not None and at > now:
+        return [WaitUntil(at)]
+    return [StartPart(name, COMPENSATION, state.steps[name].part(COMPENSATION).next_attempt)]
 
 
 def final_status(state: PipelineState) -> RunStatus:
     """Return the status of a run whose steps all have their final status."""
-    statuses = state.statuses
-    if all(status is StepStatus.COMPLETED for status in statuses.values()):
+    if state.halted is not None and state.halted.code == "run.cancelled":
+        return RunStatus.CANCELLED
+    if state.halted is not None and state.halted.code == "run.rollback":
+        return RunStatus.FAILED
+    if all(status is StepStatus.COMPLETED or state.is_settled_well(name) for name, status in state.statuses.items()):
         return RunStatus.COMPLETED
-    some_sink_completed = any(statuses[name] is StepStatus.COMPLETED for name in state.graph.sinks)
+    some_sink_completed = any(state.statuses[name] is StepStatus.COMPLETED for name in state.graph.sinks)
     return RunStatus.PARTIAL if some_sink_completed else RunStatus.FAILED
 
 
 def ready_steps(graph: ExecutionGraph, statuses: Mapping[str, StepStatus]) -> tuple[str, ...]:
     """Return the steps that may start now, in definition order; of the SERIAL ones at most one.
 
-    This is the rule as a reader would state it. A run's state counts instead of asking again and
-    comes to the same answer.
+    This is the rule as a reader would state it for HARD and DATA dependencies, where nothing is left out. A run's
+    state counts instead of asking again and comes to the same answer.
     """
     open_steps = [name for name in graph.positions if statuses.get(name, StepStatus.PENDING) is StepStatus.PENDING]
     free = [

@@ -4,165 +4,84 @@
 the run: each step counts the dependencies it still waits for.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable
 from typing import assert_never
 
-from tagent.exceptions import DataPathError
-from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.events import (
+    COMPENSATION,
+    CONDITION,
     AgentProgressed,
+    ConditionJudged,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
     RunEvent,
     RunFinished,
     RunForked,
+    RunHalted,
+    RunPaused,
     RunResumed,
     RunStarted,
+    StepCancelled,
     StepCompleted,
     StepEvent,
+    StepExpanded,
     StepFailed,
     StepSkipped,
     StepStarted,
+    StepSubstituted,
 )
-from tagent.pipeline.graph import Edge, ExecutionGraph
-from tagent.pipeline.models import RunStatus, StepStatus
-from tagent.task_agent.events import AgentEvent, calls_of
-from tagent.task_agent.models import Spending
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.kinds import RunStatus, StepStatus
+from tagent.pipeline.parts import PartQueue
+from tagent.pipeline.run_state import PipelineState
+from tagent.pipeline.settling import expand, fall, parts_ended, reopen, settle, settle_enabled
+from tagent.pipeline.timers import ATTEMPT
+from tagent.pipeline.work import PartRecord, StepRecord
+from tagent.task_agent.events import calls_of
 from tagent.transitions import TransitionTable
+
+_OfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
+_StepBegins = ConditionJudged | StepExpanded | StepStarted
+_StepEnds = StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
+
+__all__ = ["PART_TABLE", "STEP_TABLE", "PipelineState", "apply", "fold"]
+
+_S = StepStatus
 
 STEP_TABLE: TransitionTable[StepStatus] = TransitionTable(
     {
-        (StepStatus.PENDING, StepStarted): (StepStatus.RUNNING,),
-        (StepStatus.PENDING, StepSkipped): (StepStatus.SKIPPED,),
-        (StepStatus.RUNNING, AgentProgressed): (StepStatus.RUNNING,),
-        (StepStatus.RUNNING, StepCompleted): (StepStatus.COMPLETED,),
-        (StepStatus.RUNNING, StepFailed): (StepStatus.WAITING, StepStatus.FAILED),
-        (StepStatus.WAITING, StepStarted): (StepStatus.RUNNING,),
-        (StepStatus.WAITING, StepFailed): (StepStatus.FAILED,),
+        (_S.PENDING, ConditionJudged): (_S.PENDING,),
+        (_S.PENDING, StepExpanded): (_S.WAITING,),
+        (_S.PENDING, StepStarted): (_S.RUNNING,),
+        (_S.PENDING, StepFailed): (_S.FAILED, _S.WAITING),
+        (_S.PENDING, StepSkipped): (_S.SKIPPED,),
+        (_S.PENDING, StepCancelled): (_S.CANCELLED,),
+        (_S.RUNNING, AgentProgressed): (_S.RUNNING,),
+        (_S.RUNNING, StepCompleted): (_S.COMPLETED,),
+        (_S.RUNNING, StepFailed): (_S.WAITING, _S.FAILED),
+        (_S.RUNNING, StepCancelled): (_S.CANCELLED,),
+        (_S.WAITING, StepStarted): (_S.RUNNING,),
+        (_S.WAITING, StepFailed): (_S.FAILED, _S.WAITING),
+        (_S.WAITING, StepSubstituted): (_S.COMPLETED,),
+        (_S.WAITING, StepCancelled): (_S.CANCELLED,),
+        (_S.COMPLETED, PartCompleted): (_S.COMPENSATED,),
     }
 )
 """A step's way through a run. The agent inside a step has a table of its own."""
 
-
-@dataclass(slots=True)
-class StepRecord:
-    """What is known of a step besides its status.
-
-    Attributes:
-        attempts: How many attempts have started.
-        attempts_before: How many of them belong to earlier ends of the run; the limit counts from there.
-        is_interrupted: Whether the last attempt was cut off by a crash and is to go on.
-        agent_events: What the agent of the current attempt has done so far.
-        attempt_began_at: When the newest attempt began, in the process it began in.
-        started_at: When the first one did; None before.
-        finished_at: When the step reached its final status; None before.
-        output: Its output as JSON values, or a `StoredOutput` while a large one is in the store only;
-            None until it completed.
-        code: Why it failed or was skipped, for programs.
-        reason: The same for people.
-        spending: What its model calls took, those of failed attempts included.
-    """
-
-    attempts: int = 0
-    attempts_before: int = 0
-    is_interrupted: bool = False
-    agent_events: list[AgentEvent] = field(default_factory=list)
-    attempt_began_at: float = 0.0
-    started_at: float | None = None
-    finished_at: float | None = None
-    output: object = None
-    code: str = ""
-    reason: str = ""
-    spending: Spending = Spending()
-    spent_before: Spending = Spending()
-
-    @property
-    def next_attempt(self) -> int:
-        """The number of the next attempt; an interrupted one keeps its own."""
-        return self.attempts if self.is_interrupted else self.attempts + 1
-
-
-@dataclass(slots=True)
-class PipelineState:
-    """The state of one run.
-
-    Attributes:
-        graph: The steps and their dependencies.
-        run_id: The run; empty before `RunStarted`.
-        pipeline: The pipeline's name.
-        labels: Names and values to find the run by.
-        status: Where the run stands.
-        started_at: When it began, in seconds since 1970-01-01 UTC.
-        last_at: The time of the newest event.
-        inputs: The inputs by name, as JSON values.
-        shared: The shared memory by key, as JSON values.
-        facts: What completed steps learned, by name.
-        memories: What completed steps saved, by key.
-        statuses: Step name -> where it stands, in definition order.
-        steps: Step name -> what else is known of it.
-        unmet: Step name -> how many of its dependencies have not completed.
-        ready: Places of the steps that may start now, SERIAL ones aside; a heap.
-        ready_serial: Places of the SERIAL steps that may start, one at a time; a heap.
-        running: The steps with a started attempt.
-        serial_running: The SERIAL step that has begun and not ended, waits for its next attempt included;
-            empty when there is none. Only one has: they come one after another.
-        retries: Step name -> when its next attempt is due.
-        doomed: Step name -> (code, reason) why it has to be skipped.
-        unfinished: How many steps have no final status.
-        idle_resumes: How often in a row the run was resumed without getting any further.
-
-    Example:
-        >>> from tagent.pipeline import Pipeline
-        >>> state = PipelineState(ExecutionGraph.build(Pipeline("p").step("facts", "Find facts")))
-        >>> state.statuses, state.is_finished
-        ({'facts': <StepStatus.PENDING: 'pending'>}, False)
-    """
-
-    graph: ExecutionGraph = field(repr=False, compare=False)
-    run_id: str = ""
-    pipeline: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    status: RunStatus = RunStatus.RUNNING
-    started_at: float = 0.0
-    last_at: float = 0.0
-    inputs: dict[str, object] = field(default_factory=dict)
-    shared: dict[str, object] = field(default_factory=dict)
-    facts: dict[str, object] = field(default_factory=dict)
-    memories: dict[str, object] = field(default_factory=dict)
-    statuses: dict[str, StepStatus] = field(default_factory=dict)
-    steps: dict[str, StepRecord] = field(default_factory=dict)
-    unmet: dict[str, int] = field(default_factory=dict)
-    ready: list[int] = field(default_factory=list)
-    ready_serial: list[int] = field(default_factory=list)
-    running: set[str] = field(default_factory=set)
-    serial_running: str = ""
-    retries: dict[str, float] = field(default_factory=dict)
-    doomed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    unfinished: int = 0
-    idle_resumes: int = 0
-
-    def __post_init__(self) -> None:
-        self.unfinished = len(self.graph.positions)
-        for name in self.graph.positions:
-            self.statuses[name] = StepStatus.PENDING
-            self.steps[name] = StepRecord()
-            self.unmet[name] = len(self.graph.incoming[name])
-            if not self.unmet[name]:
-                self.make_ready(name)
-
-    @property
-    def cost_usd(self) -> float:
-        """The sum of the known prices so far."""
-        return sum(record.spending.cost_usd for record in self.steps.values())
-
-    def make_ready(self, name: str) -> None:
-        """Put a step that waits for nothing any more into its queue."""
-        heappush(self.ready_serial if name in self.graph.serial else self.ready, self.graph.positions[name])
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the run has its final status."""
-        return self.status not in {RunStatus.RUNNING, RunStatus.WAITING}
+PART_TABLE: TransitionTable[StepStatus] = TransitionTable(
+    {
+        (_S.PENDING, PartStarted): (_S.RUNNING,),
+        (_S.RUNNING, AgentProgressed): (_S.RUNNING,),
+        (_S.RUNNING, PartCompleted): (_S.COMPLETED,),
+        (_S.RUNNING, PartFailed): (_S.WAITING, _S.FAILED),
+        (_S.RUNNING, StepCancelled): (_S.CANCELLED,),
+        (_S.WAITING, PartStarted): (_S.RUNNING,),
+        (_S.WAITING, StepCancelled): (_S.CANCELLED,),
+    }
+)
+"""A part's way: an item's or a branch's, a condition's or a compensation's."""
 
 
 def fold(graph: ExecutionGraph, events: Iterable[RunEvent]) -> PipelineState:
@@ -179,173 +98,305 @@ def apply(state: PipelineState, event: RunEvent) -> None:
     Raises:
         IllegalTransitionError: If the event cannot happen in the step's status.
     """
+    before, state.last_at = state.last_at, max(state.last_at, event.at)
+    match event:
+        case PartStarted() | PartCompleted() | PartFailed():
+            _apply_to_part(state, event)
+        case AgentProgressed():
+            _progress(state, event)
+        case ConditionJudged() | StepExpanded() | StepStarted():
+            _begin_step(state, event)
+        case StepCompleted() | StepFailed() | StepSubstituted() | StepSkipped() | StepCancelled():
+            _end_step(state, event)
+        case _:
+            _apply_to_run(state, event, before=before)
+
+
+def _apply_to_run(state: PipelineState, event: _OfRun, *, before: float) -> None:
     match event:
         case RunStarted():
-            state.run_id = event.run_id
-            state.pipeline = event.pipeline
-            state.labels = event.labels
-            state.started_at = event.at
-            state.inputs = dict(event.inputs)
-            state.shared = dict(event.shared)
+            _begin(state, event)
         case RunResumed():
-            # The clock of another process may be behind: nobody waits longer than was left to wait.
-            left = {name: max(0.0, at - state.last_at) for name, at in state.retries.items()}
-            state.retries = {name: min(at, event.at + left[name]) for name, at in state.retries.items()}
-            _reopen(state, everything=state.is_finished)
+            state.timers.start_anew(last=before, now=event.at)
+            reopen(state)
             state.idle_resumes += 1
         case RunForked():
-            state.retries.clear()
-            _reopen(state, everything=True)
+            state.timers.clear_all()
+            state.status = RunStatus.FAILED  # whatever the parent came to, what is not done is open
+            reopen(state)
             state.idle_resumes = 0
+        case RunHalted():
+            state.halted = event
+            state.code, state.reason = event.code, event.reason
+            state.doomed.clear()
+            state.broken.clear()
+            if not state.unfinished:
+                state.find_what_to_undo()
+        case RunPaused():
+            state.status = RunStatus.WAITING
+            state.code, state.reason = event.code, event.reason
         case RunFinished():
             state.status = event.status
+            state.code, state.reason = event.code or state.code, event.reason or state.reason
             state.idle_resumes = 0
-        case _:
-            _apply_to_step(state, event)
-    state.last_at = max(state.last_at, event.at)
-
-
-def _apply_to_step(state: PipelineState, event: StepEvent) -> None:
-    record = state.steps[event.step]
-    match event:
-        case StepStarted():
-            _move(state, event, StepStatus.RUNNING)
-            _leave_queue(state, event.step)
-            state.running.add(event.step)
-            if event.attempt != record.attempts:
-                record.agent_events.clear()
-                record.spent_before = record.spending
-                record.attempt_began_at = event.at
-            record.is_interrupted = False
-            record.attempts = event.attempt
-            if record.started_at is None:
-                record.started_at = event.at
-        case AgentProgressed():
-            _move(state, event, StepStatus.RUNNING)
-            state.idle_resumes = 0
-            record.agent_events.append(event.event)
-            for call in calls_of(event.event):
-                record.spending = record.spending.plus(call)
-        case StepCompleted():
-            _finish(state, event, StepStatus.COMPLETED)
-            state.idle_resumes = 0
-            record.agent_events.clear()
-            record.output = event.output
-            record.code = record.reason = ""
-            state.facts.update(event.facts)
-            state.memories.update(event.memories)
-            state.shared.update(event.memories)
-            _settle(state, event.step, StepStatus.COMPLETED)
-        case StepFailed():
-            record.code, record.reason = event.code, event.reason
-            if event.retry_at is None:
-                _finish(state, event, StepStatus.FAILED)
-                _settle(state, event.step, StepStatus.FAILED)
-            else:
-                _move(state, event, StepStatus.WAITING)
-                state.running.discard(event.step)
-                state.retries[event.step] = event.retry_at
-        case StepSkipped():
-            _finish(state, event, StepStatus.SKIPPED)
-            state.doomed.pop(event.step, None)
-            record.code, record.reason = event.code, event.reason
-            _settle(state, event.step, StepStatus.SKIPPED)
         case _:
             assert_never(event)
 
 
-def _reopen(state: PipelineState, *, everything: bool) -> None:
-    """Open again what was cut off, or `everything` that did not complete; then work out what waits for what."""
-    state.status = RunStatus.RUNNING
-    state.running.clear()
-    state.serial_running = ""
-    for name, status in state.statuses.items():
-        record = state.steps[name]
-        if status is StepStatus.WAITING and name in state.graph.serial:
-            state.serial_running = name
-        if status is StepStatus.RUNNING:
-            record.is_interrupted = True
-            state.statuses[name] = StepStatus.PENDING
-        elif everything and status is not StepStatus.COMPLETED:
-            record.attempts_before = record.attempts
-            record.finished_at = None
-            record.code = record.reason = ""
-            state.statuses[name] = StepStatus.PENDING
-    _recount(state)
+def _begin(state: PipelineState, event: RunStarted) -> None:
+    state.run_id = event.run_id
+    state.pipeline = event.pipeline
+    state.labels = event.labels
+    state.started_at = state.opened_at = event.at
+    state.inputs = dict(event.inputs)
+    state.shared = dict(event.shared)
+    state.shared_before = event.shared
+    for name, rules in state.graph.special.items():
+        if rules.enabled is not None:
+            settle_enabled(state, name)
+    for name, _ in list(state.timers):  # nothing is waited for before the run begins
+        state.steps[name].arrived_at = event.at
+        state.be_patient(name)
 
 
-def _recount(state: PipelineState) -> None:
-    """Work out afresh, from the statuses alone, what each step waits for and which may start."""
-    state.doomed.clear()
-    state.ready.clear()
-    state.ready_serial.clear()
-    state.unfinished = sum(not status.is_terminal for status in state.statuses.values())
-    for name, status in state.statuses.items():
-        if status is StepStatus.PENDING:
-            state.unmet[name] = len(state.graph.incoming[name])
-            if not state.unmet[name]:
-                state.make_ready(name)
-    for name, status in state.statuses.items():
-        if status.is_terminal:
-            _settle(state, name, status)
-
-
-def _settle(state: PipelineState, name: str, status: StepStatus) -> None:
-    """Tell those that wait for a step of its final status."""
-    if status is StepStatus.COMPLETED:
-        for edge in state.graph.outgoing[name]:
-            _release(state, edge, state.steps[name].output)
+def _progress(state: PipelineState, event: AgentProgressed) -> None:
+    record = state.steps[event.step]
+    state.idle_resumes = 0
+    work = record.part(event.part) if event.part else record
+    if isinstance(work, PartRecord):
+        work.status = PART_TABLE.check(work.status, type(event), _S.RUNNING)
     else:
-        how = "failed" if status is StepStatus.FAILED else "was skipped"
-        for edge in state.graph.outgoing[name]:
-            if state.statuses[edge.target] is StepStatus.PENDING:
-                reason = f"The step {name!r} before it {how}."
-                state.doomed.setdefault(edge.target, ("upstream_failed", reason))
+        _move(state, event, _S.RUNNING)
+    work.agent_events.append(event.event)
+    for call in calls_of(event.event):
+        work.spending = work.spending.plus(call)
+        if work is not record:
+            record.spending = record.spending.plus(call)
+
+
+def _begin_step(state: PipelineState, event: _StepBegins) -> None:
+    record = state.steps[event.step]
+    match event:
+        case ConditionJudged():
+            _move(state, event, _S.PENDING)
+            _judged(state, event.step, holds=event.holds, code="condition_false", reason=event.reason)
+        case StepExpanded():
+            _move(state, event, _S.WAITING)
+            _leave(state, event.step)
+            if record.count not in {None, event.count}:  # those of an earlier life of the run are other ones
+                record.parts.clear()
+            record.count, record.seen = event.count, event.seen
+            record.opened_at = event.at if record.opened_at is None else record.opened_at
+            record.started_at = event.at if record.started_at is None else record.started_at
+            expand(state, event.step)
+        case StepStarted():
+            _move(state, event, _S.RUNNING)
+            _leave(state, event.step)
+            state.running.add(event.step)
+            if event.step in state.graph.serial:
+                state.serial_running = event.step
+            if record.begin(event.attempt, at=event.at):
+                record.shared_seen = len(state.shared_writes)
+                record.seen = event.seen
+        case _:
+            assert_never(event)
+
+
+def _end_step(state: PipelineState, event: _StepEnds) -> None:
+    record = state.steps[event.step]
+    match event:
+        case StepCompleted():
+            _finish(state, event, _S.COMPLETED)
+            state.idle_resumes = 0
+            record.agent_events.clear()
+            record.output = event.output
+            record.code = record.reason = ""
+            _remember(state, event)
+            _complete(state, event.step)
+        case StepSubstituted():
+            _finish(state, event, _S.COMPLETED)
+            state.idle_resumes = 0
+            record.output, record.substituted_by = event.output, event.by
+            _complete(state, event.step)
+        case StepFailed():
+            _fail(state, event, record)
+        case StepSkipped():
+            _finish(state, event, _S.SKIPPED)
+            record.code, record.reason = event.code, event.reason
+            settle(state, event.step)
+        case StepCancelled():
+            _cancel(state, event, record)
+        case _:
+            assert_never(event)
+
+
+def _remember(state: PipelineState, event: StepCompleted | PartCompleted) -> None:
+    state.facts.update(event.facts)
+    state.memories.update(event.memories)
+    if event.memories:
+        state.shared.update(event.memories)
+        state.shared_writes.append(event.memories)
+
+
+def _complete(state: PipelineState, name: str) -> None:
+    record = state.steps[name]
+    record.substituted_by = record.substituted_by if record.has_fallen else ""
+    for part in record.parts.values():
+        part.output = None  # merged into the output by now
+    state.note_completion(name)
+    settle(state, name)
+
+
+def _fail(state: PipelineState, event: StepFailed, record: StepRecord) -> None:
+    name = event.step
+    if state.statuses[name] is _S.PENDING:
+        state.leave_queue(name)
+    record.code, record.reason = event.code, event.reason
+    if event.retry_at is not None:
+        _move(state, event, _S.WAITING)
+        state.running.discard(name)
+        state.timers.set((name, ATTEMPT), at=event.retry_at)
+    elif event.falls_back:
+        _move(state, event, _S.WAITING)
+        _let_go(state, name)
+        record.has_fallen = True
+        fall(state, name)
+    else:
+        _finish(state, event, _S.FAILED)
+        if not state.graph.rules(name).is_optional:
+            state.failed = state.failed or name
+        settle(state, name)
+
+
+def _cancel(state: PipelineState, event: StepCancelled, record: StepRecord) -> None:
+    _finish(state, event, _S.CANCELLED)
+    record.code, record.reason = event.code, event.reason
+    for name, part in record.parts.items():
+        if part.status in {_S.RUNNING, _S.WAITING}:
+            part.status = PART_TABLE.check(part.status, type(event), _S.CANCELLED)
+            part.finished_at, part.code, part.reason = event.at, event.code, event.reason
+            state.running_parts.discard((event.step, name))
+            state.timers.clear((event.step, name))
+
+
+def _apply_to_part(state: PipelineState, event: PartStarted | PartCompleted | PartFailed) -> None:
+    record = state.steps[event.step]
+    part = record.part(event.part)
+    key = (event.step, event.part)
+    if isinstance(event, PartStarted):
+        part.status = PART_TABLE.check(part.status, type(event), _S.RUNNING)
+        state.timers.clear(key)
+        if event.part == CONDITION:
+            _begin_condition(state, event, record)
+        if part.begin(event.attempt, at=event.at) and event.part == CONDITION:
+            record.seen = event.seen
+        state.running_parts.add(key)
+        if (queue := state.queues.get(event.step)) is not None:
+            queue.started(event.part)
+            state.mark(event.step)
+        return
+    state.running_parts.discard(key)
+    if isinstance(event, PartFailed) and event.retry_at is not None:
+        part.status = PART_TABLE.check(part.status, type(event), _S.WAITING)
+        part.code, part.reason = event.code, event.reason
+        state.timers.set(key, at=event.retry_at)
+        if (queue := state.queues.get(event.step)) is not None:
+            queue.rests(event.part)
+            state.mark(event.step)
+        return
+    _end_part(state, event, part)
+
+
+def _begin_condition(state: PipelineState, event: PartStarted, record: StepRecord) -> None:
+    """Have the condition judged of a step whose patience may have ended right now."""
+    state.leave_patience(event.step)
+    if event.step not in state.queues:
+        state.open_queue(event.step, PartQueue.of([CONDITION]))
+    record.shared_seen = len(state.shared_writes)
+
+
+def _end_part(state: PipelineState, event: PartCompleted | PartFailed, part: PartRecord) -> None:
+    has_failed = isinstance(event, PartFailed)
+    part.status = PART_TABLE.check(part.status, type(event), _S.FAILED if has_failed else _S.COMPLETED)
+    part.finished_at = event.at
+    part.agent_events.clear()
+    state.idle_resumes = 0
+    if isinstance(event, PartCompleted):
+        part.output, part.code, part.reason = event.output, "", ""
+        _remember(state, event)
+    else:
+        part.code, part.reason = event.code, event.reason
+    if (queue := state.queues.get(event.step)) is not None:
+        queue.ended(event.part, has_failed=has_failed)
+        state.mark(event.step)
+    if event.part == COMPENSATION:
+        _end_compensation(state, event)
+    elif event.part == CONDITION:
+        _end_condition(state, event)
+    elif queue is not None and queue.is_over:
+        parts_ended(state, event.step)
+
+
+def _end_condition(state: PipelineState, event: PartCompleted | PartFailed) -> None:
+    state.close_queue(event.step)
+    if isinstance(event, PartFailed):
+        state.broken[event.step] = (event.code, f"Whether it is to run could not be found out: {event.reason}")
+        return
+    told = event.output if isinstance(event.output, dict) else {}
+    code, reason = str(told.get("code") or "condition_false"), str(told.get("reason", ""))
+    _judged(state, event.step, holds=told.get("holds") is True, code=code, reason=reason)
+
+
+def _end_compensation(state: PipelineState, event: PartCompleted | PartFailed) -> None:
+    if event.step in state.to_undo:
+        state.to_undo.remove(event.step)
+    record = state.steps[event.step]
+    if isinstance(event, PartCompleted):
+        _move(state, event, _S.COMPENSATED)
+        record.undone += 1
+    else:
+        record.code, record.reason = "step.compensation", f"Its effects could not be undone: {event.reason}"
+
+
+def _judged(state: PipelineState, name: str, *, holds: bool, code: str, reason: str) -> None:
+    record = state.steps[name]
+    state.to_judge.discard(name)
+    state.leave_patience(name)
+    record.holds, record.verdict = holds, reason
+    if holds:
+        state.make_ready(name)
+    else:
+        state.doomed[name] = (code, reason)
 
 
 def _move(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
     state.statuses[event.step] = STEP_TABLE.check(state.statuses[event.step], type(event), target)
 
 
+def _leave(state: PipelineState, name: str) -> None:
+    """Take a step out of whatever it waited in."""
+    if not state.timers.clear((name, ATTEMPT)):
+        state.leave_patience(name)
+        state.leave_queue(name)
+
+
+def _let_go(state: PipelineState, name: str) -> None:
+    """Have nothing of a step under way, nor to be done, any more."""
+    state.running.discard(name)
+    if state.serial_running == name:
+        state.serial_running = ""
+    state.timers.clear((name, ATTEMPT))
+    state.leave_patience(name)
+    state.close_queue(name)
+    state.to_judge.discard(name)
+    for waits in (state.doomed, state.broken, state.stood_in):
+        waits.pop(name, None)
+
+
 def _finish(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
     _move(state, event, target)
-    state.running.discard(event.step)
-    if state.serial_running == event.step:
-        state.serial_running = ""
-    state.retries.pop(event.step, None)
+    _let_go(state, event.step)
     state.steps[event.step].finished_at = event.at
     state.unfinished -= 1
-
-
-def _leave_queue(state: PipelineState, name: str) -> None:
-    """Take a starting step off the queue it waited in; the scheduler starts steps in the queue's order."""
-    if state.retries.pop(name, None) is None:
-        queue = state.ready_serial if name in state.graph.serial else state.ready
-        place = state.graph.positions[name]
-        if queue and queue[0] == place:
-            heappop(queue)
-        elif place in queue:  # started out of turn, under an earlier definition of the run
-            queue.remove(place)
-            heapify(queue)
-    if name in state.graph.serial:
-        state.serial_running = name
-
-
-def _release(state: PipelineState, edge: Edge, output: object) -> None:
-    """Count down what the edge's target waits for, or doom it if the data it needs is not there."""
-    target = edge.target
-    if state.statuses[target] is not StepStatus.PENDING or target in state.doomed:
-        return
-    # What is not in memory is not looked into: `LargeOutputs.prepare` reads it before a run goes on, which counts anew.
-    if edge.path is not None and not isinstance(output, StoredOutput):
-        try:
-            edge.path.look_up({edge.source: output})
-        except DataPathError as error:
-            state.doomed[target] = (
-                "dependency_unmet",
-                f"What it needs of {edge.source!r} is missing: {error}",
-            )
-            return
-    state.unmet[target] -= 1
-    if not state.unmet[target]:
-        state.make_ready(target)
+    if state.halted is not None and not state.unfinished:
+        state.find_what_to_undo()

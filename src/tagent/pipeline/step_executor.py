@@ -1,4 +1,4 @@
-"""One attempt at a step: run its function or agent under its timeout, check the output.
+"""One attempt at a step or at a part of it: do its work under its timeout, check the output.
 
 Whatever goes wrong inside comes back as a value; only a cancellation passes through.
 """
@@ -10,30 +10,38 @@ from functools import partial
 from traceback import format_exception
 from typing import TypeVar
 
+from tagent.circuits import CircuitOpenError, guarded
 from tagent.config import TAgentConfig
 from tagent.effects import EffectBuffer
 from tagent.exceptions import TAgentError
 from tagent.pipeline.agent_step import AgentStep
-from tagent.pipeline.awaited import event_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.event_step import EventStep
+from tagent.pipeline.events import COMPENSATION, CONDITION
 from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
-from tagent.pipeline.foreign_step import ForeignStep
-from tagent.pipeline.function_step import FunctionStep
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reaching import RunReach
 from tagent.pipeline.reading import RunReader
+from tagent.pipeline.works import StepWork, Works
 from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
+from tagent.retries import kinds_of
 from tagent.secrets import scrubbed
 from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.budgets import BudgetPausedError
 from tagent.task_agent.foreign import ForeignAgentError
 from tagent.task_agent.models import Failure
 from tagent.task_agent.tools.reach import OpenReach
 from tagent.values import value
 
 Value = TypeVar("Value")
+
+_SAY_WHEN = (ModelRateLimitError, ForeignAgentError, CircuitOpenError)
+"""The errors that say when to come back."""
+
+_ASIDE = (CONDITION, COMPENSATION)
+"""Parts that are not the work that a step's circuit is about."""
 
 logger = logging.getLogger("tagent")
 
@@ -50,28 +58,43 @@ class AttemptSucceeded:
 
 @value
 class AttemptFailed:
-    """The attempt gave none. `retry_after_seconds` is what the provider asks to wait; 0 if nothing."""
+    """The attempt gave none.
+
+    Attributes:
+        failure: Why.
+        retry_after_seconds: What the provider asks to wait; 0 if nothing.
+        kinds: The names of the classes of what a function raised, the narrowest first.
+    """
 
     failure: Failure
     retry_after_seconds: float = 0.0
+    kinds: tuple[str, ...] = ()
 
 
-AttemptOutcome = AttemptSucceeded | AttemptFailed
+@value
+class AttemptPaused:
+    """The attempt needs more than its run may spend, and goes on once that is more. Nothing has failed."""
+
+    failure: Failure
+
+
+AttemptOutcome = AttemptSucceeded | AttemptFailed | AttemptPaused
 
 
 class StepExecutor:
-    """Runs attempts at the steps of one run."""
+    """Runs attempts at the steps of one run, and at their parts."""
 
     def __init__(
         self, pipeline: Pipeline, reader: RunReader, reach: RunReach, config: TAgentConfig, services: Services
     ) -> None:
+        self._pipeline = pipeline
         self._services = services
         self._reach = reach
         self._reader = reader
-        self._timeouts = {step.name: step.timeout for step in pipeline.steps if step.wait_for is None}
-        self._steps = {
-            step.name: _work_of(step, pipeline, reader, config, services, mail=reach.services)
-            for step in pipeline.steps
+        self._definitions = {step.name: step for step in pipeline.steps}
+        self._works = Works(pipeline, reader, config, services, mail=reach.services)
+        self._steps: dict[tuple[str, str], StepWork] = {
+            (step.name, ""): self._works.of(step) for step in pipeline.steps
         }
 
     async def check_models(self) -> None:
@@ -80,45 +103,86 @@ class StepExecutor:
         Raises:
             ModelError: If a step's model cannot be had.
         """
-        for step in self._steps.values():
-            if isinstance(step, AgentStep):
-                await self._services.models.model_for(step.config)
+        for name, step in self._definitions.items():
+            work = self._steps[name, ""]
+            settings = work.config if isinstance(work, AgentStep) else self._works.settings_of_agents(step)
+            if settings is not None:
+                await self._services.models.model_for(settings)
+
+    @property
+    def output_types(self) -> Mapping[str, OutputType]:
+        """Step name -> the type of its output."""
+        return self._reader.output_types
+
+    async def context(self, name: str, part: str, attempt: Attempt) -> StepContext:
+        """Return the run as an attempt sees it."""
+        await self._reader.load(name)
+        return self._reader.context(name, attempt, part)
 
     def only_waits(self, name: str) -> bool:
         """Return whether the step does nothing but wait for an event."""
-        return isinstance(self._steps[name], EventStep)
+        return isinstance(self._steps[name, ""], EventStep)
 
     def reach_of(self, name: str) -> OpenReach:
         """Return what opens the way out of the step `name`."""
         return partial(self._reach.of, name)
 
-    def is_abandoned(self, name: str) -> bool:
-        """Return whether a blocking call of the step goes on although its attempt was given up."""
-        return any(not call.has_ended for call in self._steps[name].abandoned)
+    def is_abandoned(self, name: str, part: str) -> bool:
+        """Return whether a blocking call of the work goes on although its attempt was given up."""
+        work = self._steps.get((name, part))
+        return work is not None and any(not call.has_ended for call in work.abandoned)
 
-    async def run_attempt(self, name: str, attempt: Attempt) -> AttemptOutcome:
-        """Return what became of one attempt at the step `name`."""
-        work = self._work(name, attempt)
-        timeout = self._timeouts.get(name)
+    def forget(self, name: str, part: str) -> None:
+        """Let go of what the work of a part needed, now that it has ended for good."""
+        if part:
+            self._steps.pop((name, part), None)
+
+    async def run_attempt(self, name: str, part: str, attempt: Attempt) -> AttemptOutcome:
+        """Return what became of one attempt at the step `name`, or at a part of it."""
+        step = self._definitions[name]
         try:
-            returned, context = await (work if timeout is None else self._within(timeout, work, step=name))
-            output = self._reader.output_types[name].dump(returned, step=name)
-            facts = {} if context is None else _plain(context.facts, name)
-            memories = {} if context is None else _plain(context.memories, name)
-            memories |= self._reach.remember(name, attempt.effects, {**facts, **memories}, output)
-            return AttemptSucceeded(output, facts, memories, attempt.effects if attempt.effects else None)
+            work = self._work(step, part, attempt)
+            timeout = None if step.wait_for is not None else step.timeout
+            with guarded(
+                self._circuit_of(name), None if part in _ASIDE else step.circuit, now=self._services.clock.now
+            ):
+                returned, context = await (work if timeout is None else self._within(timeout, work, step=name))
+                return self._succeeded(step, part, attempt, returned, context)
+        except BudgetPausedError as error:
+            return AttemptPaused(Failure(error.code, scrubbed(str(error))))
         except TAgentError as error:
             failure = Failure(error.code, scrubbed(str(error)), error.is_retryable)
-            wait = error.retry_after_seconds if isinstance(error, ModelRateLimitError | ForeignAgentError) else None
-            return AttemptFailed(failure, wait or 0.0)
+            wait = error.retry_after_seconds if isinstance(error, _SAY_WHEN) else None
+            return AttemptFailed(failure, wait or 0.0, kinds_of(error))
         except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a failed step is data
             logger.debug("The step %r raised.\n%s", name, scrubbed("".join(format_exception(error))))
             failed = StepFailedError(name, error)
-            return AttemptFailed(Failure(failed.code, scrubbed(str(failed)), failed.is_retryable))
+            return AttemptFailed(
+                Failure(failed.code, scrubbed(str(failed)), failed.is_retryable), kinds=kinds_of(error)
+            )
 
-    async def _work(self, name: str, attempt: Attempt) -> tuple[object, StepContext | None]:
-        await self._reader.load(name)
-        return await self._steps[name].run(attempt)
+    def _succeeded(
+        self, step: PipelineStep, part: str, attempt: Attempt, returned: object, context: StepContext | None
+    ) -> AttemptSucceeded:
+        name = step.name
+        output = self._works.output_type(step, part).dump(returned, step=name)
+        facts = {} if context is None else _plain(context.facts, name)
+        memories = {} if context is None else _plain(context.memories, name)
+        remembered = {} if part else {name: output}
+        memories |= self._reach.remember(name, attempt.effects, {**facts, **memories}, remembered)
+        return AttemptSucceeded(output, facts, memories, attempt.effects if attempt.effects else None)
+
+    def _circuit_of(self, name: str) -> str:
+        return f"step:{self._pipeline.name}/{name}"
+
+    async def _work(self, step: PipelineStep, part: str, attempt: Attempt) -> tuple[object, StepContext | None]:
+        await self._reader.load(step.name)
+        if part == COMPENSATION:
+            await self._reader.load_outputs(self._works.names_read(step))
+        key = (step.name, part)
+        if key not in self._steps:
+            self._steps[key] = self._works.of(step, part)
+        return await self._steps[key].run(attempt)
 
     async def _within(self, seconds: float, work: Coroutine[object, object, Value], *, step: str) -> Value:
         try:
@@ -131,24 +195,6 @@ class StepExecutor:
         if limit.expired():  # it caught the cancellation and went on
             raise StepTimeoutError(step, seconds=seconds)
         return done
-
-
-def _work_of(
-    step: PipelineStep,
-    pipeline: Pipeline,
-    reader: RunReader,
-    config: TAgentConfig,
-    services: Services,
-    *,
-    mail: Services,
-) -> FunctionStep | AgentStep | ForeignStep | EventStep:
-    if step.wait_for is not None:
-        event = event_of(step.wait_for)
-        return EventStep(step.name, event, reader, mail, pipeline=pipeline.name, timeout=step.timeout)
-    if step.run is not None:
-        return FunctionStep(step.name, step.run, reader, services.threads)
-    kind = AgentStep if step.agent is None else ForeignStep
-    return kind(step, pipeline, reader, config, services)
 
 
 def _plain(values: Mapping[str, object], step: str) -> dict[str, object]:

@@ -1,10 +1,11 @@
-"""Asks models for an agent: the one for the purpose, within the budget, with every try and price on record."""
+"""Asks models for an agent: the one for the purpose, within the budgets, with every try and price on record."""
 
 import asyncio
 from dataclasses import dataclass, replace
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from tagent.budget import Budget
 from tagent.config import TAgentConfig
 from tagent.ports.language_model import (
     AnswerStreamed,
@@ -18,9 +19,10 @@ from tagent.ports.language_model import (
 )
 from tagent.ports.model_errors import ModelError, ModelOutputError
 from tagent.ports.services import Services
-from tagent.task_agent.budgets import BudgetExceededError, exceeded
+from tagent.task_agent.accounts import Account, Place, held, room
+from tagent.task_agent.budgets import BudgetExceededError
 from tagent.task_agent.events import BudgetExceeded, ModelAsked, ToolAsked
-from tagent.task_agent.models import ModelCall, Spending
+from tagent.task_agent.models import ModelCall
 from tagent.task_agent.progress import Progress
 
 
@@ -70,8 +72,10 @@ class Asker:
         self._settings = settings
         self._services = services
         self._progress = progress
-        self._began_at = began_at
-        self._under_way = 0
+        attempt = progress.attempt
+        spent = attempt.spent + progress.state.spending
+        own = Account(Budget.among(settings), whose="goal", spent=spent, began_at=began_at)
+        self._accounts = (own, *attempt.accounts)
 
     async def model_for(self, purpose: Purpose) -> LanguageModel:
         """Return the model that is asked for this purpose.
@@ -84,21 +88,29 @@ class Asker:
     async def limit(self, purpose: Purpose) -> BudgetExceeded | None:
         """Return the limit that leaves no room for a call of this purpose; None if there is room.
 
-        A model that is known to have no price leaves no room in a budget of cost, before it was asked.
+        A model that is known to have no price leaves no room in a budget of cost, before it was asked. Whoever
+        asks then must do so at once: until that nothing is held for the call.
+
+        Raises:
+            BudgetPausedError: If the run waits for a larger budget.
         """
-        allowed = self._settings.max_cost_usd
-        if allowed is not None and not await self._may_have_price(purpose):
-            return BudgetExceeded("max_cost_usd", allowed, None)
-        seconds = self._services.clock.now() - self._began_at
-        return exceeded(self._settings, self._spent, seconds=seconds, under_way=self._under_way)
+        for account in self._accounts:
+            allowed = account.budget.max_cost_usd
+            if allowed is not None and not await self._may_have_price(purpose):
+                return BudgetExceeded("max_cost_usd", allowed, None, whose=account.whose)
+        return await room(self._accounts, now=self._services.clock.now)
 
     async def ask(self, request: ModelRequest, *, task: int | None = None) -> Answered | NotAnswered:
         """Return what came of the request; tries, switches and streamed text are shown meanwhile.
 
         Args:
-            request: The question.
+            request: The question; it is asked again within the budget of calls.
             task: The task whose tool asks; None for the agent itself.
         """
+        with held(self._accounts, requests=1 + request.max_reasks) as place:
+            return await self._ask(request, place, task)
+
+    async def _ask(self, request: ModelRequest, place: Place, task: int | None) -> Answered | NotAnswered:
         clock = self._services.clock
         asked_at = clock.now()
         name = ""
@@ -106,28 +118,31 @@ class Asker:
         def call_of(reply: ModelReply) -> ModelCall:
             return ModelCall(reply.model, reply.usage, reply.cost_usd, clock.now() - asked_at, request.purpose)
 
-        self._under_way += 1
         try:
             model = await self.model_for(request.purpose)
             name = model.name
             self._progress.show(ModelAsked(request.purpose, name))
-            reply = await model.ask(replace(request, notify=self._notify, max_reasks=self._reasks(request)))
+            place.open()
+            reply = await model.ask(replace(request, notify=self._notify, max_reasks=place.requests - 1))
             require_checked(reply, request)
         except ModelError as error:
-            return NotAnswered(error, call_of(error.spent or ModelReply(None, name or error.model, cost_usd=0.0)))
+            call = call_of(error.spent or ModelReply(None, name or error.model, cost_usd=0.0))
+            place.spend(call)
+            return NotAnswered(error, call)
         except asyncio.CancelledError:
             if name:
                 self.cut_off.append((task, call_of(ModelReply(None, name, TokenUsage(requests=1)))))
             raise
-        finally:
-            self._under_way -= 1
-        return Answered(reply, call_of(reply))
+        call = call_of(reply)
+        place.spend(call)
+        return Answered(reply, call)
 
     async def ask_for_tool(self, index: int, prompt: str, output_type: object) -> object:
         """Return what the executor's model answers to a tool of the task `index`.
 
         Raises:
             BudgetExceededError: If there is no budget left for it.
+            BudgetPausedError: If there is none now, and the run waits for a larger one.
             ModelError: If the call fails for good.
         """
         if (limit := await self.limit("execute")) is not None:
@@ -149,18 +164,6 @@ class Asker:
     def calls_cut_off(self) -> tuple[ModelCall, ...]:
         """The calls that were cancelled and are on no record."""
         return tuple(call for _, call in self.cut_off)
-
-    @property
-    def _spent(self) -> Spending:
-        return self._progress.attempt.spent + self._progress.state.spending
-
-    def _reasks(self, request: ModelRequest) -> int:
-        """Return how often an answer may be asked for again within the budget of calls."""
-        allowed = self._settings.max_model_calls
-        if allowed is None:
-            return request.max_reasks
-        left = allowed - self._spent.usage.requests - self._under_way
-        return max(0, min(request.max_reasks, left))
 
     async def _may_have_price(self, purpose: Purpose) -> bool:
         try:

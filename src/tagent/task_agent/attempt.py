@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import field
 
 from tagent.effects import EffectBuffer
+from tagent.task_agent.accounts import Account
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.models import Spending
 from tagent.task_agent.tools.reach import OpenReach
@@ -25,7 +26,9 @@ class Attempt:
         began_at: When it began, in the process it began in, in seconds since 1970-01-01 UTC.
         effects: Gathers what it changes besides its output.
         reach: Opens memory and mail; None outside a pipeline.
-        spent: What earlier tries at the same work took; it counts in the budgets.
+        spent: What earlier tries at the same work took; it counts in the limits of its own settings.
+        accounts: What else its model calls are paid from, together with other agents: its step's, then its run's.
+        work_began_at: When the first try at the same work began; a deadline counts from then. None means `began_at`.
         on_event: Is shown each event once it is committed, and what is never journalled. It must not raise.
     """
 
@@ -37,4 +40,6 @@ class Attempt:
     effects: EffectBuffer = field(default_factory=EffectBuffer)
     reach: OpenReach | None = None
     spent: Spending = Spending()
+    accounts: tuple[Account, ...] = ()
+    work_began_at: float | None = None
     on_event: Callable[[AgentEvent | AgentNotice], None] | None = None

@@ -1,21 +1,21 @@
-"""What an agent may spend, and whether the next model call is within it. Pure."""
+"""Whether the next model call is within a budget, and what is said if it is not. Pure."""
 
 from typing import TYPE_CHECKING
 
-from tagent.config import TAgentConfig
+from tagent.budget import Budget
 from tagent.exceptions import TAgentError
-from tagent.task_agent.events import BudgetExceeded
+from tagent.task_agent.events import BudgetExceeded, Owner
 from tagent.task_agent.models import Failure, Spending
 
 if TYPE_CHECKING:
     from tagent.task_agent.results import TaskBasedAgentResult
 
 UNITS = {"max_cost_usd": "USD", "max_tokens": "tokens", "max_model_calls": "requests", "deadline_seconds": "s"}
-"""The settings that limit an agent -> the unit they count in."""
+"""The limits -> the unit they count in."""
 
 
 class BudgetExceededError(TAgentError):
-    """An agent's next model call would be over one of its limits.
+    """An agent's next model call would be over one of its limits, or of its step's or its run's.
 
     Attributes:
         event: Which limit, and how much of it is spent.
@@ -51,44 +51,76 @@ class BudgetExceededError(TAgentError):
         super().__init__(budget_failure(event, spending).reason, hint=hint)
 
 
+class BudgetPausedError(TAgentError):
+    """An agent's next model call would be over a limit of its run, which waits for a larger one. Nothing has failed.
+
+    Who runs the attempt takes it for a pause: nothing of it is journalled, so the attempt goes on where it stands.
+
+    Attributes:
+        event: Which limit, and how much of it is spent.
+
+    Example:
+        >>> BudgetPausedError(BudgetExceeded("max_tokens", 100, 120, whose="run")).message
+        "The run's max_tokens allows 100 tokens; spent: 120. It waits for a larger budget."
+    """
+
+    code = "budget.paused"
+
+    def __init__(self, event: BudgetExceeded) -> None:
+        self.event = event
+        super().__init__(
+            f"{_met(event)} It waits for a larger budget.", hint=f"Resume the run with more {event.limit}."
+        )
+
+
 def exceeded(
-    settings: TAgentConfig, spending: Spending, *, seconds: float, under_way: int = 0
+    budget: Budget, spending: Spending, *, seconds: float = 0.0, whose: Owner = "goal"
 ) -> BudgetExceeded | None:
     """Return the first limit that leaves no room for another model call; None if there is room.
 
     Args:
-        settings: Holds the limits.
+        budget: Holds the limits.
         spending: What the calls so far took.
-        seconds: For how long the agent has worked.
-        under_way: How many calls have begun and not ended.
+        seconds: For how long the work has gone on.
+        whose: Whose budget it is.
 
     Example:
-        >>> exceeded(TAgentConfig(max_model_calls=2), Spending(), seconds=0.0) is None
+        >>> exceeded(Budget(max_model_calls=2), Spending()) is None
         True
-        >>> exceeded(TAgentConfig(deadline_seconds=5), Spending(), seconds=6.0)
-        BudgetExceeded(limit='deadline_seconds', allowed=5.0, spent=6.0, cut_off=())
+        >>> exceeded(Budget(deadline_seconds=5), Spending(), seconds=6.0)
+        BudgetExceeded(limit='deadline_seconds', allowed=5, spent=6.0, cut_off=(), whose='goal')
     """
     spent: dict[str, float | None] = {
         "max_cost_usd": spending.known_cost_usd,
         "max_tokens": spending.usage.total_tokens,
-        "max_model_calls": spending.usage.requests + under_way,
+        "max_model_calls": spending.usage.requests,
         "deadline_seconds": seconds,
     }
     for limit, amount in spent.items():
-        allowed: float | None = getattr(settings, limit)
+        allowed: float | None = getattr(budget, limit)
         if allowed is not None and (amount is None or amount >= allowed):
-            return BudgetExceeded(limit, allowed, amount)
+            return BudgetExceeded(limit, allowed, amount, whose=whose)
     return None
 
 
 def budget_failure(event: BudgetExceeded, spending: Spending) -> Failure:
-    """Return the failure of an agent that has met its limit."""
-    unit = UNITS.get(event.limit, "")
-    if event.spent is None:
-        reason = f"The price of a model is unknown, so {event.limit}={event.allowed:g} cannot be kept."
-    else:
-        reason = f"{event.limit} allows {event.allowed:g} {unit}; spent: {event.spent:g}."
+    """Return the failure of an agent that has met a limit.
+
+    Args:
+        event: The limit.
+        spending: What the calls of this agent took.
+    """
     price = "" if spending.known_cost_usd is None else f", ${spending.cost_usd:.4f}"
-    told = f"Model requests: {spending.usage.requests}, tokens: {spending.usage.total_tokens:,}{price}."
+    made = f"odel requests: {spending.usage.requests}, tokens: {spending.usage.total_tokens:,}{price}."
+    told = f"M{made}" if event.whose == "goal" else f"Of that this attempt's m{made}"
     lost = f" Cut off, and of unknown cost: {len(event.cut_off)}." if event.cut_off else ""
-    return Failure(BudgetExceededError.code, f"{reason} {told}{lost}")
+    return Failure(BudgetExceededError.code, f"{_met(event)} {told}{lost}")
+
+
+def _met(event: BudgetExceeded) -> str:
+    """Return in one sentence which limit leaves no room, and why."""
+    limit = event.limit if event.whose == "goal" else f"The {event.whose}'s {event.limit}"
+    if event.spent is None:
+        of = "" if event.whose == "goal" else f" of the {event.whose}"
+        return f"The price of a model is unknown, so {event.limit}={event.allowed:g}{of} cannot be kept."
+    return f"{limit} allows {event.allowed:g} {UNITS.get(event.limit, '')}; spent: {event.spent:g}."

@@ -1,10 +1,14 @@
 """What can happen while an agent works. Journalled as they are, they are all that is needed to go on."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tagent.ports.effects import Effects
 from tagent.ports.language_model import AnswerStreamed, ModelRetried, ModelSwitched, Purpose
 from tagent.task_agent.models import ModelCall, Task
+
+Owner = Literal["goal", "step", "run"]
+"""Whose limit it is: of one agent, of a step with all its attempts and parts, or of all that the run does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +111,21 @@ class ModelFailed:
 
 @dataclass(frozen=True, slots=True)
 class BudgetExceeded:
-    """The next model call would be over a limit of the agent.
+    """The next model call would be over a limit.
 
     Attributes:
         limit: The setting that limits.
         allowed: How much it allows: USD, tokens, calls or seconds.
         spent: How much is spent; None if nobody knows, as for a model without a price.
         cut_off: The calls that were under way; what they took is not known.
+        whose: Whose limit it is. Journals of before it was noted know only those of agents.
     """
 
     limit: str
     allowed: float
     spent: float | None
     cut_off: tuple[ModelCall, ...] = ()
+    whose: Owner = "goal"
 
 
 AgentEvent = (

@@ -4,7 +4,10 @@ An agent of pydantic-ai is known by its shape, so that this needs nothing of it.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -21,6 +24,11 @@ LONGEST_REASON = 500
 """Characters of what an exception says that are kept."""
 
 VENDOR = "pydantic_ai."
+
+MOST_REQUESTS = 50
+"""How many requests an agent of pydantic-ai may make in one run, as its own library says where nobody else does."""
+
+_OVER_LIMITS = "UsageLimitExceeded"
 
 _MENDED_BY_WAITING = frozenset(
     {
@@ -163,30 +171,117 @@ def declared_output(agent: object) -> object:
     return found if is_type and found is not type(None) and not _is_result(found) else object
 
 
+@dataclass(frozen=True, slots=True)
+class UsageLeft:
+    """What an agent of pydantic-ai may take in one run; None means without limit, but for `MOST_REQUESTS`.
+
+    It stops before a request beyond these, so that cost and tokens end above them by at most one request.
+
+    Attributes:
+        requests: How many requests, from 1.
+        tokens: How many tokens, from 1.
+        cost_usd: USD, above 0.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class Meter:
+    """Knows what an agent that is not ours has taken so far, as far as it tells: while it works, and when it failed.
+
+    Attributes:
+        usage: What pydantic-ai counts in; None for another agent.
+
+    Args:
+        agent: One without an `agent_problem`.
+    """
+
+    def __init__(self, agent: object) -> None:
+        self._name = agent_name(agent)
+        usage = _vendors(agent, "usage", "RunUsage") if is_pydantic_agent(agent) else None
+        self.usage: Any = usage() if usage else None
+        self._told: ModelCall | None = None
+
+    @property
+    def call(self) -> ModelCall:
+        """What is known by now; without a price where nothing is."""
+        if self._told is not None:
+            return self._told
+        if self.usage is None:
+            return ModelCall(self._name, purpose="answer")
+        call = _call_of_usage(self.usage, self._name)
+        return call if call.usage.requests else replace(call, cost_usd=0.0)
+
+    def read(self, returned: object) -> object:
+        """Return the output of what an agent returned; if that is a result of pydantic-ai, note what it took."""
+        if not _is_result(type(returned)):
+            return returned
+        result: Any = returned
+        usage = result.usage() if inspect.ismethod(result.usage) else result.usage
+        model = getattr(getattr(result, "response", None), "model_name", None)
+        self._told = _call_of_usage(usage, model or self._name)
+        return result.output
+
+
+def is_over_limits(error: BaseException) -> bool:
+    """Return whether an agent of pydantic-ai stopped at a limit of what it may take."""
+    return is_vendors(error) and type(error).__name__ == _OVER_LIMITS
+
+
 async def ask_foreign(
-    agent: Any, prompt: str, *, context: ToolContext, output_type: object = None
-) -> tuple[object, ModelCall]:
-    """Return what the agent gives for `prompt`, and what it took as far as it says so.
+    agent: Any,
+    prompt: str,
+    *,
+    context: ToolContext,
+    meter: Meter,
+    output_type: object = None,
+    left: UsageLeft | None = None,
+) -> object:
+    """Return what the agent gives for `prompt`.
 
     Args:
         agent: One without an `agent_problem`.
         prompt: What it is asked.
         context: Handed to a function that has a parameter for it.
+        meter: Is told what it took.
         output_type: What an agent of pydantic-ai is told to give; None leaves it to the agent.
+        left: What an agent of pydantic-ai may take; None leaves it to the agent. A function is not told.
 
     Raises:
         Exception: Whatever the agent raises.
     """
     if is_pydantic_agent(agent):
         options = {} if output_type is None else {"output_type": output_type}
-        returned = await agent.run(prompt, **options)
+        returned = await agent.run(prompt, **options, **_limited(agent, left, meter))
     else:
         _, context_name = _parameters(agent)
         returned = await agent(prompt, **({context_name: context} if context_name else {}))
-    name = agent_name(agent)
-    if not _is_result(type(returned)):
-        return returned, ModelCall(name, purpose="answer")
-    return returned.output, _call_of(returned, name)
+    return meter.read(returned)
+
+
+def _limited(agent: object, left: UsageLeft | None, meter: Meter) -> dict[str, object]:
+    """Return the options that limit a run of the agent and count what it takes; none where its library has none."""
+    options: dict[str, object] = {} if meter.usage is None else {"usage": meter.usage}
+    limits = _vendors(agent, "usage", "UsageLimits")
+    if left is not None and limits is not None:
+        most = MOST_REQUESTS if left.requests is None else left.requests
+        cost = None if left.cost_usd is None else Decimal(repr(left.cost_usd))
+        options["usage_limits"] = limits(request_limit=most, total_tokens_limit=left.tokens, cost_limit=cost)
+    return {name: value for name, value in options.items() if _takes(agent, name)}
+
+
+def _takes(agent: Any, option: str) -> bool:
+    """Return whether the agent's `run`, which may be the user's own, takes the option."""
+    parameters = inspect.signature(agent.run).parameters.values()
+    return any(it.name == option or it.kind is it.VAR_KEYWORD for it in parameters)
+
+
+def _vendors(agent: object, module: str, name: str) -> Any:
+    """Return a class of pydantic-ai, which an agent from there has loaded itself; None for another agent."""
+    is_from_there = any(kind.__module__.startswith(VENDOR) for kind in type(agent).__mro__)
+    return getattr(sys.modules.get(f"{VENDOR}{module}"), name, None) if is_from_there else None
 
 
 def _is_result(kind: object) -> bool:
@@ -195,14 +290,11 @@ def _is_result(kind: object) -> bool:
     return isinstance(origin, type) and origin.__module__.startswith(VENDOR) and hasattr(origin, "usage")
 
 
-def _call_of(result: Any, name: str) -> ModelCall:
-    usage = result.usage() if inspect.ismethod(result.usage) else result.usage
+def _call_of_usage(usage: Any, name: str) -> ModelCall:
+    counts = ("input_tokens", "output_tokens", "requests")
+    tokens = TokenUsage(*(int(getattr(usage, count, 0) or 0) for count in counts))
     cost = getattr(usage, "cost", None)
-    tokens = TokenUsage(
-        *(int(getattr(usage, count, 0) or 0) for count in ("input_tokens", "output_tokens", "requests"))
-    )
-    model = getattr(getattr(result, "response", None), "model_name", None)
-    return ModelCall(model or name, tokens, None if cost is None else float(cost), purpose="answer")
+    return ModelCall(name, tokens, None if cost is None else float(cost), purpose="answer")
 
 
 def _called(agent: Any) -> Callable[..., object]:

@@ -22,6 +22,7 @@ from tagent.pipeline.persistence import first_definition, load_events
 from tagent.pipeline.recording import load_recording
 from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.state import apply
+from tagent.pipeline.timers import ATTEMPT
 from tagent.ports import ModelRequest, Record, RunRecord, Services
 from tagent.ports.store_errors import RunHeldError, UnknownRunError
 from tagent.task_agent.tools.tool import Tool, ToolContext
@@ -473,7 +474,7 @@ def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
         RunResumed(2, "another", "", 500.0),
     ):
         apply(state, event)
-    assert state.retries == {"a": 509.0}
+    assert state.timers.of("a", ATTEMPT) == 509.0
     assert state.last_at == 1001.0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from agent_runs import call, scripted, services
-from tagent.config import TAgentConfig
+from tagent.budget import Budget
 from tagent.ports.language_model import ModelReply, ModelRequest, TokenUsage
 from tagent.ports.model_errors import ModelOutputError
 from tagent.task_agent.attempt import Attempt
@@ -56,7 +56,7 @@ def test_a_limit_is_met_when_it_leaves_no_room(
     settings: dict[str, object], spent: Spending, seconds: float, limit: BudgetExceeded | None
 ) -> None:
     """A call of unknown price may have cost anything."""
-    assert exceeded(TAgentConfig.of(settings), spent, seconds=seconds) == limit
+    assert exceeded(Budget.of(settings), spent, seconds=seconds) == limit
 
 
 @pytest.mark.parametrize(

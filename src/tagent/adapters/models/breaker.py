@@ -1,46 +1,21 @@
-"""A provider that fails again and again is left alone for a while: a circuit breaker.
+"""A provider that fails again and again is left alone for a while: a circuit breaker for each.
 
-What its circuit becomes is decided in `circuit`; a `CircuitBreaker` keeps one for every thread and event loop of the
-process.
+They are circuits like those of steps and tools, on a clock of their own and with the errors of models.
 """
 
-import threading
 import time
-from collections.abc import Callable
-from enum import Enum
-from typing import assert_never
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from tagent.circuit import (
-    POLICY,
-    Circuit,
-    CircuitEvent,
-    CircuitPhase,
-    CircuitPolicy,
-    ProbeAbandoned,
-    ProbeAnswered,
-    ProbeFailed,
-    ProbeStarted,
-    RequestAnswered,
-    RequestFailed,
-    next_circuit,
-)
 from tagent.adapters.models.per_provider import PerProvider
+from tagent.circuit import POLICY, CircuitPolicy
+from tagent.circuits import Admission, CircuitOpenError, Circuits, Outcome
 from tagent.ports.model_errors import ModelCircuitOpenError
 
-PROBE_RETRY_SECONDS = 1.0
-"""When to come back while a probe is on its way: most answers come within seconds, long before a deadline."""
+__all__ = ["Admission", "CircuitBreaker", "Outcome", "circuit_breakers"]
 
-
-class Outcome(Enum):
-    """What came of a request, as its circuit sees it."""
-
-    ANSWERED = "answered"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-class Admission:
-    """Leave to send one request."""
+_ITS_OWN = "provider"
+"""The key of the one circuit that a breaker has."""
 
 
 class CircuitBreaker:
@@ -54,14 +29,12 @@ class CircuitBreaker:
     def __init__(self, now: Callable[[], float] = time.monotonic, policy: CircuitPolicy | None = None) -> None:
         self._now = now
         self._policy = policy
-        self._lock = threading.Lock()
-        self._circuit = Circuit()
-        self._probe: Admission | None = None
+        self._circuits = Circuits()
 
     @property
     def is_open(self) -> bool:
         """Whether requests do not go through now, except for one as a probe."""
-        return self._circuit.phase is not CircuitPhase.CLOSED
+        return self._circuits.is_open(_ITS_OWN)
 
     def refuse(self, model: str) -> None:
         """Raise if a request could not go through now.
@@ -69,8 +42,8 @@ class CircuitBreaker:
         Raises:
             ModelCircuitOpenError: If it could not.
         """
-        with self._lock:
-            self._refuse(model)
+        with _told_of(model):
+            self._circuits.refuse(_ITS_OWN, now=self._now)
 
     def admit(self, model: str, *, seconds: float) -> Admission:
         """Return leave to send a request, which is over after `seconds` at the latest.
@@ -78,46 +51,20 @@ class CircuitBreaker:
         Raises:
             ModelCircuitOpenError: If the provider is left alone now, or a probe is on its way.
         """
-        with self._lock:
-            self._refuse(model)
-            admission = Admission()
-            if self._circuit.phase is not CircuitPhase.CLOSED:
-                self._probe = admission
-                self._happened(ProbeStarted(until=self._now() + seconds))
-            return admission
+        with _told_of(model):
+            return self._circuits.admit(_ITS_OWN, now=self._now, seconds=seconds)
 
     def report(self, admission: Admission, outcome: Outcome) -> None:
         """Tell what came of a request."""
-        with self._lock:
-            if admission is self._probe:
-                self._probe = None
-                self._happened(self._event_of_probe(outcome))
-            elif outcome is Outcome.ANSWERED:
-                self._happened(RequestAnswered())
-            elif outcome is Outcome.FAILED:
-                self._happened(RequestFailed(at=self._now()))
+        self._circuits.report(admission, outcome, now=self._now, policy=self._policy or POLICY)
 
-    def _event_of_probe(self, outcome: Outcome) -> CircuitEvent:
-        match outcome:
-            case Outcome.ANSWERED:
-                return ProbeAnswered()
-            case Outcome.FAILED:
-                return ProbeFailed(at=self._now())
-            case Outcome.UNKNOWN:
-                return ProbeAbandoned(at=self._now())
-            case _:
-                assert_never(outcome)
 
-    def _refuse(self, model: str) -> None:
-        wait = self._circuit.until - self._now()
-        if self.is_open and wait > 0:
-            is_probing = self._circuit.phase is CircuitPhase.HALF_OPEN
-            raise ModelCircuitOpenError(
-                model, retry_after_seconds=min(wait, PROBE_RETRY_SECONDS) if is_probing else wait
-            )
-
-    def _happened(self, event: CircuitEvent) -> None:
-        self._circuit = next_circuit(self._circuit, event, self._policy or POLICY)
+@contextmanager
+def _told_of(model: str) -> Iterator[None]:
+    try:
+        yield
+    except CircuitOpenError as error:
+        raise ModelCircuitOpenError(model, retry_after_seconds=error.retry_after_seconds) from None
 
 
 circuit_breakers = PerProvider(CircuitBreaker)

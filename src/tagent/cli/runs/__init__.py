@@ -1,4 +1,4 @@
-"""`tagent runs`: list, look at, resume, fork, move and delete runs."""
+"""`tagent runs`: list, look at, resume, cancel, fork, move and delete runs."""
 
 import click
 
@@ -12,6 +12,7 @@ COMMANDS = {
         "tagent.cli.runs.resuming:resume_command",
         "Go on with an interrupted or failed run; what is completed is not done again.",
     ),
+    "cancel": ("tagent.cli.runs.cancelling:cancel_command", "Cancel runs, whoever drives them."),
     "fork": ("tagent.cli.runs.forking:fork_command", "Make a new run of an old one's beginning."),
     "diff": ("tagent.cli.runs.comparing:diff_command", "Compare two runs step by step."),
     "export": ("tagent.cli.runs.moving:export_command", "Print a run as one JSON document."),
@@ -24,4 +25,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, subcommands=COMMANDS)
 def runs() -> None:
-    """List, look at, resume, fork, move and delete runs."""
+    """List, look at, resume, cancel, fork, move and delete runs."""

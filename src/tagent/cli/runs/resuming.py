@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tagent.cli.driving import drive
-from tagent.cli.overrides import config_option, overrides_option, require_no_cost
+from tagent.cli.overrides import config_option, overrides_option
 from tagent.cli.run import speak_plainly
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
 from tagent.cli.stores import with_store
@@ -16,7 +16,6 @@ from tagent.exceptions import ConfigurationError
 from tagent.pipeline import PipelineResult
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.events import RunEvent
-from tagent.pipeline.origins import is_goal
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.ports import Services
@@ -44,7 +43,7 @@ def resume_command(
     store: str | None,
     as_json: bool,
 ) -> int:
-    """Go on with an interrupted or failed run; what is completed is not done again.
+    """Go on with an interrupted, waiting or failed run; what is completed is not done again.
 
     Its settings are those of the file that `tagent run` was given, unless another one is named here.
     """
@@ -56,8 +55,6 @@ def resume_command(
         return latest_definition(await first_definition(services.store, run_id), events), events
 
     stored, history = asyncio.run(with_services(config, find))
-    if not is_goal(stored):
-        require_no_cost(overrides)
     if config_file is None and stored.origin.config_file:
         config = with_store(_settings_of(stored.origin.config_file, run_id), config.store)
 

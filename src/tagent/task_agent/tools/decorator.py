@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
+from tagent.circuit import CircuitPolicy
 from tagent.exceptions import ConfigurationError
 from tagent.retries import RetryPolicy
 from tagent.task_agent.tools.tool import DEFAULT_RETRY_POLICY, Tool
@@ -45,6 +46,7 @@ def tool(
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     side_effect: bool = False,
     idempotent: bool = False,
+    circuit: CircuitPolicy | None = None,
 ) -> Decorator: ...
 
 
@@ -59,6 +61,7 @@ def tool(
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     side_effect: bool = False,
     idempotent: bool = False,
+    circuit: CircuitPolicy | None = None,
 ) -> DecoratedTool[Parameters, Returned] | Decorator:
     """Return the tool that a function is, with what the function alone does not say.
 
@@ -68,9 +71,10 @@ def tool(
         description: For the model; what the docstring says when empty.
         timeout: How long one call may take, in seconds above 0; None leaves it to the agent's setting.
         retries: How often a call that failed or took too long is made again, from 0.
-        retry_policy: How long to wait before.
+        retry_policy: After which failures, and how long to wait before.
         side_effect: Whether calling it twice does harm.
         idempotent: Whether a second call with the same idempotency key does nothing.
+        circuit: When it is left alone for a while, because it failed again and again.
 
     Raises:
         ConfigurationError: As for `Tool.of`; or if it decorates a class or a method.
@@ -97,6 +101,7 @@ def tool(
             retry_policy=retry_policy,
             side_effect=side_effect,
             idempotent=idempotent,
+            circuit=circuit,
         )
         made: DecoratedTool[Parameters, Returned] = DecoratedTool(
             **{field.name: getattr(described, field.name) for field in fields(Tool)}

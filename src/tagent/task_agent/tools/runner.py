@@ -3,12 +3,14 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from pydantic_core import from_json, to_json
 
+from tagent.circuits import CircuitOpenError, Outcome, guarded, outcome_of
 from tagent.exceptions import ToolError, text_of
 from tagent.ports.clock import Clock
 from tagent.secrets import scrubbed
@@ -94,6 +96,25 @@ class ToolOutputError(ToolError):
         )
 
 
+class ToolCircuitOpenError(ToolError):
+    """A tool has failed so often that it is left alone for a while.
+
+    Attributes:
+        retry_after_seconds: When it is called again, for one probe.
+    """
+
+    code = CircuitOpenError.code
+    is_retryable = True
+
+    def __init__(self, tool: str, *, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            tool,
+            f"The tool {tool!r} has failed again and again and is not called for {retry_after_seconds:.1f} s.",
+            hint="Do without it, or wait.",
+        )
+
+
 async def run_tool(
     tool: Tool,
     given: Mapping[str, object],
@@ -122,7 +143,7 @@ async def run_tool(
         on_abandon: Told of a call whose thread is left behind.
 
     Raises:
-        ToolError: Wrong arguments, an exception of the tool, a timeout, or an output that is not JSON.
+        ToolError: Wrong arguments, an exception of the tool, a timeout, an output that is not JSON, or an open circuit.
     """
     arguments = tool.arguments(given)
     if tool.context_parameter:
@@ -131,25 +152,47 @@ async def run_tool(
         arguments[STATE] = MappingProxyType(dict(context.state))
     context.logger = logging.getLogger(f"{LOGGER}.{tool.name}")
     seconds = timeout_seconds if tool.timeout_seconds is None else tool.timeout_seconds
-    try:
-        async with clock.timeout(seconds) as limit:
-            value = await _call(tool, arguments, threads, on_abandon)
-    except TimeoutError as error:
-        if not limit.expired():
+    with _guarded(tool, clock):
+        try:
+            async with clock.timeout(seconds) as limit:
+                value = await _call(tool, arguments, threads, on_abandon)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise ToolFailedError(tool.name, error) from error
+            raise ToolTimeoutError(tool.name, seconds=seconds or 0) from error
+        except asyncio.CancelledError as error:
+            if _is_being_cancelled():
+                raise
             raise ToolFailedError(tool.name, error) from error
-        raise ToolTimeoutError(tool.name, seconds=seconds or 0) from error
-    except asyncio.CancelledError as error:
-        if _is_being_cancelled():
-            raise
-        raise ToolFailedError(tool.name, error) from error
-    except (Exception, SystemExit) as error:
-        raise ToolFailedError(tool.name, error) from error
-    finally:
-        context.cancelled = True
+        except (Exception, SystemExit) as error:
+            raise ToolFailedError(tool.name, error) from error
+        finally:
+            context.cancelled = True
     try:
         return _result(value)
     except Exception as error:  # to write a value may run code of its own: a generator, a property
         raise ToolOutputError(tool.name, error) from error
+
+
+@contextmanager
+def _guarded(tool: Tool, clock: Clock) -> Iterator[None]:
+    """Let the block call the tool unless its circuit is open, and tell the circuit how it ended.
+
+    Raises:
+        ToolCircuitOpenError: If it is open.
+    """
+    try:
+        with guarded(tool.circuit_key, tool.circuit, now=clock.now, judge=_health):
+            yield
+    except CircuitOpenError as error:  # of the entry: what leaves the block is a failure of the tool
+        raise ToolCircuitOpenError(tool.name, retry_after_seconds=error.retry_after_seconds) from error
+
+
+def _health(error: BaseException) -> Outcome:
+    """Return what a failed call says of the tool: that it was too late, or what it raised."""
+    if isinstance(error, ToolTimeoutError):
+        return Outcome.FAILED
+    return outcome_of(error.__cause__ if isinstance(error, ToolFailedError) and error.__cause__ else error)
 
 
 def _result(value: object) -> ToolResult:

@@ -8,8 +8,10 @@ from typing import cast
 
 from pydantic import BaseModel, RootModel
 
+from tagent.circuit import CircuitPolicy
 from tagent.exceptions import ConfigurationError, ToolError
-from tagent.retries import RetryPolicy
+from tagent.retries import RetryPolicy, kinds_of
+from tagent.retries import retries as is_worth_another_try
 from tagent.secrets import scrubbed
 from tagent.task_agent.tools.arguments import checked
 from tagent.task_agent.tools.context import ToolContext
@@ -50,11 +52,13 @@ class Tool:
             knows whether it happened, is then not made again: the step fails, and a person decides.
         timeout_seconds: How long one call may take, above 0; None leaves it to the agent's setting.
         retries: How often a call that failed or took too long is made again, from 0.
-        retry_policy: How long to wait before.
+        retry_policy: After which failures, and how long to wait before.
         idempotent: Whether a second call with the same idempotency key does nothing, so that a tool with
             side effects may be called again all the same.
         takes_state: Whether the function is called with `state` and `args`.
         output_schema: The JSON schema of what it returns; None where that is not known.
+        circuit: When it is left alone for a while, because it failed again and again, whoever called it in this
+            process; None means never.
 
     Raises:
         ConfigurationError: If it has no name, a number is none or out of its range, or a tool with side effects
@@ -83,6 +87,7 @@ class Tool:
     idempotent: bool = False
     takes_state: bool = False
     output_schema: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
+    circuit: CircuitPolicy | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -103,6 +108,11 @@ class Tool:
                 f"not {type(self.retry_policy).__name__}.",
                 hint="How often is said by retries=3, how long to wait by retry_policy=RetryPolicy(base_seconds=1).",
             )
+        if not isinstance(self.circuit, CircuitPolicy | None):
+            raise ConfigurationError(
+                f"The `circuit` of the tool {self.name!r} must be a CircuitPolicy, not {type(self.circuit).__name__}.",
+                hint="Write circuit=CircuitPolicy(failures=5).",
+            )
         if self.side_effect and self.retries and not self.idempotent:
             raise ConfigurationError(
                 f"The tool {self.name!r} has side effects, so it is not called again when it fails.",
@@ -121,6 +131,7 @@ class Tool:
         retries: int = 0,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
         idempotent: bool = False,
+        circuit: CircuitPolicy | None = None,
     ) -> "Tool":
         """Return the tool that `function` is. What a `functools.partial` binds is hidden from the model.
 
@@ -132,8 +143,9 @@ class Tool:
             side_effect: As the attributes, like all that follow.
             timeout_seconds: Above 0.
             retries: From 0.
-            retry_policy: Waits between tries.
+            retry_policy: Which failures, and the waits between tries.
             idempotent: Whether a second call does nothing.
+            circuit: When it is left alone.
 
         Raises:
             ConfigurationError: If it is not callable, has a parameter that no model could fill, or what is
@@ -151,6 +163,7 @@ class Tool:
             "side_effect": side_effect,
             "retries": retries,
             "idempotent": idempotent,
+            "circuit": circuit,
         }
         given = {setting: value for setting, value in settings.items() if value}
         if timeout_seconds is not None:
@@ -164,6 +177,19 @@ class Tool:
     def parameters_schema(self) -> Mapping[str, object]:
         """The JSON schema of its arguments: an object with `properties`."""
         return schema_of(self.parameters)
+
+    @property
+    def circuit_key(self) -> str:
+        """Under which name its circuit is known: two tools share it if their functions and names are the same.
+
+        Example:
+            >>> from base64 import b64encode
+            >>> Tool.of(b64encode, name="encode").circuit_key
+            'tool:base64.b64encode/encode'
+        """
+        function = self.function.func if isinstance(self.function, partial) else self.function
+        named = function if hasattr(function, "__qualname__") else type(function)
+        return f"tool:{named.__module__}.{named.__qualname__}/{self.name}"
 
     def problems(self, given: Mapping[str, object], *, unresolved: frozenset[str] = frozenset()) -> str:
         """Return what is wrong with planned arguments, in one sentence without their values; "" when nothing is.
@@ -211,7 +237,11 @@ class Tool:
             >>> [tool.may_retry(ToolTimeoutError("ping", seconds=1), failures) for failures in (1, 2)]
             [True, False]
         """
-        return failures <= self.retries and error.code in _WORTH_ANOTHER_TRY
+        if failures > self.retries:
+            return False
+        is_retryable = error.code in _WORTH_ANOTHER_TRY
+        kinds = kinds_of(error.__cause__ or error)
+        return is_worth_another_try(self.retry_policy, code=error.code, is_retryable=is_retryable, kinds=kinds)
 
 
 def _is_number(value: object) -> bool:

@@ -3,24 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tagent.adapters.models.breaker import Admission, CircuitBreaker, Outcome
-from tagent.circuit import (
-    TABLE,
-    Circuit,
-    CircuitPhase,
-    CircuitPolicy,
-    ProbeAbandoned,
-    ProbeAnswered,
-    ProbeFailed,
-    ProbeStarted,
-    RequestAnswered,
-    RequestFailed,
-    next_circuit,
-)
-from tagent.exceptions import IllegalTransitionError
+from tagent.circuit import TABLE, CircuitPolicy
 from tagent.ports.model_errors import ModelCircuitOpenError
 
 POLICY = CircuitPolicy(failures=5, open_seconds=30, ceiling_seconds=300)
@@ -140,30 +125,6 @@ def test_requests_from_before_say_nothing_about_now() -> None:
     provider.breaker.report(late[2], Outcome.FAILED)
     provider.breaker.report(probe, Outcome.ANSWERED)
     assert not provider.breaker.is_open
-
-
-EVENTS = st.one_of(
-    st.just(RequestAnswered()),
-    st.builds(RequestFailed, at=st.floats(0, 1e6)),
-    st.builds(ProbeStarted, until=st.floats(0, 1e6)),
-    st.just(ProbeAnswered()),
-    st.builds(ProbeFailed, at=st.floats(0, 1e6)),
-    st.builds(ProbeAbandoned, at=st.floats(0, 1e6)),
-)
-
-
-@given(st.lists(EVENTS, max_size=60))
-def test_moves_only_as_its_table_says(events: list[object]) -> None:
-    """What the table does not have raises, and leaves the circuit as it was."""
-    circuit = Circuit()
-    for event in events:
-        if (circuit.phase, type(event)) in TABLE.moves:
-            circuit = next_circuit(circuit, event, POLICY)  # type: ignore[arg-type]  # one of the events
-        else:
-            with pytest.raises(IllegalTransitionError):
-                next_circuit(circuit, event, POLICY)  # type: ignore[arg-type]  # one of the events
-        assert (circuit.open_seconds == 0) is (circuit.phase is CircuitPhase.CLOSED)
-        assert circuit.open_seconds <= POLICY.ceiling_seconds
 
 
 def test_the_diagram_in_the_docs_is_the_table() -> None:

@@ -1,0 +1,108 @@
+"""Which limits a run has and which each of its steps, and the accounts that all their model calls are paid from."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tagent.budget import LIMITS, Budget
+from tagent.config import TAgentConfig
+from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.task_agent.accounts import Account
+from tagent.task_agent.events import BudgetExceeded
+from tagent.task_agent.models import Spending
+
+NO_SETTINGS = TAgentConfig()
+
+
+def run_budget(pipeline: Pipeline, config: TAgentConfig, overrides: TAgentConfig = NO_SETTINGS) -> Budget:
+    """Return what a run may spend: the call's limits over the pipeline's `budget`, over its `config`, over `config`.
+
+    Args:
+        pipeline: The definition.
+        config: The settings below those of the pipeline.
+        overrides: The settings of the call.
+
+    Raises:
+        ConfigurationError: If one of them is wrong.
+
+    Example:
+        >>> pipeline = Pipeline("p", budget={"max_cost_usd": 1}, config={"max_cost_usd": 2, "max_tokens": 900})
+        >>> run_budget(pipeline, TAgentConfig(max_model_calls=7), TAgentConfig(max_tokens=500))
+        Budget(max_cost_usd=1, max_tokens=500, max_model_calls=7, deadline_seconds=None)
+    """
+    below = Budget.among(config.merged(TAgentConfig.of(pipeline.config)))
+    return overridden(below.merged(Budget.of(pipeline.budget)), overrides)
+
+
+def overridden(budget: Budget, overrides: TAgentConfig) -> Budget:
+    """Return the budget with the limits of the call instead, of which None means: without limit."""
+    asked = Budget.among(overrides)
+    return replace(budget, **{name: getattr(asked, name) for name in LIMITS if name in overrides.model_fields_set})
+
+
+def step_budget(step: PipelineStep) -> Budget:
+    """Return what a step may spend with all its attempts and parts: its `budget` over its `config`.
+
+    Raises:
+        ConfigurationError: If one of them is wrong.
+    """
+    return Budget.among(TAgentConfig.of(step.config)).merged(Budget.of(step.budget))
+
+
+def step_settings(step: PipelineStep, config: TAgentConfig) -> TAgentConfig:
+    """Return the settings of a step's agent: those of the run, and its own over them.
+
+    Of limits it has the step's deadline alone: those of the run are of all steps together, and what the step may
+    spend is in its account.
+
+    Example:
+        >>> step = PipelineStep(name="s", goal="Find it", budget={"max_tokens": 9, "deadline_seconds": 60})
+        >>> settings = step_settings(step, TAgentConfig(max_cost_usd=5, deadline_seconds=900, temperature=0))
+        >>> settings.max_cost_usd, settings.max_tokens, settings.deadline_seconds, settings.temperature
+        (None, None, 60.0, 0.0)
+    """
+    own = TAgentConfig.of(step.config)
+    if step.model is not None:
+        own = own.model_copy(update={"model": step.model})
+    limits = {**dict.fromkeys(LIMITS), "deadline_seconds": step_budget(step).deadline_seconds}
+    return config.merged(own).model_copy(update=limits)
+
+
+class RunAccounts:
+    """The accounts of one run: its own, and one for each step that has limits. For the event loop of the run.
+
+    Args:
+        pipeline: The definition; says what steps may spend, and whether the run waits for a larger budget.
+        budget: What the run may spend. Its deadline is not kept here: who drives the run ends it then.
+        spent: Step -> what its model calls took before, those of all attempts and parts.
+
+    Example:
+        >>> pipeline = Pipeline("p").step("a", "Find A", budget={"max_tokens": 9}).step("b", "Find B")
+        >>> accounts = RunAccounts(pipeline, Budget(max_model_calls=40))
+        >>> [account.whose for account in accounts.of("a")], [account.whose for account in accounts.of("b")]
+        (['step', 'run'], ['run'])
+    """
+
+    def __init__(self, pipeline: Pipeline, budget: Budget, *, spent: Mapping[str, Spending] | None = None) -> None:
+        before = spent or {}
+        self._run = Account(
+            replace(budget, deadline_seconds=None),
+            whose="run",
+            spent=sum(before.values(), Spending()),
+            waits=pipeline.on_budget == "wait",
+        )
+        limited = {step.name: replace(step_budget(step), deadline_seconds=None) for step in pipeline.steps}
+        self._steps = {
+            name: Account(limits, whose="step", spent=before.get(name))
+            for name, limits in limited.items()
+            if not limits.is_unlimited
+        }
+
+    def of(self, step: str) -> tuple[Account, ...]:
+        """Return what the model calls of a step and of its parts are paid from; the step's own is asked first."""
+        own = self._steps.get(step)
+        return (self._run,) if own is None else (own, self._run)
+
+    @property
+    def exceeded(self) -> BudgetExceeded | None:
+        """The limit of the run that leaves no room for any model call; None if there is room."""
+        return self._run.exceeded(now=0.0)

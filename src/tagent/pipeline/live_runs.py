@@ -1,0 +1,84 @@
+"""The runs of this process that nobody else can reach: their store is in its memory.
+
+Such a store belongs to the event loop of its runs, so whoever wants something of it from elsewhere asks there.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tagent.exceptions import nearest
+from tagent.ports.services import Services
+
+Result = TypeVar("Result")
+
+_live: dict[str, "LiveRun"] = {}
+
+_standing: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("_standing", default=None)
+"""The event loop that waits for the work of this context and does nothing else meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run that is driven in this process.
+
+    Attributes:
+        services: What it runs with; its store is in memory.
+        loop: The event loop that drives it.
+    """
+
+    services: Services
+    loop: asyncio.AbstractEventLoop
+
+    async def ask(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
+        """Return what `work` returns, done where the run is driven, so that both never happen at once."""
+        if self.loop in (asyncio.get_running_loop(), _standing.get()):
+            return await work(self.services)
+
+        async def there() -> Result:
+            return await work(self.services)
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), self.loop))
+
+
+@contextmanager
+def reachable(run_id: str, services: Services) -> Iterator[None]:
+    """Let `live_run` find the run during the block, if its store cannot be opened once more."""
+    if services.store_url:
+        yield
+        return
+    _live[run_id] = LiveRun(services, asyncio.get_running_loop())
+    try:
+        yield
+    finally:
+        _live.pop(run_id, None)
+
+
+def live_run(run_id: str) -> LiveRun | None:
+    """Return the run if it is driven here and its store is in memory; else None."""
+    return _live.get(run_id)
+
+
+def nearest_live_run(run_id: str) -> str:
+    """Return " Did you mean 'x'?" for the live run whose id is most like `run_id`, or ""."""
+    return nearest(run_id, tuple(_live))
+
+
+@contextmanager
+def standing_still() -> Iterator[None]:
+    """Say that this thread's event loop, if one is running, does nothing until the block ends.
+
+    A task of another loop that is waited for here must not wait for this one.
+    """
+    try:
+        token = _standing.set(asyncio.get_running_loop())
+    except RuntimeError:  # none is running
+        yield
+        return
+    try:
+        yield
+    finally:
+        _standing.reset(token)

@@ -1,0 +1,162 @@
+"""What the definition says of one step's fate, in the form in which the state and the scheduler ask for it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args, get_origin
+
+from tagent.paths import DataPath
+from tagent.pipeline.bindings import fallback_of, signature_of
+from tagent.pipeline.conditions import Condition, condition_of
+from tagent.pipeline.kinds import DependencyType, ExecutionMode
+from tagent.pipeline.models import Dependency, Fallback, PipelineStep, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The parts that a step has.
+
+    Attributes:
+        path: The list whose items they are; None for branches.
+        branches: The names of the branches; empty for items.
+        max_concurrency: How many run at once.
+        min_success: How many must succeed, or which share of them, below 1.0; None means all.
+    """
+
+    path: DataPath | None
+    branches: tuple[str, ...]
+    max_concurrency: int
+    min_success: float | None
+
+    def names(self, count: int) -> tuple[str, ...]:
+        """Return what the parts are called when there are `count` of them."""
+        return self.branches or tuple(map(str, range(count)))
+
+    def allowed_failures(self, count: int) -> int:
+        """Return how many of `count` parts may fail.
+
+        Example:
+            >>> [Expansion(None, (), 16, least).allowed_failures(10) for least in (None, 7, 0.5, 0)]
+            [0, 3, 5, 10]
+        """
+        least = self.min_success
+        if least is None:
+            return 0
+        needed = math.ceil(least * count) if least < 1 else int(least)
+        return max(0, count - needed)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRules:
+    """What is special about one step.
+
+    Attributes:
+        enabled: What the run's inputs must fulfil; None for nothing.
+        is_disabled: Whether no run has it.
+        condition: What must hold before it starts, where that can be told from outputs and inputs alone.
+        has_condition_part: Whether a model or a function has to say whether it starts.
+        expansion: Its parts; None if it has none.
+        is_optional: Whether the run is complete without it.
+        fallback: What takes its place if it fails; None for nothing.
+        has_compensation: Whether its effects can be undone.
+    """
+
+    enabled: Condition | None = None
+    is_disabled: bool = False
+    condition: Condition | None = None
+    has_condition_part: bool = False
+    expansion: Expansion | None = None
+    is_optional: bool = False
+    fallback: Fallback | None = None
+    has_compensation: bool = False
+
+    @classmethod
+    def of(cls, step: PipelineStep) -> "StepRules":
+        """Return the rules of `step`.
+
+        Raises:
+            ConditionError: If a condition cannot be read.
+            DataPathError: If a path cannot be read.
+        """
+        condition = None if step.condition is None else condition_of(step.condition)
+        has_part = needs_condition_part(step)
+        enabled = None if isinstance(step.enabled, bool) else condition_of(step.enabled)
+        return cls(
+            enabled=enabled,
+            is_disabled=step.enabled is False,
+            condition=None if has_part else condition,
+            has_condition_part=has_part,
+            expansion=_expansion(step),
+            is_optional=step.optional,
+            fallback=fallback_of(step),
+            has_compensation=step.compensate is not None,
+        )
+
+
+NO_RULES = StepRules()
+
+
+def needs_condition_part(step: PipelineStep) -> bool:
+    """Return whether a model or a function has to say whether a step runs."""
+    if step.condition is None:
+        return step.execution_mode == ExecutionMode.CONDITIONAL or bool(asked_checks(step))
+    return bool(condition_of(step.condition).functions) or bool(asked_checks(step))
+
+
+def asked_checks(step: PipelineStep) -> list[tuple[Dependency, Condition]]:
+    """Return the checks of VALIDATION dependencies that ask a function."""
+    checks = [
+        (dep, condition_of(dep.check))
+        for dep in step.depends_on
+        if isinstance(dep, Dependency) and dep.type is DependencyType.VALIDATION and dep.check is not None
+    ]
+    return [(dep, check) for dep, check in checks if check.functions]
+
+
+def branch_names(step: PipelineStep) -> tuple[str, ...]:
+    """Return the names of its branches; those in a list are called by their places."""
+    branches = step.branches or ()
+    return tuple(branches) if isinstance(branches, Mapping) else tuple(map(str, range(len(branches))))
+
+
+def _expansion(step: PipelineStep) -> Expansion | None:
+    if step.execution_mode != ExecutionMode.PARALLEL_MERGE or (step.for_each is None and not step.branches):
+        return None
+    path = None if step.for_each is None else DataPath.parse(step.for_each)
+    return Expansion(path, branch_names(step), step.max_concurrency, step.min_success)
+
+
+def part_schema(step: PipelineStep, part: str) -> object:
+    """Return the type of what an item or a branch of `step` gives; None for plain JSON values.
+
+    That is its `item_schema`; else what a list or a dict holds that is its `output_schema` and made without a merge
+    of one's own; else what the function of the part is annotated with, or text for a goal.
+    """
+    if step.item_schema is not None:
+        return step.item_schema
+    if step.merge in (None, "list", "dict") and (inside := _inside(step.output_schema)) is not None:
+        return inside
+    work = branch_work(step, part) if step.branches else (step.run or step.goal)
+    if step.agent is not None and not step.branches:
+        return None
+    return signature_of(work).return_type if callable(work) else str
+
+
+def branch_work(step: PipelineStep, part: str) -> Work:
+    """Return the goal or the function of a branch.
+
+    Raises:
+        KeyError: If it has no such branch.
+    """
+    branches = step.branches or {}
+    if isinstance(branches, Mapping):
+        return branches[part]
+    return branches[int(part)]
+
+
+def _inside(declared: object) -> object:
+    """Return the type of what a list or a dict holds; None for anything else."""
+    arguments = get_args(declared)
+    if get_origin(declared) is list and len(arguments) == 1:
+        return arguments[0]
+    return arguments[1] if get_origin(declared) is dict and len(arguments) == 2 else None

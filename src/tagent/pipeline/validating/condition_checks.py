@@ -1,0 +1,99 @@
+"""Conditions: whether a step is enabled, when it runs, what an output must fulfil."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from tagent.pipeline import bindings, conditions
+from tagent.pipeline.conditions import Condition, ConditionError, condition_of
+from tagent.pipeline.models import Dependency, ExecutionMode, PipelineStep
+from tagent.pipeline.validating.scope import Found, Scope
+from tagent.pipeline.validating.work_checks import signature_problems, unfilled
+
+
+def when_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+    """Yield the mistakes in when `step` runs at all."""
+    if not isinstance(step.enabled, bool):
+        yield from _enabled_problems(step.enabled, scope)
+    if step.condition is not None:
+        yield from _condition_problems(step, scope)
+    elif step.execution_mode == ExecutionMode.CONDITIONAL and not any(map(str.strip, step.constraints)):
+        yield (
+            "no_condition",
+            "It is CONDITIONAL, and nothing says when it is to run. Give it a condition=, or constraints that say it.",
+        )
+
+
+def check_problems(dep: Dependency, step: PipelineStep, scope: Scope) -> Iterator[Found]:
+    """Yield the mistakes in what the output of a dependency must fulfil."""
+    condition, problem = _read(dep.check)
+    its = f"The check of its dependency on {dep.step!r}"
+    if condition is None:
+        yield "bad_condition", f"{its} cannot be read: {problem}"
+        return
+    types = {**scope.step_types, bindings.OUTPUT: scope.declared(dep.step)}
+    roots = ("steps", "inputs", bindings.OUTPUT)
+    for code, message in _told(condition, types, scope, roots=roots):
+        yield code, f"{its}: {message}"
+    yield from _function_problems(condition, step, scope, whose="its check's", has_output=True)
+
+
+def _enabled_problems(given: object, scope: Scope) -> Iterator[Found]:
+    condition, problem = _read(given)
+    if condition is None:
+        yield "bad_condition", f"`enabled` cannot be read: {problem}"
+    elif condition.functions:
+        yield "bad_condition", "`enabled` asks a function; it must be a condition of the inputs alone. Use condition=."
+    elif condition.steps:
+        names = ", ".join(map(repr, sorted(condition.steps)))
+        yield "bad_condition", f"`enabled` reads steps ({names}), none of which has run by then. Use condition=."
+    else:
+        for code, message in _told(condition, scope.step_types, scope, roots=("inputs",)):
+            yield code, f"`enabled`: {message}"
+
+
+def _condition_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+    condition, problem = _read(step.condition)
+    if condition is None:
+        yield "bad_condition", f"Its condition cannot be read: {problem}"
+        return
+    if step.name in condition.steps:
+        yield "bad_condition", "Its condition reads its own output, which it does not have yet."
+    for code, message in _told(condition, scope.step_types, scope, roots=("steps", "inputs")):
+        yield code, f"Its condition: {message}"
+    yield from _function_problems(condition, step, scope, whose="its condition's")
+
+
+def _told(
+    condition: Condition, types: Mapping[str, object], scope: Scope, *, roots: tuple[str, ...]
+) -> Iterator[Found]:
+    condition_problems = getattr(conditions, "condition_problems", lambda *_, **__: ())
+    yield from condition_problems(condition, step_types=types, inputs=scope.input_names, roots=roots)
+
+
+def _read(given: object) -> tuple[Condition | None, str]:
+    """Return the condition; or None, and why it cannot be read."""
+    try:
+        return condition_of(given), ""  # type: ignore[arg-type]  # the types are checked before
+    except ConditionError as error:
+        return None, str(error)
+
+
+def _function_problems(
+    condition: Condition, step: PipelineStep, scope: Scope, *, whose: str, has_output: bool = False
+) -> Iterator[Found]:
+    for function in condition.functions:
+        yield from signature_problems(function, whose=whose)
+        yield from _unfilled(function, step, scope, whose=whose, has_output=has_output)
+
+
+def _unfilled(
+    function: Callable[..., object], step: PipelineStep, scope: Scope, *, whose: str, has_output: bool
+) -> Iterator[Found]:
+    for parameter in bindings.signature_of(function).parameters:
+        name = parameter.name
+        if parameter.is_context or not parameter.is_required or (has_output and name == bindings.OUTPUT):
+            continue
+        if name in scope.may_lack_output:
+            message = f"The parameter {name!r} of {whose} function has no default, and that step may be left out."
+            yield "needs_default", f"{message} Give it one."
+        elif scope.pipeline.inputs is not None and parameter.is_nameable:
+            yield from unfilled(name, step, scope, whose=whose)

@@ -1,0 +1,113 @@
+"""What happens when a step fails, or what it may spend: fallbacks, compensation, circuit and budget."""
+
+from collections.abc import Iterator
+
+from tagent.budget import Budget
+from tagent.config import TAgentConfig
+from tagent.exceptions import ConfigurationError, nearest
+from tagent.pipeline import bindings
+from tagent.pipeline.exceptions import Problem, StepOutputError
+from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
+from tagent.pipeline.validating.scope import Found, Scope
+from tagent.pipeline.validating.work_checks import signature_problems, unfilled, unknown_field
+
+
+def failure_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+    """Yield the mistakes in what becomes of `step` when it fails, and in what it may spend."""
+    if step.on_error is not None:
+        yield from _fallback_problems(step, scope)
+    if step.compensate is not None:
+        yield from _compensation_problems(step, scope)
+    if step.budget is not None:
+        try:
+            Budget.of(step.budget)
+        except ConfigurationError as error:
+            yield "bad_budget", error.message
+
+
+def failure_warnings(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
+    """Yield what in it has no effect."""
+    if step.compensate is not None and scope.pipeline.on_failure != "rollback":
+        message = "`compensate` is never called: the pipeline does not say on_failure='rollback'."
+        yield Problem("no_effect", message, step.name, "warning")
+
+
+def settings_problems(settings: object, *, step: str) -> Iterator[Problem]:
+    """Yield what is wrong with the settings of a step or, without a name, of the pipeline."""
+    if settings is not None:
+        try:
+            TAgentConfig.of(settings)  # type: ignore[arg-type]  # it says what is no settings
+        except ConfigurationError as error:
+            yield Problem("bad_config", error.message, step)
+
+
+def _fallback_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+    fallback = bindings.fallback_of(step) or Fallback()
+    name = fallback.step
+    if isinstance(step.on_error, str) and not name:
+        yield "bad_fallback", "`on_error` is empty. Name a step, or write Fallback(output=...)."
+    elif not name:
+        yield from _output_problems(step, fallback.output, scope)
+    elif fallback.output is not None:
+        yield "bad_fallback", f"Its fallback has both the step {name!r} and an output. Keep one of them."
+    elif name not in scope.steps:
+        yield "unknown_step", f"`on_error` names the unknown step {name!r}.{nearest(name, scope.steps)}"
+    elif name == step.name:
+        yield "bad_fallback", "`on_error` names the step itself. To try it again is said by max_retries."
+    else:
+        yield from _stand_in_problems(step, scope.steps[name], scope)
+
+
+def _output_problems(step: PipelineStep, output: object, scope: Scope) -> Iterator[Found]:
+    try:
+        scope.output_type(step).dump(output, step=step.name)
+    except TypeError:
+        return  # the step's own check says that the type cannot be used
+    except StepOutputError as error:
+        yield "bad_fallback", f"The output of its fallback cannot take the place of its own. {error.message}"
+
+
+def _stand_in_problems(step: PipelineStep, stand_in: PipelineStep, scope: Scope) -> Iterator[Found]:
+    first, *others = scope.fallbacks[stand_in.name]
+    if others and step.name != first:
+        message = f"`on_error` names {stand_in.name!r}, which takes the place of {first!r} already."
+        yield "bad_fallback", f"{message} Give each a fallback of its own."
+    try:
+        needed = bindings.dependencies(stand_in, {step.name})
+    except ConfigurationError:
+        return
+    if any(dep.step == step.name and dep.type is not DependencyType.SOFT for dep in needed):
+        yield (
+            "bad_fallback",
+            f"`on_error` names {stand_in.name!r}, which depends on this step, and so cannot run when it has failed.",
+        )
+
+
+def _compensation_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+    work = step.compensate
+    if isinstance(work, str):
+        if not work.strip():
+            yield "bad_compensation", "`compensate` is empty. Write a goal, or give it a function."
+        for path in bindings.placeholders(work):
+            if path.root == step.name or not bindings.is_item_name(step, path.root):
+                yield from unknown_field(path, step, scope)
+        return
+    if work is None:
+        return
+    whose = "its compensation's"
+    yield from signature_problems(work, whose=whose)
+    for parameter in bindings.signature_of(work).parameters:
+        name = parameter.name
+        if parameter.is_context or not parameter.is_required or name == step.name:
+            continue
+        if name in scope.may_lack_output and not _is_certain(step, name):
+            message = f"The parameter {name!r} of {whose} function has no default, and that step may be left out."
+            yield "needs_default", f"{message} Give it one."
+        elif scope.pipeline.inputs is not None and parameter.is_nameable:
+            yield from unfilled(name, step, scope, whose=whose)
+
+
+def _is_certain(step: PipelineStep, name: str) -> bool:
+    """Return whether `step` cannot have completed without the output of the step `name`."""
+    demanding = (DependencyType.DATA, DependencyType.VALIDATION)
+    return any(isinstance(dep, Dependency) and dep.step == name and dep.type in demanding for dep in step.depends_on)

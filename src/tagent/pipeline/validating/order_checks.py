@@ -1,0 +1,67 @@
+"""The order of the steps: circles, and waits that are not needed."""
+
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+
+from tagent.exceptions import DataPathError
+from tagent.pipeline.conditions import ConditionError
+from tagent.pipeline.exceptions import Problem
+from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
+from tagent.pipeline.models import Pipeline
+
+_Moment = tuple[str, bool]
+"""A step, and whether it is its end: with a fallback that is later than its own last attempt."""
+
+
+def order_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    """Yield a circle if there is one, else a hint for each group of SERIAL steps that could run together."""
+    try:
+        graph = ExecutionGraph.build(pipeline)
+        order = graph.topological_order()
+        _require_ends(graph)
+    except CircularDependencyError as error:
+        yield Problem("cycle", f"{error.message} {error.hint}")
+    except (DataPathError, ConditionError):
+        return  # the step's own check names the malformed path or condition
+    else:
+        yield from _needless_waits(graph, order)
+
+
+def _require_ends(graph: ExecutionGraph) -> None:
+    """Check that no step that stands in for another waits for what waits for that one, however far away.
+
+    Raises:
+        CircularDependencyError: If one does.
+    """
+    stands_in = {
+        name: rules.fallback.step
+        for name, rules in graph.special.items()
+        if rules.fallback is not None and rules.fallback.step in graph.positions
+    }
+    if not stands_in:
+        return
+    before: dict[_Moment, list[_Moment]] = {}
+    for name, edges in graph.incoming.items():
+        before[name, False] = [(edge.source, not edge.is_fallback) for edge in edges]
+        before[name, True] = [(name, False)]
+    for name, by in stands_in.items():
+        before[name, True].append((by, True))
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError as error:
+        circle = [name for name, _ in reversed(error.args[1])]
+        names = [name for place, name in enumerate(circle) if not place or name != circle[place - 1]]
+        raise CircularDependencyError(tuple(names)) from error
+
+
+def _needless_waits(graph: ExecutionGraph, order: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield a hint for each group of SERIAL steps that wait for the same steps, so could run together."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for name in order:
+        if name in graph.serial:
+            groups.setdefault(frozenset(edge.source for edge in graph.incoming[name]), []).append(name)
+    for names in groups.values():
+        if len(names) > 1:
+            listed = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+            message = f"The steps {listed} could run together: give them execution_mode=CONCURRENT."
+            yield Problem("serial_by_default", message, severity="hint")

@@ -1,0 +1,105 @@
+"""The pipeline as a whole: its names, inputs, triggers, hooks, and what its runs do when they fail."""
+
+from collections.abc import Iterator, Sequence
+from typing import get_args
+
+from tagent.budget import Budget
+from tagent.exceptions import ConfigurationError, DataPathError, nearest
+from tagent.names import InvalidNameError, checked_name
+from tagent.pipeline import bindings
+from tagent.pipeline.exceptions import Problem, StepOutputError
+from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure, Pipeline, PipelineStep
+from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
+from tagent.pipeline.validating.failure_checks import settings_problems
+from tagent.pipeline.validating.scope import Scope
+
+
+def pipeline_problems(scope: Scope) -> Iterator[Problem]:
+    """Yield what is wrong with the pipeline as a whole; the order of its steps aside."""
+    pipeline = scope.pipeline
+    yield from _name_problems(scope)
+    yield from _unused_inputs(scope)
+    for name in sorted(scope.steps.keys() & set(scope.inputs or ())):
+        yield Problem("ambiguous_name", "An input has the same name. Rename one of them.", name)
+    final = pipeline.final
+    if final is not None and final not in scope.steps:
+        yield Problem("unknown_step", f"`final` names the unknown step {final!r}.{nearest(final, scope.steps)}")
+    try:
+        OutputType().dump(pipeline.shared_context, step="shared_context")
+    except StepOutputError:
+        yield Problem("bad_context", "`shared_context` holds something that cannot be written as JSON.")
+    yield from _choice_problems(pipeline)
+    for space in pipeline.spaces:
+        try:
+            checked_name(space)
+        except InvalidNameError as error:
+            yield Problem("bad_space", f"The space {error}")
+    yield from _trigger_problems(pipeline)
+    yield from _hook_problems(pipeline)
+    yield from settings_problems(pipeline.config, step="")
+
+
+def _name_problems(scope: Scope) -> Iterator[Problem]:
+    for step in scope.pipeline.steps:
+        if scope.steps[step.name] is not step:
+            yield Problem("duplicate_name", "Another step has this name. Names must be unique.", step.name)
+
+
+def memory_problem(given: object, *, step: str = "") -> Problem:
+    """Return the problem that `memory` is something else than it may be."""
+    return Problem("bad_memory", f"`memory` is {given!r}; it must be 'run' or 'pipeline'.", step)
+
+
+def _choice_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    if pipeline.memory not in get_args(MemoryUse):
+        yield memory_problem(pipeline.memory)
+    for name, choices in (("on_failure", get_args(OnFailure)), ("on_budget", get_args(OnBudget))):
+        given = getattr(pipeline, name)
+        if given not in choices:
+            suggestion = nearest(given, choices) if isinstance(given, str) else ""
+            listed = ", ".join(map(repr, choices))
+            yield Problem("bad_choice", f"`{name}` is {given!r}; it must be one of {listed}.{suggestion}")
+    try:
+        Budget.of(pipeline.budget)
+    except ConfigurationError as error:
+        yield Problem("bad_budget", error.message)
+
+
+def _hook_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    for name in ("before_step", "after_step"):
+        for hook in getattr(pipeline, name):
+            if not callable(hook):
+                yield Problem("bad_hook", f"`{name}` holds {hook!r}; it must be a list of functions.")
+
+
+def _trigger_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    declared = pipeline.inputs
+    required = [name for name, it in declared.model_fields.items() if it.is_required()] if declared else []
+    triggers: Sequence[object] = pipeline.triggers
+    for place, trigger in enumerate(triggers):
+        if not isinstance(trigger, EventTrigger | ScheduleTrigger):
+            message = f"`triggers` holds {trigger!r}; make it with on_event(topic) or on_schedule(cron)."
+            yield Problem("bad_trigger", message)
+        elif trigger in triggers[:place]:
+            yield Problem("duplicate_trigger", f"The trigger {trigger} is there twice. Remove one of them.")
+        elif isinstance(trigger, ScheduleTrigger):
+            for name in required:
+                if name != SCHEDULED_AT:
+                    message = f"A schedule gives no input but {SCHEDULED_AT!r}, and {name!r} has no default."
+                    yield Problem("trigger_inputs", message)
+
+
+def _unused_inputs(scope: Scope) -> Iterator[Problem]:
+    if scope.pipeline.inputs is not None or not scope.inputs:
+        return
+    read = {name for step in scope.pipeline.steps for name in _names_read(step, scope)}
+    for name in sorted(set(scope.inputs) - read):
+        yield Problem("unused_input", f"No step reads the input {name!r}.{nearest(name, read)}", severity="warning")
+
+
+def _names_read(step: PipelineStep, scope: Scope) -> list[str]:
+    try:
+        return list(bindings.names_read(step, scope.pipeline.global_constraints))
+    except DataPathError:
+        return []  # the step's own check names the malformed path

@@ -1,0 +1,141 @@
+"""What the checks of one pipeline look up: its steps, what is known of its inputs, the types of its outputs."""
+
+from collections.abc import Collection
+from functools import cached_property
+
+from pydantic import BaseModel
+
+from tagent.exceptions import nearest
+from tagent.paths import DataPath
+from tagent.pipeline import bindings
+from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
+from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.schema_paths import item_type, type_at
+
+Found = tuple[str, str]
+"""The code of a problem, and what is wrong."""
+
+_TEXT = OutputType(str)
+_ANYTHING = OutputType()
+
+
+class Scope:
+    """One pipeline under check. Everything is worked out at most once, so that the checks stay linear.
+
+    Attributes:
+        pipeline: The definition.
+        inputs: The names that a run is given; None when they are not known yet.
+        tools: The functions that the run offers to every step.
+        steps: Step name -> the first step of this name.
+        known: The names of steps and inputs.
+    """
+
+    def __init__(self, pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]) -> None:
+        self.pipeline = pipeline
+        self.inputs = inputs
+        self.tools = tools
+        self.steps: dict[str, PipelineStep] = {}
+        for step in pipeline.steps:
+            self.steps.setdefault(step.name, step)
+        self.known = self.steps.keys() | set(inputs or ())
+        self._types: dict[object, OutputType] = {}
+        self._nearest: dict[str, str] = {}
+
+    def output_type(self, step: PipelineStep) -> OutputType:
+        """Return the type of what `step` hands over: its schema, or what its work is annotated with, or text.
+
+        Raises:
+            TypeError: If Pydantic cannot check the type.
+        """
+        declared = step.output_schema
+        if declared is None:
+            if step.wait_for is not None:
+                return _ANYTHING
+            work: object = step.merge if bindings.is_merge(step) else step.run or ""
+            if isinstance(work, str) and work not in bindings.MERGES:
+                return _TEXT
+            declared = bindings.signature_of(work).return_type if callable(work) else None
+        return _ANYTHING if declared is None else self.type_of(declared)
+
+    def type_of(self, declared: object) -> OutputType:
+        """Return the type `declared`, ready to check values.
+
+        Raises:
+            TypeError: If Pydantic cannot check the type.
+        """
+        try:
+            if declared not in self._types:
+                self._types[declared] = OutputType(declared)
+            return self._types[declared]
+        except TypeError:  # no type, or one that cannot be a key: its metadata is a list
+            return OutputType(declared)
+
+    def declared(self, name: str) -> object:
+        """Return the declared type of a step's output or of an input; None when it is not known."""
+        source = self.steps.get(name)
+        if source is None:
+            model = self.pipeline.inputs
+            field = model.model_fields.get(name) if model is not None else None
+            return None if field is None else field.annotation
+        try:
+            return self.output_type(source).declared
+        except TypeError:
+            return None
+
+    def declared_item(self, step: PipelineStep, name: str) -> object:
+        """Return the declared type of what the parts of a `for_each` call `item` or `index`; None if unknown."""
+        if name == "index":
+            return int
+        path = DataPath.parse(step.for_each or "")
+        return item_type(type_at(self.declared(path.root), path))
+
+    def nearest_known(self, name: str) -> str:
+        """Return " Did you mean 'x'?" for the step or input that is named most like `name`."""
+        if name not in self._nearest:
+            self._nearest[name] = nearest(name, self.known)
+        return self._nearest[name]
+
+    @cached_property
+    def step_types(self) -> dict[str, object]:
+        """Step name -> the declared type of its output; None when it is not known."""
+        return {name: self.declared(name) for name in self.steps}
+
+    @cached_property
+    def input_names(self) -> type[BaseModel] | Collection[str] | None:
+        """The inputs as a model, as names, or None when they are not known."""
+        return self.pipeline.inputs if self.pipeline.inputs is not None else self.inputs
+
+    @cached_property
+    def fallbacks(self) -> dict[str, list[str]]:
+        """Step name -> the steps whose place it takes, should they fail."""
+        takes: dict[str, list[str]] = {}
+        for step in self.pipeline.steps:
+            if step.on_error is not None and (fallback := bindings.fallback_of(step)) and fallback.step:
+                takes.setdefault(fallback.step, []).append(step.name)
+        return takes
+
+    @cached_property
+    def may_lack_output(self) -> frozenset[str]:
+        """The steps that may be settled well without an output, so that others run without it."""
+        found = [
+            step.name
+            for step in self.pipeline.steps
+            if step.condition is not None
+            or step.execution_mode == ExecutionMode.CONDITIONAL
+            or step.enabled is not True
+            or step.optional
+            or step.name in self.fallbacks
+        ]
+        if not found:
+            return frozenset()
+        follow: dict[str, list[str]] = {}
+        for step in self.pipeline.steps:
+            for dep in step.depends_on:
+                if isinstance(dep, Dependency) and dep.type is DependencyType.HARD and dep.on_skip == "skip":
+                    follow.setdefault(dep.step, []).append(step.name)
+        lacking = set(found)
+        while found:
+            reached = set(follow.pop(found.pop(), ())) - lacking
+            lacking |= reached
+            found.extend(reached)
+        return frozenset(lacking)

@@ -1,0 +1,121 @@
+"""Fields of another type than they must be, before anything is read from them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tagent.budget import Budget
+from tagent.circuit import CircuitPolicy
+from tagent.pipeline.awaited import Event
+from tagent.pipeline.conditions import Condition
+from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
+from tagent.retries import RetryPolicy
+
+_SEQUENCES: Mapping[str, tuple[type, ...]] = {
+    "constraints": (str,),
+    "depends_on": (str, Dependency),
+    "read_data": (str,),
+    "tools_filter": (str,),
+    "tools": (object,),
+}
+
+
+def type_problems(step: PipelineStep) -> Iterator[str]:
+    """Yield which fields of `step` are of another type than they must be."""
+    name: object = step.name
+    if not isinstance(name, str):
+        yield f"Its name is {name!r}; it must be text."
+    goal: object = step.goal
+    if goal is not None and not isinstance(goal, str):
+        advice = " Did you mean run=?" if callable(goal) else ""
+        yield f"Its goal is of the type {type(goal).__name__}; it must be text.{advice}"
+    for key, of in _SEQUENCES.items():
+        if (given := getattr(step, key)) != ():
+            yield from _sequence_problems(key, given, of)
+    retry: object = step.retry
+    if not isinstance(retry, RetryPolicy):
+        yield f"`retry` is {retry!r}; it must be a RetryPolicy. How often is said by max_retries."
+    model: object = step.model
+    if model is not None and not (isinstance(model, str) or hasattr(model, "ask")):
+        yield f"`model` is {model!r}; it must be a string or a language model."
+    for option, (is_right, said) in _OPTIONS.items():
+        given = getattr(step, option)
+        if given is _DEFAULTS[option]:
+            continue
+        if not is_right(given):
+            yield f"`{option}` is {_shown(given)}; it must be {said}."
+
+
+def _sequence_problems(key: str, given: object, of: tuple[type, ...]) -> Iterator[str]:
+    if key == "tools_filter" and given is None:
+        return
+    if isinstance(given, str):
+        yield f"`{key}` is a single text. Write a list: [{given!r}]."
+    elif not isinstance(given, Sequence) or not all(isinstance(item, of) for item in given):
+        yield f"`{key}` must be a list of {' or '.join(kind.__name__ for kind in of)}."
+    else:
+        for item in given:
+            if type(item) is Dependency:
+                yield from _dependency_problems(item)
+
+
+def _dependency_problems(dep: Dependency) -> Iterator[str]:
+    named: object = dep.step
+    path: object = dep.path
+    kind: object = dep.type
+    if not isinstance(named, str):
+        yield f"A dependency is on {_shown(named)}; it must be the name of a step."
+    if not isinstance(path, str):
+        yield f"The `path` of its dependency on {_shown(named)} is {_shown(path)}; it must be text."
+    if not isinstance(kind, DependencyType):
+        kinds = ", ".join(each.name for each in DependencyType)
+        yield f"The type of its dependency on {_shown(named)} is {_shown(kind)}; take one of DependencyType: {kinds}."
+    if dep.check is not None and not _is_check(dep.check):
+        yield f"The `check` of its dependency on {_shown(named)} is {_shown(dep.check)}; it must be a condition."
+
+
+def _is_check(given: object) -> bool:
+    return isinstance(given, str | Condition) or callable(given)
+
+
+def _is_work(given: object) -> bool:
+    return isinstance(given, str) or callable(given)
+
+
+def _are_branches(given: object) -> bool:
+    if isinstance(given, Mapping):
+        return all(isinstance(name, str) and _is_work(work) for name, work in given.items())
+    return isinstance(given, Sequence) and not isinstance(given, str) and all(map(_is_work, given))
+
+
+def _is_fallback(given: object) -> bool:
+    named: object = given.step if isinstance(given, Fallback) else given
+    return isinstance(named, str)
+
+
+def _is_budget(given: object) -> bool:
+    return isinstance(given, Budget) or (isinstance(given, Mapping) and all(isinstance(name, str) for name in given))
+
+
+def _is_a(*kinds: type) -> Callable[[object], bool]:
+    return lambda given: isinstance(given, kinds)
+
+
+_OPTIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "wait_for": (_is_a(str, Event), "a topic or an event(...)"),
+    "enabled": (_is_a(bool, str, Condition), "True, False, or a condition of the inputs"),
+    "condition": (_is_check, "a condition: text, field(...) and its like, or a function"),
+    "branches": (_are_branches, "a list or a dict of goals and functions"),
+    "for_each": (_is_a(str), "the path of a list, like 'search.items'"),
+    "merge": (_is_work, "'list', 'dict', a function or a goal"),
+    "optional": (_is_a(bool), "True or False"),
+    "on_error": (_is_fallback, "the name of a step, or a Fallback(...)"),
+    "compensate": (_is_work, "a function or a goal"),
+    "circuit": (_is_a(CircuitPolicy), "a CircuitPolicy(...)"),
+    "budget": (_is_budget, "a Budget(...), or a dict of its fields"),
+}
+"""What is right for the options that may be left out, and how that is said."""
+
+_DEFAULTS: Mapping[str, object] = {option: getattr(PipelineStep(), option) for option in _OPTIONS}
+
+
+def _shown(given: object) -> str:
+    return repr(given)[:80]

@@ -1,0 +1,114 @@
+"""What is known of a piece of work in a run: of a step, and of each of its parts."""
+
+from dataclasses import dataclass, field
+
+from tagent.pipeline.kinds import StepStatus
+from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.models import Spending
+
+
+@dataclass(slots=True)
+class WorkRecord:
+    """What is known of work besides its status.
+
+    Attributes:
+        attempts: How many attempts have started.
+        attempts_before: How many of them belong to earlier ends of the run; the limit counts from there.
+        is_interrupted: Whether the last attempt was cut off by a crash and is to go on.
+        agent_events: What the agent of the current attempt has done so far.
+        attempt_began_at: When the newest attempt began, in the process it began in.
+        opened_at: When the first one did, or the first after an end of the run; deadlines count from there.
+        started_at: When the first one did; None before.
+        finished_at: When it reached its final status; None before.
+        output: Its output as JSON values, or a `StoredOutput` while a large one is in the store only;
+            None until it completed.
+        code: Why it failed or was skipped, for programs.
+        reason: The same for people.
+        spending: What its model calls took, those of failed attempts included.
+        spent_before: What those of attempts before the current one took.
+    """
+
+    attempts: int = 0
+    attempts_before: int = 0
+    is_interrupted: bool = False
+    agent_events: list[AgentEvent] = field(default_factory=list)
+    attempt_began_at: float = 0.0
+    opened_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    output: object = None
+    code: str = ""
+    reason: str = ""
+    spending: Spending = Spending()
+    spent_before: Spending = Spending()
+
+    @property
+    def next_attempt(self) -> int:
+        """The number of the next attempt; an interrupted one keeps its own."""
+        return self.attempts if self.is_interrupted else self.attempts + 1
+
+    def begin(self, attempt: int, *, at: float) -> bool:
+        """Note that an attempt began or goes on; return whether it is a new one."""
+        is_new = attempt != self.attempts
+        if is_new:
+            self.agent_events.clear()
+            self.spent_before = self.spending
+            self.attempt_began_at = at
+        self.is_interrupted = False
+        self.attempts = attempt
+        self.opened_at = at if self.opened_at is None else self.opened_at
+        self.started_at = at if self.started_at is None else self.started_at
+        return is_new
+
+    def reopen(self) -> None:
+        """Have it open again, with all of its attempts."""
+        self.attempts_before = self.attempts
+        self.opened_at = None
+        self.finished_at = None
+        self.code = self.reason = ""
+
+
+@dataclass(slots=True)
+class PartRecord(WorkRecord):
+    """What is known of one part of a step.
+
+    Attributes:
+        status: Where it stands.
+    """
+
+    status: StepStatus = StepStatus.PENDING
+
+
+@dataclass(slots=True)
+class StepRecord(WorkRecord):
+    """What is known of a step besides its status.
+
+    Attributes:
+        parts: Part -> what is known of it, for those that have begun.
+        count: How many items or branches it has; None before that is known.
+        holds: What its condition came to; None before it was judged.
+        verdict: Why.
+        seen: The SOFT dependencies whose outputs the current attempt sees.
+        shared_seen: How many writes to the shared memory it sees.
+        arrived_at: When all that it does not only wait for with patience was settled; None before.
+        has_fallen: Whether it failed, and something else is to take its place.
+        substituted_by: Whose output it has: a step's, or the `default`; empty if its own.
+        undone: How often its effects were undone.
+    """
+
+    parts: dict[str, PartRecord] = field(default_factory=dict)
+    count: int | None = None
+    holds: bool | None = None
+    verdict: str = ""
+    seen: tuple[str, ...] = ()
+    shared_seen: int = 0
+    arrived_at: float | None = None
+    has_fallen: bool = False
+    substituted_by: str = ""
+    undone: int = 0
+
+    def part(self, name: str) -> PartRecord:
+        """Return the record of a part, a new one if it has not begun."""
+        if name not in self.parts:
+            self.parts[name] = PartRecord()
+        return self.parts[name]
