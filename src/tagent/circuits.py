@@ -99,7 +99,8 @@ class Circuits:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: the collector may close a call that nobody awaits any more in here, which then reports.
+        self._lock = threading.RLock()
         self._circuits: dict[str, Circuit] = {}
         self._probes: dict[str, Admission] = {}
 
@@ -132,10 +133,11 @@ class Circuits:
         with self._lock:
             at = now()
             self._refuse(key, at)
-            if key in self._circuits and self._circuits[key].phase is not CircuitPhase.CLOSED:
+            circuit = self._circuit(key)
+            if circuit.phase is not CircuitPhase.CLOSED:
                 self._probes[key] = admission
                 # When a circuit opens is a matter of its policy; that a probe starts is not.
-                self._keep(key, next_circuit(self._circuits[key], ProbeStarted(until=at + seconds)))
+                self._keep(key, next_circuit(circuit, ProbeStarted(until=at + seconds)))
         return admission
 
     def report(

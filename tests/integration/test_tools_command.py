@@ -130,7 +130,7 @@ def test_the_agents_of_a_pipeline_get_the_tools_too(folder: Path) -> None:
         ([GOAL, "--search-dir", "code/empty"], 2, "neither tagent.tools.py nor tagent.output.py"),
         ([GOAL, "--tools", "code/empty"], 2, "no tagent.tools.py in code/empty"),
         ([GOAL, "--max-cost", "0"], 2, "--max-cost"),
-        (["facts.py", "--max-cost", "0.5"], 2, "Set `max_cost_usd` in the config of the pipeline or of a step"),
+        (["facts.py", "--max-cost", "0"], 2, "--max-cost"),
         ([GOAL, "--tools", "facts.py"], 2, "facts.py: it defines no tools."),
     ],
 )
@@ -193,23 +193,37 @@ def test_a_goal_is_resumed_with_the_settings_of_the_file_it_began_with(folder: P
         assert [request.body["model"] for request in other.requests] == ["named"]
 
 
-def test_the_cost_of_a_resumed_goal_is_limited_and_that_of_a_pipeline_is_not(folder: Path) -> None:
+def test_the_cost_of_a_resumed_goal_is_limited(folder: Path) -> None:
     """The endpoint's model has no price, so a limit of cost lets it ask for nothing."""
-    (folder / "broken.py").write_text(
-        "from tagent.pipeline import Pipeline\npipeline = Pipeline('p').step('a', run=lambda: 1 / 0, max_retries=0)\n"
-    )
     with Endpoint(Reply("{}", 401), answer("It is.")) as endpoint:
         failed = tagent("run", "Say it", "--json", cwd=folder, env=settings(endpoint))
         run_id = json.loads(failed.stdout)["run_id"]
         limited = tagent(
             "runs", "resume", run_id, "--max-cost", "0.5", "--model", "openai:x", cwd=folder, env=settings(endpoint)
         )
-        assert limited.returncode == 1
+        assert limited.returncode == 5
         assert "max_cost_usd=0.5" in limited.stderr, limited.stderr
-    ran = tagent("run", "broken.py", "--json", cwd=folder)
-    refused = tagent("runs", "resume", json.loads(ran.stdout)["run_id"], "--max-cost", "0.5", cwd=folder)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "--max-cost is for a goal" in refused.stderr
+
+
+def test_the_cost_of_a_pipeline_is_limited_and_it_can_wait_for_more(folder: Path) -> None:
+    """Each call costs 25 cents: two fit into 30, and the third waits until somebody pays for it."""
+    (folder / "priced.py").write_text(
+        "from tagent.pipeline import Pipeline\n"
+        "from tagent.testing import ScriptedModel\n"
+        "model = ScriptedModel(lambda request: 'done', cost_usd=0.25)\n"
+        "pipeline = Pipeline('p', config={'model': model}, on_budget='wait')\n"
+        "for name in 'abc':\n    pipeline.step(name, 'Do it')\n"
+        "fails = Pipeline(pipeline, on_budget='fail')\n"
+    )
+    failed = tagent("run", "priced.py:fails", "--max-cost", "0.2", "--json", cwd=folder)
+    assert (failed.returncode, json.loads(failed.stdout)["status"]) == (6, "partial"), failed.stderr
+    waits = tagent("run", "priced.py:pipeline", "--max-cost", "0.3", "--json", cwd=folder)
+    told = json.loads(waits.stdout)
+    assert (waits.returncode, told["status"], told["total_cost"]) == (3, "waiting", 0.5), waits.stderr
+    assert "The run waits [budget.exceeded]: The run's max_cost_usd allows 0.3 USD; spent: 0.5." in waits.stderr
+    assert f"tagent runs resume {told['run_id']} --max-cost USD" in waits.stderr
+    resumed = tagent("runs", "resume", told["run_id"], "--max-cost", "1", "--json", cwd=folder)
+    assert (resumed.returncode, json.loads(resumed.stdout)["total_cost"]) == (0, 0.75), resumed.stderr
 
 
 def test_the_tools_of_servers_in_a_file_are_used_by_a_run_and_when_it_is_resumed(folder: Path) -> None:

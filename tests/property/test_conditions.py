@@ -1,8 +1,10 @@
 """Laws of conditions: they mean what CEL means, as text and as objects, and nothing makes them hang or break."""
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -10,8 +12,8 @@ import cel
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from tagent.exceptions import TAgentError
 from tagent.pipeline.conditions import (
     Condition,
     ConditionError,
@@ -20,14 +22,15 @@ from tagent.pipeline.conditions import (
     condition_problems,
     exists,
     field,
+    operations,
 )
-from tagent.pipeline.conditions import operations
 from tagent.pipeline.conditions.evaluating import Scope, evaluator
-from tagent.pipeline.conditions.parsing import parse
+from tagent.pipeline.conditions.parsing import ROOTS, parse
 from tagent.pipeline.conditions.problems import Unanswered, mismatch
 from tagent.pipeline.conditions.tree import (
     INT_MAX,
     INT_MIN,
+    And,
     Arithmetic,
     Asked,
     Call,
@@ -38,6 +41,7 @@ from tagent.pipeline.conditions.tree import (
     Negative,
     Node,
     Not,
+    Or,
     Path,
     Quantified,
     conjunction,
@@ -47,7 +51,7 @@ from tagent.pipeline.conditions.tree import (
 )
 from tagent.pipeline.conditions.writing import text_of
 
-LAW = settings(deadline=None, max_examples=400)
+LAW = settings(deadline=None, max_examples=100)
 
 KINDS = ("bool", "int", "double", "string", "list")
 """What expressions come to. `null` and maps come from the data alone."""
@@ -56,7 +60,9 @@ FIELDS = {"bool": "b", "int": "n", "double": "d", "string": "s", "list": "l", "m
 
 ints = st.integers(-3, 3) | st.sampled_from([10, -100, 1000])
 doubles = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.5, 0.1, 1e20, 1.5e-7, -100.0, 3.0])
-strings = st.text(st.sampled_from("ab1.+-e\"'\\\n\t\0ñ漢😀"), max_size=4) | st.sampled_from(["12", "-3", "2.5", "nan", "1e3"])
+strings = st.text(st.sampled_from("ab1.+-e\"'\\\n\t\0"), max_size=4) | st.sampled_from(
+    ["12", "-3", "2.5", "nan", "1e3"]
+)
 scalars = st.none() | st.booleans() | ints | doubles | strings
 mixed = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abk"), inner), max_leaves=6
@@ -67,7 +73,7 @@ words = st.sampled_from(["a", "b", "k", "s", "n", "size", "import", "class"])
 @st.composite
 def outputs(draw: st.DrawFn) -> dict[str, object]:
     """Draw a step's output: a field of each kind, any of which may be missing."""
-    fields: dict[str, st.SearchStrategy[Any]] = {
+    members: dict[str, st.SearchStrategy[Any]] = {
         "b": st.booleans(),
         "n": ints,
         "d": doubles,
@@ -77,7 +83,7 @@ def outputs(draw: st.DrawFn) -> dict[str, object]:
         "z": st.none(),
         "x": mixed,
     }
-    return {name: draw(values) for name, values in fields.items() if draw(st.integers(0, 9))}
+    return {name: draw(values) for name, values in members.items() if draw(st.integers(0, 9))}
 
 
 @st.composite
@@ -106,7 +112,9 @@ def trees(draw: st.DrawFn, kind: str, depth: int = 3, variable: str = "") -> Nod
         return draw(trees(of, depth - 1, variable))
 
     def of_any_kind() -> Node:
-        return draw(st.one_of(paths("mixed"), paths("null"), paths("map"), *(trees(k, depth - 1, variable) for k in KINDS)))
+        return draw(
+            st.one_of(paths("mixed"), paths("null"), paths("map"), *(trees(k, depth - 1, variable) for k in KINDS))
+        )
 
     def compared() -> Node:
         sign = draw(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))
@@ -127,7 +135,7 @@ def trees(draw: st.DrawFn, kind: str, depth: int = 3, variable: str = "") -> Nod
         signs = ["+", "-", "*", "/"] + ["%"] * (kind == "int")
         return Arithmetic(sub(kind), draw(st.sampled_from(signs)), sub(kind))
 
-    makers = {
+    makers: dict[str, list[Callable[[], Node]]] = {
         "bool": [
             compared,
             compared,
@@ -142,7 +150,9 @@ def trees(draw: st.DrawFn, kind: str, depth: int = 3, variable: str = "") -> Nod
         ],
         "int": [
             calculated,
-            lambda: Call("size", (draw(st.one_of(paths("map"), trees("string", depth - 1, variable), trees("list", depth - 1))),)),
+            lambda: Call(
+                "size", (draw(st.one_of(paths("map"), trees("string", depth - 1, variable), trees("list", depth - 1))),)
+            ),
             lambda: Call("int", (sub(draw(st.sampled_from(["double", "string", "int"]))),)),
             lambda: Negative(constant(draw(ints))),
         ],
@@ -185,16 +195,20 @@ def _had(draw: st.DrawFn) -> Path:
 conditions = trees("bool").map(Condition)
 
 
-def as_cel(node: Node) -> str:
-    """Return a tree as CEL, where `has` breaks off at the last part only: each of its parts is asked for."""
-    text = text_of(node)
-    for part, _ in walk(node):
-        if isinstance(part, Has):
-            first = 2 if part.path.root == "steps" else 1
-            asked = [Has(Path(part.path.root, part.path.parts[:end])) for end in range(first - 1, len(part.path.parts) + 1)]
-            each = " && ".join(text_of(one) for one in asked if one.path.parts)
-            text = text.replace(f"{text_of(part)}", f"({each})") if text.count(text_of(part)) == 1 else text
-    return text
+def as_cel(tree: Node) -> str:
+    """Return a tree as CEL, whose `has` fails where more than the last part is missing: each is asked for."""
+    return text_of(_each_part_asked(tree))
+
+
+def _each_part_asked(node: Any) -> Any:
+    if isinstance(node, Has):
+        root, parts = node.path.root, node.path.parts
+        return And(tuple(Has(Path(root, parts[:end])) for end in range(1, len(parts) + 1)))
+    if isinstance(node, tuple):
+        return tuple(map(_each_part_asked, node))
+    if not is_dataclass(node) or isinstance(node, type):
+        return node
+    return replace(node, **{it.name: _each_part_asked(getattr(node, it.name)) for it in fields(node)})
 
 
 def ours(node: Node, values: Mapping[str, object]) -> object:
@@ -247,3 +261,195 @@ def test_a_text_means_what_it_means_in_cel(tree: Node, values: dict[str, object]
         strict = ours(tree, values)
     expected = theirs(as_cel(tree), values)
     assert is_same(strict, expected), (text_of(tree), strict, expected)
+
+
+@LAW
+@given(st.text(st.characters(codec="utf-8"), max_size=5), st.text(st.characters(codec="utf-8"), max_size=3))
+def test_every_text_can_be_written_in_a_condition(one: str, other: str) -> None:
+    """A value that cannot be written would be compared as another one; CEL reads what we write."""
+    values = {"inputs": {"one": one, "other": other}}
+    for text in (
+        (field("inputs.one") == one).text,
+        f"{(field('inputs.one') == other).text} == (inputs.one == inputs.other)",
+        f"{(field('inputs.one') < other).text} == (inputs.one < inputs.other)",
+        f"{field('inputs.one').contains(other).text} == inputs.one.contains(inputs.other)",
+    ):
+        assert condition_of(text).judge(values).holds
+        assert theirs(text, values) is True
+
+
+whole = st.integers(INT_MIN, INT_MAX) | st.sampled_from([INT_MIN, INT_MIN + 1, -1, 0, 1, INT_MAX - 1, INT_MAX])
+
+
+@LAW
+@given(whole, st.sampled_from(["+", "-", "*", "/", "%"]), whole)
+def test_whole_numbers_have_64_bits_as_in_cel(left: int, sign: str, right: int) -> None:
+    """A result that wraps around, or is rounded, decides wrongly and says nothing."""
+    text = f"inputs.left {sign} inputs.right"
+    values = {"inputs": {"left": left, "right": right}}
+    assert is_same(ours(parse(text), values), theirs(text, values))
+
+
+@LAW
+@given(whole | st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False))
+def test_whole_numbers_and_doubles_compare_exactly(left: int, right: float) -> None:
+    """2**53 + 1 is not 2.0**53. Some CEL libraries round here; the specification, and we, do not."""
+    values = {"inputs": {"left": left, "right": right}}
+    for sign, expected in {"<": left < right, "==": left == right, ">=": left >= right}.items():
+        assert condition_of(f"inputs.left {sign} inputs.right").judge(values).holds is expected
+
+
+@LAW
+@given(st.sampled_from(KINDS).flatmap(trees))
+def test_the_text_of_a_tree_is_read_as_the_same_tree(tree: Node) -> None:
+    """Stored definitions hold the text: a resumed run must decide as the first one did."""
+    assert parse(text_of(tree)) == tree
+
+
+@LAW
+@given(conditions)
+def test_a_condition_is_a_value(condition: Condition) -> None:
+    """Conditions are put into sets, copied with their pipeline, and compared."""
+    assert {condition, condition_of(condition.text), copy.deepcopy(condition)} == {condition}
+    assert all(name in condition.text for name in condition.steps | condition.inputs)
+
+
+@LAW
+@given(conditions, data())
+def test_a_judgement_is_a_verdict_or_a_clear_error(condition: Condition, values: dict[str, object]) -> None:
+    """Whoever judges handles these two; the reason and the error can be shown to anyone."""
+    try:
+        told = condition.judge(values).reason
+    except ConditionError as error:
+        told = f"{error} is {error.text}"
+    assert " is " in told
+    assert told.isprintable()
+
+
+def problem_of(condition: Condition, values: Mapping[str, object]) -> str:
+    """Return why a condition has no answer."""
+    with pytest.raises(ConditionError) as raised:
+        condition.judge(values)
+    return raised.value.message
+
+
+def outcome(condition: Condition, values: Mapping[str, object], answers: Mapping[Any, bool]) -> bool | None:
+    """Return whether a condition holds; None where it has no answer."""
+    try:
+        return condition.judge(values, answers).holds
+    except ConditionError:
+        return None
+
+
+@LAW
+@given(st.lists(trees("bool", 1), min_size=2, max_size=4), st.sampled_from([And, Or]), st.randoms(), data())
+def test_the_order_of_parts_does_not_matter(
+    parts: list[Node], node: Any, random: Any, values: dict[str, object]
+) -> None:
+    """As in CEL: a part that decides makes good for one without an answer, before it or behind it."""
+    shuffled = list(parts)
+    random.shuffle(shuffled)
+    one, other = Condition(node(tuple(parts))), Condition(node(tuple(shuffled)))
+    assert outcome(one, values, {}) == outcome(other, values, {})
+
+
+def enough() -> bool:
+    """Stand for a function of a user."""
+    raise AssertionError("Judging calls nothing.")
+
+
+def cheap() -> bool:
+    """Stand for another one."""
+    raise AssertionError("Judging calls nothing.")
+
+
+asked = st.sampled_from([Asked(enough), Asked(cheap)])
+
+
+@LAW
+@given(
+    st.lists(trees("bool", 1) | asked, min_size=1, max_size=4),
+    st.data(),
+    st.tuples(st.booleans(), st.booleans()),
+    data(),
+)
+def test_functions_are_asked_only_where_they_decide(
+    parts: list[Node], draw: st.DataObject, told: tuple[bool, bool], values: dict[str, object]
+) -> None:
+    """What a function says must not depend on how many were asked before; and asking may cost money."""
+    tree = parts[0]
+    for part in parts[1:]:
+        tree = draw.draw(st.sampled_from([conjunction, disjunction]))(tree, part)
+        tree = Not(tree) if draw.draw(st.booleans()) else tree
+    condition = Condition(tree)
+    all_answers = dict(zip([enough, cheap], told, strict=True))
+    answers: dict[Any, bool] = {}
+    for _ in range(3):  # one more than there are functions
+        try:
+            found = outcome(condition, values, answers)
+            break
+        except NeedsCallError as needed:
+            answers[needed.function] = all_answers[needed.function]  # type: ignore[index]  # one of the two
+    assert found == outcome(condition, values, all_answers)
+    if len(answers) < len(condition.functions):
+        others = {function: not answer for function, answer in all_answers.items()} | answers
+        assert found == outcome(condition, values, others)
+
+
+class Steps(BaseModel):
+    """What the data above are declared as, as far as that is known."""
+
+    b: bool
+    n: int
+    d: float
+    s: str
+    l: list[int | float]  # noqa: E741 - as in the data
+    m: dict[str, object]
+    z: None
+    x: object
+
+
+MISMATCH = re.compile("does not go with|only a list can be looked through|, so .* leads nowhere|not a bool")
+"""What an error says where values do not go together."""
+
+
+@LAW
+@given(conditions, data())
+def test_what_the_check_lets_pass_goes_together(condition: Condition, values: dict[str, object]) -> None:
+    """A mistake of types is told when the pipeline is defined, and not at night when the step is due."""
+    is_vague = any(
+        isinstance(node, Choice) or (isinstance(node, Path) and "x" in node.parts) for node, _ in walk(condition.tree)
+    )
+    assume(not is_vague)
+    declared = {"one": Steps, "two": Steps}
+    assume(not [*condition_problems(condition, step_types=declared, inputs=Steps, roots=ROOTS, output=Steps)])
+    with suppress(ConditionError):
+        condition.judge(values)
+        return
+    assert not MISMATCH.search(problem_of(condition, values))
+
+
+@LAW
+@given(
+    st.text(st.sampled_from("()[]'\"!-<>=&|?:.,%*/+ \n\t\\0123456789eExu_absteinpuhl{}`$#@;~^\0ñ\ud800"), max_size=60)
+)
+def test_whatever_is_written_is_read_or_refused(text: str) -> None:
+    """Definitions come from elsewhere: nothing that stands in one may end the process with a stack trace."""
+    with suppress(ConditionError):
+        condition = condition_of(text)
+        assert condition_of(condition.text) == condition
+
+
+@LAW
+@given(mixed, st.sampled_from(["a", "a.b", "a[0]", "items[2].price", "output", "output.a", "inputs.n", "steps.k.a"]))
+def test_objects_and_texts_are_the_same_conditions(value: object, path: str) -> None:
+    """Python code and a file that say the same decide the same."""
+    assume(not isinstance(value, dict) and "{" not in repr(value))
+    for condition in (
+        field(path) == value,
+        field(path).is_in([value]),
+        ~(field(path) != value) & field(path).is_true(),
+    ):
+        assert condition_of(condition.text) == condition
+    if path != "output":
+        assert condition_of(f"!{exists(path).text}") == ~exists(path)

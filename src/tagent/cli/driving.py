@@ -57,6 +57,8 @@ def drive(
     click.echo(to_json(result, indent=2, fallback=str).decode() if as_json else as_text(result.final_output))
     if result.status is RunStatus.WAITING:
         _say_what_it_waits_for(result, config.store)
+    elif result.status is not RunStatus.COMPLETED:
+        click.echo(errors.printable(result.explain()), err=True)
     return exit_code_of(result)
 
 

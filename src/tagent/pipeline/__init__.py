@@ -10,10 +10,14 @@ if find_spec("yaml") is None:
     raise MissingExtraError("pipeline", feature="Pipeline support")
 
 if TYPE_CHECKING:
+    from tagent.budget import Budget
+    from tagent.circuit import CircuitPolicy
+    from tagent.circuits import CircuitOpenError
     from tagent.memory import MemoryEntry
     from tagent.messaging import DeadLetter, Delivery, MessageTimeoutError, NoReplyWantedError, ReceivedMessage
     from tagent.pipeline.awaited import Event, event
     from tagent.pipeline.communication import PipelineCommunicator
+    from tagent.pipeline.conditions import Condition, ConditionError, exists, field
     from tagent.pipeline.context import StepContext, StepReport
     from tagent.pipeline.exceptions import (
         DeadlockError,
@@ -30,11 +34,13 @@ if TYPE_CHECKING:
     )
     from tagent.pipeline.executor import PipelineExecutor
     from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
+    from tagent.pipeline.hooks import StepOutcome
     from tagent.pipeline.memory import PipelineMemory
     from tagent.pipeline.models import (
         Dependency,
         DependencyType,
         ExecutionMode,
+        Fallback,
         Pipeline,
         PipelineResult,
         PipelineStep,
@@ -54,9 +60,16 @@ __all__ = [
     "ExecutionMode",
     "Dependency",
     "DependencyType",
+    "Condition",
+    "field",
+    "exists",
+    "Fallback",
+    "Budget",
     "RetryPolicy",
+    "CircuitPolicy",
     "StepContext",
     "StepReport",
+    "StepOutcome",
     "PipelineResult",
     "RunStatus",
     "StepStatus",
@@ -87,6 +100,8 @@ __all__ = [
     "PipelineLoadError",
     "InputError",
     "CircularDependencyError",
+    "ConditionError",
+    "CircuitOpenError",
     "DeadlockError",
     "StepError",
     "StepFailedError",
@@ -96,6 +111,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Fallback": "tagent.pipeline.models",
+    "Budget": "tagent.budget",
+    "Condition": "tagent.pipeline.conditions",
+    "ConditionError": "tagent.pipeline.conditions",
+    "field": "tagent.pipeline.conditions",
+    "exists": "tagent.pipeline.conditions",
+    "StepOutcome": "tagent.pipeline.hooks",
+    "CircuitPolicy": "tagent.circuit",
+    "CircuitOpenError": "tagent.circuits",
     "Pipeline": "tagent.pipeline.models",
     "PipelineStep": "tagent.pipeline.models",
     "ExecutionMode": "tagent.pipeline.models",

@@ -58,7 +58,7 @@ def step_settings(step: PipelineStep, config: TAgentConfig) -> TAgentConfig:
         >>> step = PipelineStep(name="s", goal="Find it", budget={"max_tokens": 9, "deadline_seconds": 60})
         >>> settings = step_settings(step, TAgentConfig(max_cost_usd=5, deadline_seconds=900, temperature=0))
         >>> settings.max_cost_usd, settings.max_tokens, settings.deadline_seconds, settings.temperature
-        (None, None, 60.0, 0.0)
+        (None, None, 60, 0.0)
     """
     own = TAgentConfig.of(step.config)
     if step.model is not None:

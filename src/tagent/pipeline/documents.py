@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from tagent.circuit import CircuitPolicy
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.pipeline.awaited import EventSource
@@ -21,6 +22,7 @@ from tagent.pipeline.exceptions import PipelineError, PipelineValidationError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure
 from tagent.pipeline.validation import MAX_BRANCHES, MAX_NAME_LENGTH, validate
+from tagent.retries import RetryPolicy
 
 FORMAT = "tagent.run"
 VERSION = 1
@@ -351,6 +353,8 @@ def read_definition(values: Mapping[str, Any]) -> Definition:
         raise RunImportError(f"its definition is not as it must be: {_told(error)}") from None
     require_name(spec.name, what="its pipeline")
     _require_known_steps(spec)
+    for stored in spec.steps:
+        _require_policies(stored)
     for settings in (spec.config, *(step.config for step in spec.steps)):
         _require_settings(settings)
     definition = Definition.read(written(portable(values), what="its definition"))
@@ -385,6 +389,16 @@ def _require_known_steps(spec: _DefinitionSpec) -> None:
         require_name(step.name, what="a step")
         if unknown := next((dep.step for dep in step.depends_on if dep.step not in names), None):
             raise RunImportError(f"its step {step.name!r} depends on the unknown step {unknown[:MAX_NAME_LENGTH]!r}.")
+
+
+def _require_policies(step: _StepSpec) -> None:
+    try:
+        RetryPolicy(**step.retry.model_dump())
+        if step.circuit is not None:
+            CircuitPolicy(**step.circuit.model_dump())
+    except ValueError as error:
+        told = f"its step {step.name!r} cannot be tried again so: {error}"
+        raise RunImportError(told[:_LONGEST_PROBLEM]) from None
 
 
 def _require_settings(settings: Mapping[str, object]) -> None:

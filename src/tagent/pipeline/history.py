@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from tagent.pipeline.events import (
+    CONDITION,
     AgentProgressed,
     ConditionJudged,
     PartCompleted,
@@ -38,6 +40,12 @@ from tagent.task_agent.events import (
     calls_of,
 )
 
+_OfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
+_OfStep = (
+    ConditionJudged | StepExpanded | StepStarted | StepCompleted | StepFailed | StepSubstituted | StepSkipped
+    | StepCancelled | PartStarted | PartCompleted | PartFailed
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
@@ -47,8 +55,9 @@ class HistoryEntry:
         seq: Its place in the journal, from 1; where `fork` and `state_at` can go.
         at: When, in seconds since 1970-01-01 UTC.
         event: Its name; that of the agent's event inside a step.
-        actor: Who did it: the process that started, resumed or forked the run.
-        step: The step.
+        actor: Who did it: who started, resumed, forked or cancelled the run.
+        step: The step; of a halt the one whose failure it is.
+        part: The item or branch of it, its condition or its compensation; empty for the step itself.
         attempt: Which try.
         model: The model that was asked.
         input_tokens: The size of what it was asked.
@@ -62,6 +71,7 @@ class HistoryEntry:
     event: str
     actor: str = ""
     step: str = ""
+    part: str = ""
     attempt: int = 0
     model: str = ""
     input_tokens: int = 0
@@ -77,52 +87,65 @@ def history(events: Iterable[RunEvent], *, after_seq: int = 0) -> Iterator[Histo
 
 
 def _entry(seq: int, event: RunEvent) -> HistoryEntry:
-    name = type(event).__name__
+    if isinstance(event, AgentProgressed):
+        return _of_agent(seq, event, event.event)
+    return HistoryEntry(
+        seq,
+        event.at,
+        type(event).__name__,
+        actor=getattr(event, "actor", ""),
+        step=getattr(event, "step", ""),
+        part=getattr(event, "part", ""),
+        attempt=getattr(event, "attempt", 0),
+        detail=_detail_of_run(event) if isinstance(event, _OfRun) else _detail_of_step(event),
+    )
+
+
+def _detail_of_run(event: _OfRun) -> str:
     match event:
         case RunStarted():
-            return HistoryEntry(seq, event.at, name, event.actor)
+            return ""
         case RunResumed():
-            detail = "with another definition" if event.definition else ""
-            return HistoryEntry(seq, event.at, name, event.actor, detail=detail)
-        case RunForked():
+            return "with another definition" if event.definition else ""
+        case RunForked(parent, forked_seq):
             edits = ", ".join(event.edits)
-            detail = f"from run {event.parent}, after event {event.forked_seq}{f'; edited: {edits}' if edits else ''}"
-            return HistoryEntry(seq, event.at, name, event.actor, detail=detail)
-        case RunFinished():
-            return HistoryEntry(seq, event.at, name, detail=" ".join(filter(None, (event.status, event.reason))))
-        case StepStarted() | StepCompleted():
-            return HistoryEntry(seq, event.at, name, step=event.step, attempt=event.attempt)
-        case StepFailed():
-            again = "" if event.retry_at is None else f" Tried again in {event.retry_at - event.at:.1f} s."
-            return HistoryEntry(
-                seq, event.at, name, step=event.step, attempt=event.attempt, detail=f"{event.reason}{again}"
-            )
-        case StepSkipped() | StepCancelled():
-            return HistoryEntry(seq, event.at, name, step=event.step, detail=event.reason)
-        case RunHalted():
-            return HistoryEntry(seq, event.at, name, event.actor, detail=event.reason)
-        case RunPaused():
-            return HistoryEntry(seq, event.at, name, detail=event.reason)
-        case ConditionJudged(step, holds, reason):
-            return HistoryEntry(
-                seq, event.at, name, step=step, detail=f"{'holds' if holds else 'does not hold'}: {reason}"
-            )
-        case StepExpanded(step, count):
-            return HistoryEntry(seq, event.at, name, step=step, detail=f"{count} parts")
-        case StepSubstituted(step, _, by):
-            return HistoryEntry(seq, event.at, name, step=step, detail=f"by {by}")
-        case PartStarted() | PartCompleted() | PartFailed():
-            return _of_part(seq, event)
-        case AgentProgressed():
-            return _of_agent(seq, event, event.event)
+            return f"from run {parent}, after event {forked_seq}{f'; edited: {edits}' if edits else ''}"
+        case RunHalted(code, reason) | RunPaused(code, reason):
+            return f"[{code}] {reason}"
+        case RunFinished(status, _, code, reason):
+            return " ".join(filter(None, (status, f"[{code}]" if code else "", reason)))
+        case _:
+            assert_never(event)
 
 
-def _of_part(seq: int, event: PartStarted | PartCompleted | PartFailed) -> HistoryEntry:
-    detail = event.part
-    if isinstance(event, PartFailed):
-        again = "" if event.retry_at is None else f" Tried again in {event.retry_at - event.at:.1f} s."
-        detail = f"{event.part}: {event.reason}{again}"
-    return HistoryEntry(seq, event.at, type(event).__name__, step=event.step, attempt=event.attempt, detail=detail)
+def _detail_of_step(event: _OfStep) -> str:
+    match event:
+        case StepFailed() | PartFailed():
+            return f"[{event.code}] {event.reason}{_what_follows(event)}"
+        case StepSkipped(_, code, reason) | StepCancelled(_, code, reason):
+            return f"[{code}] {reason}"
+        case ConditionJudged(_, holds, reason):
+            return _verdict(reason, holds=holds)
+        case PartCompleted(part=part, output=dict() as told) if part == CONDITION:
+            return _verdict(str(told.get("reason", "")), holds=told.get("holds") is True)
+        case StepExpanded(_, count):
+            return "1 part" if count == 1 else f"{count} parts"
+        case StepSubstituted(_, _, by):
+            return "its default output" if by == "default" else f"the output of {by}"
+        case StepStarted() | PartStarted() | StepCompleted() | PartCompleted():
+            return ""
+        case _:
+            assert_never(event)
+
+
+def _verdict(reason: str, *, holds: bool) -> str:
+    return " ".join(filter(None, ("holds:" if holds else "does not hold:", reason))).rstrip(":")
+
+
+def _what_follows(event: StepFailed | PartFailed) -> str:
+    if event.retry_at is not None:
+        return f" Tried again in {event.retry_at - event.at:.1f} s."
+    return " Something else takes its place." if isinstance(event, StepFailed) and event.falls_back else ""
 
 
 def _of_agent(seq: int, progressed: AgentProgressed, event: AgentEvent) -> HistoryEntry:
@@ -132,6 +155,7 @@ def _of_agent(seq: int, progressed: AgentProgressed, event: AgentEvent) -> Histo
         progressed.at,
         type(event).__name__,
         step=progressed.step,
+        part=progressed.part,
         attempt=progressed.attempt,
         model=call.model if call else "",
         input_tokens=call.usage.input_tokens if call else 0,

@@ -53,7 +53,7 @@ def result_of(pipeline: Pipeline, state: PipelineState, outputs: Mapping[str, An
         cost_per_step={name: record.spending.cost_usd for name, record in state.steps.items()},
         token_usage={name: record.spending.usage for name, record in state.steps.items()},
         step_outputs=outputs,
-        step_metadata={name: _metadata(state, name) for name in state.steps},
+        step_metadata=step_metadata(state),
         final_output=outputs.get(final_step(pipeline, state.graph)),
         learned_facts=dict(state.facts),
         saved_memories=dict(state.memories),
@@ -78,6 +78,11 @@ def _in_memory(output: object) -> object:
     return output.excerpt if isinstance(output, StoredOutput) else output
 
 
+def step_metadata(state: PipelineState) -> dict[str, dict[str, Any]]:
+    """Return how each step went, by name, as `PipelineResult.step_metadata` describes it."""
+    return {name: _metadata(state, name) for name in state.steps}
+
+
 def _metadata(state: PipelineState, name: str) -> dict[str, object]:
     record = state.steps[name]
     return {
@@ -92,6 +97,8 @@ def _metadata(state: PipelineState, name: str) -> dict[str, object]:
         "reason": record.reason,
         "cached": False,
         "substituted_by": record.substituted_by,
+        **({} if record.holds is None else {"condition": {"holds": record.holds, "reason": record.verdict}}),
+        **({} if record.count is None else {"part_count": record.count}),
         **({"parts": _parts(record)} if record.parts else {}),
     }
 

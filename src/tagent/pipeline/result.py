@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer
 
 from tagent.pipeline.kinds import RunStatus
+from tagent.pipeline.telling_why import explanation
 from tagent.ports.language_model import TokenUsage
 
 
@@ -32,7 +33,8 @@ class PipelineResult:
             `started_at` and `finished_at` (seconds since 1970-01-01 UTC, None if never),
             `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
             `cached` (whether its output came from a cache), `substituted_by` (whose output it has: a step, or
-            `default`), and for a step with several parts `parts`: part -> the same of each.
+            `default`). Where it applies also `condition` (`holds` and `reason`: what the step's condition came to),
+            `part_count` (how many items or branches it has) and `parts`: part -> the same of each that has begun.
         final_output: The output of the pipeline's `final` step, else of the last step on which no
             other depends; None if it did not complete.
         learned_facts: What steps learned, by name.
@@ -62,3 +64,21 @@ class PipelineResult:
     final_output: Any = None
     learned_facts: dict[str, Any] = field(default_factory=dict)
     saved_memories: dict[str, Any] = field(default_factory=dict)
+
+    def explain(self) -> str:
+        """Return why the run came to this, in lines: the run, then each step that did not simply complete.
+
+        Named are the steps that were skipped, failed, cancelled or undone, those that have another one's output, and
+        those that ran because their condition holds; of failed parts the first ones.
+
+        Example:
+            >>> from tagent import run_pipeline
+            >>> from tagent.pipeline import Pipeline
+            >>> mood = Pipeline("mood").step("score", run=lambda: 3)
+            >>> print(run_pipeline(mood.step("cheer", run=lambda: "Hooray", condition="steps.score > 7")).explain())
+            The run of 'mood' completed.
+            - 'cheer' was skipped [condition_false]: steps.score > 7 is false: steps.score is 3
+        """
+        return "\n".join(
+            explanation(self.pipeline_name, self.status, self.step_metadata, code=self.code, reason=self.reason)
+        )

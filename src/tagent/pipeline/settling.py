@@ -172,12 +172,11 @@ def _stays(state: PipelineState, name: str, *, was_undone: bool) -> bool:
 
 def _reopen_step(state: PipelineState, name: str, *, was_undone: bool) -> None:
     record = state.steps[name]
-    if state.statuses[name] is StepStatus.COMPENSATED:
+    if was_undone:  # what it was made of may be another thing next time
         record.parts.clear()
-        record.count = None
-        record.output = None
-    if was_undone:
         record.holds = None
+        record.output = None
+    record.count = None  # the same items again, of which the completed ones stay so
     record.reopen()
     record.has_fallen = False
     record.arrived_at = None
@@ -246,12 +245,13 @@ def parts_ended(state: PipelineState, name: str) -> None:
     """Let a step go on whose items or branches have all ended, or fail if too many of them did."""
     queue = state.queues[name]
     state.close_queue(name)
-    for part in queue.resting:
-        state.timers.clear((name, part))
     if not queue.is_hopeless:
         state.make_ready(name)
         return
     record = state.steps[name]
+    for part in queue.resting:
+        state.timers.clear((name, part))
+        record.parts[part].status = StepStatus.CANCELLED
     failed = [(part, it) for part, it in record.parts.items() if is_item(part) and it.status is StepStatus.FAILED]
     first, why = failed[0]
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""

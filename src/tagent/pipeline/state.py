@@ -183,8 +183,6 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
         case StepExpanded():
             _move(state, event, _S.WAITING)
             _leave(state, event.step)
-            if record.count not in {None, event.count}:  # those of an earlier life of the run are other ones
-                record.parts.clear()
             record.count, record.seen = event.count, event.seen
             record.opened_at = event.at if record.opened_at is None else record.opened_at
             record.started_at = event.at if record.started_at is None else record.started_at

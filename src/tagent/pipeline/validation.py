@@ -66,7 +66,7 @@ def validate(
     found = [] if pipeline.steps else [Problem("empty", "The pipeline has no steps. Add one with .step(name, goal).")]
     found += pipeline_problems(scope)
     if not unreadable:
-        found += order_problems(pipeline)
+        found += order_problems(scope)
     for step in pipeline.steps:
         if messages := unreadable.get(id(step)):  # nothing else can be asked of such a step
             found += [Problem("bad_type", message, str(step.name)[:MAX_NAME_LENGTH]) for message in messages]

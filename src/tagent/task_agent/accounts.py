@@ -55,7 +55,6 @@ class Account:
         self._began_at = began_at
         self._held = 0
         self._cut_off = 0
-        self._requests_lost = 0
         self._freed = asyncio.Event()
         requests = max(1, self._spent.usage.requests)
         self._most_cost_usd = self._spent.cost_usd / requests
@@ -63,11 +62,8 @@ class Account:
 
     @property
     def spending(self) -> Spending:
-        """What is spent. A call that was cut off is taken to have made every request that it held room for.
-
-        And to have cost as much as the dearest other call: nobody knows better.
-        """
-        lost = TokenUsage(self._most_tokens * self._cut_off, 0, self._requests_lost)
+        """What is spent. A call that was cut off counts as one request, and as dear as the dearest other one."""
+        lost = TokenUsage(self._most_tokens * self._cut_off, 0, self._cut_off)
         return self._spent + Spending(lost, self._most_cost_usd * self._cut_off)
 
     @property
@@ -76,7 +72,7 @@ class Account:
         allowed = self.budget.max_model_calls
         if allowed is None:
             return None
-        return max(0, allowed - self._spent.usage.requests - self._requests_lost - self._held)
+        return max(0, allowed - self._spent.usage.requests - self._cut_off - self._held)
 
     def exceeded(self, *, now: float) -> BudgetExceeded | None:
         """Return the first limit that what is spent leaves no room in; what is under way may still be given back."""
@@ -95,10 +91,9 @@ class Account:
         self._most_cost_usd = max(self._most_cost_usd, call.cost_usd or 0.0)
         self._most_tokens = max(self._most_tokens, call.usage.total_tokens)
 
-    def lose(self, requests: int) -> None:
-        """Count a call of up to so many requests, of which nobody will know what it took."""
+    def lose(self) -> None:
+        """Count a call of which nobody will know what it took."""
         self._cut_off += 1
-        self._requests_lost += requests
 
     def hold(self, requests: int) -> None:
         """Keep others from so many requests."""
@@ -138,7 +133,7 @@ class Place:
         """Count the call as lost if it was made and nobody said what it took."""
         if self._is_open:
             for account in self._accounts:
-                account.lose(self.requests)
+                account.lose()
 
 
 @contextmanager

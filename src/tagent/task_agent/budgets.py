@@ -64,7 +64,7 @@ class BudgetPausedError(TAgentError):
         "The run's max_tokens allows 100 tokens; spent: 120. It waits for a larger budget."
     """
 
-    code = "budget.paused"
+    code = BudgetExceededError.code
 
     def __init__(self, event: BudgetExceeded) -> None:
         self.event = event
@@ -110,9 +110,11 @@ def budget_failure(event: BudgetExceeded, spending: Spending) -> Failure:
         event: The limit.
         spending: What the calls of this agent took.
     """
+    requests, tokens = spending.usage.requests, f"{spending.usage.total_tokens:,}"
     price = "" if spending.known_cost_usd is None else f", ${spending.cost_usd:.4f}"
-    made = f"odel requests: {spending.usage.requests}, tokens: {spending.usage.total_tokens:,}{price}."
-    told = f"M{made}" if event.whose == "goal" else f"Of that this attempt's m{made}"
+    told = f"Model requests: {requests}, tokens: {tokens}{price}."
+    if event.whose != "goal":
+        told = f"This attempt's part: {requests} model requests, {tokens} tokens{price}."
     lost = f" Cut off, and of unknown cost: {len(event.cut_off)}." if event.cut_off else ""
     return Failure(BudgetExceededError.code, f"{_met(event)} {told}{lost}")
 

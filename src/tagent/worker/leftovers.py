@@ -13,7 +13,8 @@ from tagent.ports.store_errors import ConflictError, RunHeldError, StoreUnavaila
 from tagent.worker.crew import Crew
 from tagent.worker.status import note
 
-OPEN = RunQuery(statuses=(RunStatus.RUNNING.value, RunStatus.WAITING.value))
+OPEN = RunQuery(statuses=(RunStatus.RUNNING.value,))
+"""Not those that wait: somebody is to let them go on."""
 
 
 class Leftovers:

@@ -1,18 +1,23 @@
 """What a run and its steps may spend: one account for all that works at once, over attempts and resumes."""
 
+import itertools
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from pydantic_ai import Agent
+from pydantic_ai import Agent, ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.run import AgentRunResult
 from pydantic_ai.usage import RequestUsage
 
 from builders import CONCURRENT, services
+from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
-from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RetryPolicy
+from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RetryPolicy, RunStatus
 from tagent.pipeline.accounts import RunAccounts, run_budget, step_budget
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.resuming import resume_run
@@ -111,7 +116,7 @@ async def test_what_tools_ask_counts_in_the_run() -> None:
     ],
 )
 async def test_the_call_wins_over_the_budget_and_that_over_the_settings(
-    pipeline: dict[str, object], call: dict[str, object], calls: int
+    pipeline: dict[str, object], call: dict[str, Any], calls: int
 ) -> None:
     """Whoever starts the run has the last word."""
     model = answering()
@@ -146,6 +151,26 @@ async def test_a_limit_of_the_call_holds_for_the_resumed_run() -> None:
     first = await ran(pipeline, model, store=store, max_model_calls=2)
     again = await resume_run(first.run_id, services(store=store, model=model), TAgentConfig(), pipeline=pipeline)
     assert (len(model.requests), len(over_budget(again))) == (2, 1)
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_after_a_crash_what_is_on_record_counts(is_written: bool) -> None:  # noqa: FBT001 - a case
+    """Only the answer that the crash swallowed is asked for again, beyond the limit."""
+    for at in itertools.count(2):
+        store, model = CrashingStore(), answering()
+        pipeline = Pipeline("p", budget={"max_model_calls": 3})
+        for number in range(5):
+            pipeline.step(f"s{number}", "Do it")
+        with suppress(Crash):
+            await ran(pipeline, model, store=store.arm(at, is_written=is_written))
+            break
+        after = everybody_is_gone(services(store=store, model=model))
+        (run_id,) = [record.run_id for record in await store.runs()]
+        result = await resume_run(run_id, after, TAgentConfig(), pipeline=pipeline)
+        assert (len(result.step_outputs), len(over_budget(result))) == (3, 2)
+        assert sum(usage.requests for usage in result.token_usage.values()) == 3
+        assert 3 <= len(model.requests) <= 4
+    assert at > 5
 
 
 # Of a step
@@ -187,7 +212,7 @@ class Silent:
 
 async def test_the_deadline_of_a_step_is_of_all_its_attempts() -> None:
     """Whoever waits for it does not wait longer because it was tried again."""
-    clock = ManualClock()
+    clock = ManualClock(now=1000)
     pipeline = Pipeline("p").step("s", "Do it", retry=AT_ONCE, budget={"deadline_seconds": 10})
     result = await ran(pipeline, Silent(clock, 4), clock=clock)
     assert (over_budget(result), result.step_metadata["s"]["attempts"]) == (["s"], 3)
@@ -248,6 +273,40 @@ async def test_an_own_limit_of_such_an_agent_is_a_failure_of_its_own() -> None:
     assert result.token_usage["s"].requests == 50
 
 
+async def test_what_an_agent_of_pydantic_ai_took_before_it_failed_counts() -> None:
+    """Its library counts while it works, so the budget of the next attempt is what is left."""
+    told: list[ModelResponse | Exception] = [ModelResponse(parts=[ToolCallPart("look", {})]), ModelHTTPError(503, "m")]
+    replies = iter(told * 2)
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        reply = next(replies)
+        if isinstance(reply, ModelResponse):
+            return reply
+        raise reply
+
+    agent = Agent(FunctionModel(answer), name="looker")
+
+    @agent.tool_plain
+    def look() -> str:
+        return "nothing"
+
+    pipeline = Pipeline("p").step("s", "Look", agent=agent, retry=AT_ONCE, budget={"max_model_calls": 2})
+    result = await ran(pipeline)
+    assert (over_budget(result), result.token_usage["s"].requests) == (["s"], 2)
+
+
+async def test_an_agent_with_a_run_of_its_own_is_given_only_what_that_takes() -> None:
+    """Whoever wraps an agent need not know of limits."""
+
+    class Wrapped(Agent[None, str]):
+        async def run(self, prompt: str) -> AgentRunResult[str]:  # type: ignore[override]  # the user's own
+            return await super().run(prompt)
+
+    wrapped = Wrapped(TestModel(custom_output_text="done"), name="wrapped")
+    result = await ran(Pipeline("p").step("s", "Do it", agent=wrapped), max_model_calls=3)
+    assert (result.final_output, result.token_usage["s"].requests) == ("done", 1)
+
+
 async def test_a_function_is_not_asked_when_there_is_no_room() -> None:
     """What it takes nobody sees before it says so; whether it is asked is ours to say."""
     asked: list[str] = []
@@ -281,3 +340,46 @@ async def test_the_deadline_of_a_step_ends_such_an_agent() -> None:
     result = await ran(Pipeline("p").step("s", "Write", agent=slow, budget={"deadline_seconds": 5}), clock=clock)
     assert over_budget(result) == ["s"]
     assert "deadline_seconds allows 5 s" in result.step_metadata["s"]["reason"]
+
+
+# Waiting for a larger budget
+
+
+async def test_a_run_that_waits_fails_nothing_and_goes_on_with_a_larger_budget() -> None:
+    """What is done is not done again, and what it took counts."""
+    store, model = MemoryStore(), answering(seconds=0.001)
+    pipeline = crowd(5, on_budget="wait")
+    first = await ran(pipeline, model, store=store, max_model_calls=2)
+    assert (first.status, first.code, len(first.step_outputs)) == (RunStatus.WAITING, "budget.exceeded", 2)
+    assert not any(codes(first).values())
+    opened = services(store=store, model=model)
+    for allowed, done in ((2, 2), (4, 4), (5, 5)):
+        overrides = TAgentConfig(max_model_calls=allowed)
+        again = await resume_run(first.run_id, opened, TAgentConfig(), pipeline=pipeline, overrides=overrides)
+        assert (len(model.requests), again.success) == (done, done == 5)
+
+
+async def test_an_agent_goes_on_where_its_run_began_to_wait() -> None:
+    """Its plan is paid for, and its tool was called."""
+    store, called = MemoryStore(), list[str]()
+
+    def look() -> str:
+        """Look around."""
+        called.append("look")
+        return "a door"
+
+    model = ScriptedModel([[{"tool_name": "look"}], "A door."])
+    pipeline = Pipeline("p", on_budget="wait").step("s", "Look", tools=[look])
+    first = await ran(pipeline, model, store=store, max_model_calls=1)
+    assert (first.status, len(model.requests), called) == (RunStatus.WAITING, 1, ["look"])
+    opened = services(store=store, model=model)
+    overrides = TAgentConfig(max_model_calls=2)
+    again = await resume_run(first.run_id, opened, TAgentConfig(), pipeline=pipeline, overrides=overrides)
+    assert (again.final_output, again.step_metadata["s"]["attempts"], called) == ("A door.", 1, ["look"])
+
+
+async def test_a_step_that_has_spent_its_own_budget_fails_in_a_run_that_waits() -> None:
+    """The run waits for its own budget alone."""
+    pipeline = Pipeline("p", on_budget="wait").step("s", "Do it", budget={"max_tokens": 1}, tools=[think])
+    result = await ran(pipeline, ScriptedModel([[{"tool_name": "think"}]]))
+    assert (result.status, over_budget(result)) == (RunStatus.FAILED, ["s"])

@@ -200,19 +200,6 @@ def test_options_whose_feature_does_not_exist_yet_are_refused(option: str) -> No
     assert f"`{option}` is not available yet" in only(Pipeline("p").add_step(step)).message
 
 
-@pytest.mark.parametrize("mode", [ExecutionMode.CONDITIONAL, ExecutionMode.PARALLEL_MERGE])
-def test_modes_that_do_not_exist_yet_are_refused(mode: ExecutionMode) -> None:
-    """A CONDITIONAL step that always ran would be wrong in silence."""
-    assert mode.name in only(Pipeline("p").step("a", "Do a", execution_mode=mode)).message
-
-
-@pytest.mark.parametrize("kind", [DependencyType.SOFT, DependencyType.VALIDATION])
-def test_dependency_types_that_do_not_exist_yet_are_refused(kind: DependencyType) -> None:
-    """The same for what a step waits for."""
-    pipeline = Pipeline("p").step("a", "Do a").step("b", "Do b", depends_on=[Dependency("a", kind)])
-    assert kind.name in only(pipeline).message
-
-
 def test_paths_are_checked_against_the_schema_they_lead_into() -> None:
     """A misspelt field would fail only after the steps before it were paid for."""
     company = Pipeline("p").step("company", "Find it", output_schema=Company)

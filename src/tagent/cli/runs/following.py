@@ -45,7 +45,8 @@ def _as_json(entry: HistoryEntry) -> str:
 
 
 def _as_line(entry: HistoryEntry) -> str:
-    where = f"{entry.step} (attempt {entry.attempt})" if entry.attempt else entry.step
+    place = f"{entry.step}[{entry.part}]" if entry.part else entry.step
+    where = f"{place} (attempt {entry.attempt})" if entry.attempt else place
     call = ""
     if entry.model:
         price = "price unknown" if entry.cost_usd is None else f"${entry.cost_usd:.4f}"

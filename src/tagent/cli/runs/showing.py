@@ -1,6 +1,7 @@
 """`tagent runs show`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import click
 from pydantic_core import to_json
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tagent.cli.driving import as_text
+from tagent.cli.errors import printable
 from tagent.cli.runs.options import json_option, listed, look_at, store_option, time_text, verbose_option
 from tagent.cli.view import Picture
 from tagent.pipeline import Pipeline
@@ -15,7 +17,10 @@ from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
-from tagent.pipeline.state import fold
+from tagent.pipeline.reports import step_metadata
+from tagent.pipeline.state import PipelineState, fold
+from tagent.pipeline.telling_why import explanation
+from tagent.pipeline.work import StepRecord
 from tagent.ports import Services
 
 
@@ -42,24 +47,47 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
             raise click.BadParameter(f"The run has no step {step!r}.", param_hint="--step")
         click.echo(as_text(state.steps[step].output))
     elif as_json:
-        steps = {
-            name: {
-                "status": state.statuses[name],
-                "attempts": record.attempts,
-                "output": record.output,
-                "code": record.code,
-                "reason": record.reason,
-                "cost_usd": record.spending.cost_usd,
-                "started_at": record.started_at and time_text(record.started_at),
-                "finished_at": record.finished_at and time_text(record.finished_at),
-            }
-            for name, record in state.steps.items()
-        }
-        click.echo(to_json({**found, "inputs": state.inputs, "steps": steps}, indent=2).decode())
+        click.echo(to_json({**found, **_facts(state)}, indent=2).decode())
     else:
         console = Console()
         console.print(Text(f"{found['run_id']}  {found['pipeline']}  {found['status']}  {found['created_at']}"))
         console.print(_picture(pipeline, events).rows())
+        click.echo()
+        for line in _why(state):
+            click.echo(printable(line))
+
+
+def _why(state: PipelineState) -> Iterator[str]:
+    return explanation(state.pipeline, state.status, step_metadata(state), code=state.code, reason=state.reason)
+
+
+def _facts(state: PipelineState) -> dict[str, object]:
+    told = step_metadata(state)
+    return {
+        "inputs": state.inputs,
+        "code": state.code,
+        "reason": state.reason,
+        "explanation": list(_why(state)),
+        "steps": {name: _of_step(told[name], record) for name, record in state.steps.items()},
+    }
+
+
+def _of_step(told: Mapping[str, Any], record: StepRecord) -> dict[str, object]:
+    """Return what is known of a step, as JSON values."""
+    return {
+        **{name: told[name] for name in ("status", "attempts")},
+        "output": record.output,
+        **{name: told[name] for name in ("code", "reason", "substituted_by")},
+        "cost_usd": record.spending.cost_usd,
+        **_times(told),
+        **{name: told[name] for name in ("condition", "part_count") if name in told},
+        **({"parts": {part: {**it, **_times(it)} for part, it in told["parts"].items()}} if "parts" in told else {}),
+    }
+
+
+def _times(told: Mapping[str, Any]) -> dict[str, object]:
+    """Return the times for people."""
+    return {name: told[name] and time_text(told[name]) for name in ("started_at", "finished_at")}
 
 
 def _picture(pipeline: Pipeline, events: Iterable[RunEvent]) -> Picture:

@@ -33,6 +33,9 @@ _LONG: Final = 100
 
 _SCALARS: Final = frozenset({bool, int, float, str, type(None)})
 _NUMBERS: Final = frozenset({int, float})
+_KEYS: Final = frozenset({str, int, bool})
+"""What CEL allows as a key; those of JSON are strings."""
+
 
 ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
@@ -114,9 +117,11 @@ def is_in(item: object, container: object, allowance: Allowance) -> bool:
     """Return whether `item` is an item of a list, or a key of a mapping.
 
     Raises:
-        Unanswered: If `container` is neither, or a list of more than 10,000 items.
+        Unanswered: If `container` is neither, or a list of more than 10,000 items, or no key can be like `item`.
     """
     if isinstance(container, Mapping):
+        if item.__class__ not in _KEYS:
+            raise mismatch("in", item, container)
         return isinstance(item, str) and item in container
     if not is_list(container):
         raise mismatch("in", item, container)

@@ -1,9 +1,9 @@
 """Conditions: whether a step is enabled, when it runs, what an output must fulfil."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from tagent.pipeline import bindings, conditions
-from tagent.pipeline.conditions import Condition, ConditionError, condition_of
+from tagent.pipeline import bindings
+from tagent.pipeline.conditions import Condition, ConditionError, condition_of, condition_problems
 from tagent.pipeline.models import Dependency, ExecutionMode, PipelineStep
 from tagent.pipeline.validating.scope import Found, Scope
 from tagent.pipeline.validating.work_checks import signature_problems, unfilled
@@ -29,9 +29,8 @@ def check_problems(dep: Dependency, step: PipelineStep, scope: Scope) -> Iterato
     if condition is None:
         yield "bad_condition", f"{its} cannot be read: {problem}"
         return
-    types = {**scope.step_types, bindings.OUTPUT: scope.declared(dep.step)}
     roots = ("steps", "inputs", bindings.OUTPUT)
-    for code, message in _told(condition, types, scope, roots=roots):
+    for code, message in _told(condition, scope, roots=roots, output=scope.declared(dep.step)):
         yield code, f"{its}: {message}"
     yield from _function_problems(condition, step, scope, whose="its check's", has_output=True)
 
@@ -46,7 +45,7 @@ def _enabled_problems(given: object, scope: Scope) -> Iterator[Found]:
         names = ", ".join(map(repr, sorted(condition.steps)))
         yield "bad_condition", f"`enabled` reads steps ({names}), none of which has run by then. Use condition=."
     else:
-        for code, message in _told(condition, scope.step_types, scope, roots=("inputs",)):
+        for code, message in _told(condition, scope, roots=("inputs",)):
             yield code, f"`enabled`: {message}"
 
 
@@ -57,16 +56,15 @@ def _condition_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
         return
     if step.name in condition.steps:
         yield "bad_condition", "Its condition reads its own output, which it does not have yet."
-    for code, message in _told(condition, scope.step_types, scope, roots=("steps", "inputs")):
+        return
+    for code, message in _told(condition, scope, roots=("steps", "inputs")):
         yield code, f"Its condition: {message}"
     yield from _function_problems(condition, step, scope, whose="its condition's")
 
 
-def _told(
-    condition: Condition, types: Mapping[str, object], scope: Scope, *, roots: tuple[str, ...]
-) -> Iterator[Found]:
-    condition_problems = getattr(conditions, "condition_problems", lambda *_, **__: ())
-    yield from condition_problems(condition, step_types=types, inputs=scope.input_names, roots=roots)
+def _told(condition: Condition, scope: Scope, *, roots: tuple[str, ...], output: object = None) -> Iterator[Found]:
+    inputs = scope.input_names
+    return condition_problems(condition, step_types=scope.step_types, inputs=inputs, roots=roots, output=output)
 
 
 def _read(given: object) -> tuple[Condition | None, str]:

@@ -1,10 +1,10 @@
 """What happens when a step fails, or what it may spend: fallbacks, compensation, circuit and budget."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
-from tagent.exceptions import ConfigurationError, nearest
+from tagent.exceptions import ConfigurationError, DataPathError, nearest
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
 from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
@@ -18,11 +18,7 @@ def failure_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
         yield from _fallback_problems(step, scope)
     if step.compensate is not None:
         yield from _compensation_problems(step, scope)
-    if step.budget is not None:
-        try:
-            Budget.of(step.budget)
-        except ConfigurationError as error:
-            yield "bad_budget", error.message
+    yield from budget_problems(step.budget)
 
 
 def failure_warnings(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
@@ -30,6 +26,19 @@ def failure_warnings(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
     if step.compensate is not None and scope.pipeline.on_failure != "rollback":
         message = "`compensate` is never called: the pipeline does not say on_failure='rollback'."
         yield Problem("no_effect", message, step.name, "warning")
+
+
+def budget_problems(given: object) -> Iterator[Found]:
+    """Yield what is wrong with what a run or a step may spend."""
+    if given is None:
+        return
+    if isinstance(given, Mapping) and not all(isinstance(name, str) for name in given):
+        yield "bad_budget", "A budget is a Budget or a mapping of its fields, whose names are text."
+        return
+    try:
+        Budget.of(given)  # type: ignore[arg-type]  # it says what is no budget
+    except ConfigurationError as error:
+        yield "bad_budget", error.message
 
 
 def settings_problems(settings: object, *, step: str) -> Iterator[Problem]:
@@ -72,15 +81,20 @@ def _stand_in_problems(step: PipelineStep, stand_in: PipelineStep, scope: Scope)
     if others and step.name != first:
         message = f"`on_error` names {stand_in.name!r}, which takes the place of {first!r} already."
         yield "bad_fallback", f"{message} Give each a fallback of its own."
-    try:
-        needed = bindings.dependencies(stand_in, {step.name})
-    except ConfigurationError:
-        return
-    if any(dep.step == step.name and dep.type is not DependencyType.SOFT for dep in needed):
+    if needs_failed(stand_in, step.name):
         yield (
             "bad_fallback",
             f"`on_error` names {stand_in.name!r}, which depends on this step, and so cannot run when it has failed.",
         )
+
+
+def needs_failed(stand_in: PipelineStep, name: str) -> bool:
+    """Return whether a step waits for the step `name`, whose place it is to take when that has failed."""
+    try:
+        needed = bindings.dependencies(stand_in, {name})
+    except DataPathError:
+        return False  # the step's own check names the malformed path
+    return any(dep.step == name for dep in needed)
 
 
 def _compensation_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:

@@ -4,27 +4,42 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from tagent.exceptions import DataPathError
+from tagent.pipeline import bindings
 from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
-from tagent.pipeline.models import Pipeline
+from tagent.pipeline.validating.failure_checks import needs_failed
+from tagent.pipeline.validating.scope import Scope
 
 _Moment = tuple[str, bool]
 """A step, and whether it is its end: with a fallback that is later than its own last attempt."""
 
 
-def order_problems(pipeline: Pipeline) -> Iterator[Problem]:
+def order_problems(scope: Scope) -> Iterator[Problem]:
     """Yield a circle if there is one, else a hint for each group of SERIAL steps that could run together."""
     try:
-        graph = ExecutionGraph.build(pipeline)
+        graph = ExecutionGraph.build(scope.pipeline)
         order = graph.topological_order()
         _require_ends(graph)
     except CircularDependencyError as error:
-        yield Problem("cycle", f"{error.message} {error.hint}")
+        if not _is_told(error.cycle, scope):
+            yield Problem("cycle", f"{error.message} {error.hint}")
     except (DataPathError, ConditionError):
         return  # the step's own check names the malformed path or condition
     else:
         yield from _needless_waits(graph, order)
+
+
+def _is_told(cycle: tuple[str, ...], scope: Scope) -> bool:
+    """Return whether the circle is a step and a fallback that needs it, which the step's own check says better."""
+    names = set(cycle)
+    return any(by in names and names == {name, by} for name in names for by in _needy_fallback(name, scope))
+
+
+def _needy_fallback(name: str, scope: Scope) -> Iterator[str]:
+    by = bindings.fallback_of(scope.steps[name])
+    if by is not None and by.step in scope.steps and (by.step == name or needs_failed(scope.steps[by.step], name)):
+        yield by.step
 
 
 def _require_ends(graph: ExecutionGraph) -> None:

@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
-from tagent.budget import Budget
-from tagent.exceptions import ConfigurationError, DataPathError, nearest
+from tagent.exceptions import DataPathError, nearest
 from tagent.names import InvalidNameError, checked_name
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
 from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
-from tagent.pipeline.validating.failure_checks import settings_problems
+from tagent.pipeline.validating.failure_checks import budget_problems, settings_problems
 from tagent.pipeline.validating.scope import Scope
 
 
@@ -60,10 +59,8 @@ def _choice_problems(pipeline: Pipeline) -> Iterator[Problem]:
             suggestion = nearest(given, choices) if isinstance(given, str) else ""
             listed = ", ".join(map(repr, choices))
             yield Problem("bad_choice", f"`{name}` is {given!r}; it must be one of {listed}.{suggestion}")
-    try:
-        Budget.of(pipeline.budget)
-    except ConfigurationError as error:
-        yield Problem("bad_budget", error.message)
+    for code, message in budget_problems(pipeline.budget):
+        yield Problem(code, message)
 
 
 def _hook_problems(pipeline: Pipeline) -> Iterator[Problem]:

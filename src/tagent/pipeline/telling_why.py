@@ -1,0 +1,113 @@
+"""Why a run came to what it came to, for people: a line for each step that did not simply complete."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tagent.pipeline.events import COMPENSATION, CONDITION
+from tagent.pipeline.kinds import RunStatus, StepStatus
+
+MOST_PARTS = 3
+"""How many of the failed parts of a step are named; the others are counted."""
+
+MOST_NAMES = 8
+"""How many of the steps that are not done yet are named."""
+
+LONGEST_REASON = 600
+"""Characters of a reason; what a function has raised may be a book."""
+
+Facts = Mapping[str, Any]
+"""What `step_metadata` says of a step or a part."""
+
+_HOW = {
+    StepStatus.SKIPPED: "was skipped",
+    StepStatus.CANCELLED: "was cancelled",
+    StepStatus.FAILED: "failed",
+    StepStatus.COMPENSATED: "was undone",
+}
+
+
+def explanation(
+    pipeline: str, status: RunStatus, steps: Mapping[str, Facts], *, code: str = "", reason: str = ""
+) -> Iterator[str]:
+    """Yield the lines that say why a run came to what it came to: first the run, then its steps.
+
+    Args:
+        pipeline: The pipeline's name.
+        status: Where the run stands.
+        steps: Step name -> its facts, as in `PipelineResult.step_metadata`.
+        code: Why the run ended before its steps did, or waits; empty if it did not.
+        reason: The same for people.
+
+    Example:
+        >>> skipped = {"status": StepStatus.SKIPPED, "code": "disabled", "reason": "It is disabled."}
+        >>> list(explanation("report", RunStatus.COMPLETED, {"draft": skipped}))
+        ["The run of 'report' completed.", "- 'draft' was skipped [disabled]: It is disabled."]
+    """
+    how = {RunStatus.PARTIAL: "completed in part", RunStatus.CANCELLED: "was cancelled", RunStatus.WAITING: "waits"}
+    yield _sentence(f"The run of {pipeline!r} {how.get(status, _past(status))}", code, reason)
+    for name, facts in steps.items():
+        yield from _of_step(name, facts)
+    yield from _still_open([name for name, facts in steps.items() if not facts["status"].is_terminal])
+
+
+def _past(status: RunStatus) -> str:
+    return "is not finished" if status is RunStatus.RUNNING else status.value
+
+
+def _of_step(name: str, facts: Facts) -> Iterator[str]:
+    failed = _failed_parts(facts)
+    told = _fate(facts, failed_parts=len(failed))
+    if told:
+        yield f"- {name!r} {told}"
+        yield from _of_parts(failed)
+
+
+def _fate(facts: Facts, *, failed_parts: int) -> str:
+    """Return what became of a step and why; empty if it simply completed, or is not done yet."""
+    status: StepStatus = facts["status"]
+    code, reason = facts.get("code", ""), facts.get("reason", "")
+    if status in _HOW:
+        tries = facts.get("attempts", 0)
+        after = f" after {tries} attempts" if status is StepStatus.FAILED and tries > 1 else ""
+        return _sentence(f"{_HOW[status]}{after}", code, reason)
+    if by := facts.get("substituted_by"):
+        instead = "has its default output" if by == "default" else f"has the output of {by!r}"
+        return _sentence(f"{instead}, as it failed itself", code, reason)
+    if status is not StepStatus.COMPLETED:
+        return ""
+    if code:
+        return _sentence("completed, but", code, reason)
+    if failed_parts:
+        return f"completed without {failed_parts} of its {facts.get('part_count', failed_parts)} parts:"
+    condition = facts.get("condition")
+    return _sentence("ran, as its condition holds", "", condition["reason"]) if condition else ""
+
+
+def _failed_parts(facts: Facts) -> Mapping[str, Facts]:
+    parts: Mapping[str, Facts] = facts.get("parts", {})
+    return {
+        part: it
+        for part, it in parts.items()
+        if it["status"] is StepStatus.FAILED and part not in {CONDITION, COMPENSATION}
+    }
+
+
+def _of_parts(failed: Mapping[str, Facts]) -> Iterator[str]:
+    for part, facts in list(failed.items())[:MOST_PARTS]:
+        yield _sentence(f"    part {part!r} failed", facts["code"], facts["reason"])
+    if len(failed) > MOST_PARTS:
+        yield f"    and {len(failed) - MOST_PARTS} more of its parts failed."
+
+
+def _still_open(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        yield f"Not done yet: {', '.join(map(repr, names[:MOST_NAMES]))}{more}."
+
+
+def _sentence(told: str, code: str, reason: str) -> str:
+    """Return it in one line, with the code and the reason if there are any."""
+    line = " ".join(reason[: 2 * LONGEST_REASON].split())
+    line = line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
+    coded = f"{told} [{code}]" if code else told
+    return f"{coded}: {line}" if line else f"{coded}."

@@ -1,0 +1,375 @@
+"""Mistakes in when steps run, in their parts, and in what becomes of failures: each is named before anything runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+from pydantic import BaseModel
+
+from builders import CONCURRENT, returning
+from tagent.budget import Budget
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep, Problem, StepContext
+from tagent.pipeline import validate as validate_pipeline
+from tagent.pipeline.conditions import field
+from tagent.pipeline.models import Fallback
+
+CONDITIONAL, PARALLEL = ExecutionMode.CONDITIONAL, ExecutionMode.PARALLEL_MERGE
+SOFT, DATA, VALIDATION, HARD = DependencyType.SOFT, DependencyType.DATA, DependencyType.VALIDATION, DependencyType.HARD
+
+
+class Hit(BaseModel):
+    title: str
+
+
+class Found(BaseModel):
+    hits: list[Hit]
+    total: int
+
+
+class Review(BaseModel):
+    approved: bool
+    comment: str
+
+
+class Region(BaseModel):
+    region: str
+    urls: list[str] = []
+
+
+@dataclass
+class Marked:
+    passed: bool
+
+
+def errors(pipeline: Pipeline, inputs: Sequence[str] | None = None) -> list[Problem]:
+    return [problem for problem in validate_pipeline(pipeline, inputs=inputs) if problem.severity == "error"]
+
+
+def codes(pipeline: Pipeline, inputs: Sequence[str] | None = None) -> list[str]:
+    return [problem.code for problem in errors(pipeline, inputs)]
+
+
+def searched(**options: object) -> Pipeline:
+    """Return a pipeline with a step that finds things, a review, and a step with these options behind them."""
+    pipeline = (
+        Pipeline("p")
+        .step("search", "Find them", output_schema=Found)
+        .step("review", "Review them", output_schema=Review, depends_on=["search"])
+    )
+    step = PipelineStep(name="last", **{"goal": "Do it", **options})  # type: ignore[arg-type]  # wrong ones too
+    return pipeline.add_step(step)
+
+
+def takes_search(search: Found) -> int:
+    return search.total
+
+
+def takes_two(one: object, two: object) -> object:
+    return one, two
+
+
+async def answer(prompt: str) -> str:
+    return prompt
+
+
+def asks(other: int) -> bool:
+    return other > 0
+
+
+SOUND: Mapping[str, Mapping[str, object]] = {
+    "condition text": {"condition": "steps.search.total > 3"},
+    "condition object": {"condition": field("search.total") > 3},
+    "condition function": {"condition": lambda search: search.total > 3},
+    "judged by the model": {"execution_mode": CONDITIONAL, "constraints": ["Only if there are hits"]},
+    "enabled by inputs": {"enabled": "inputs.region == 'eu'"},
+    "disabled": {"enabled": False},
+    "items": {"goal": "Sum {item.title} up, number {index}", "for_each": "search.hits", "execution_mode": PARALLEL},
+    "items of an input": {"goal": "Read {item}", "for_each": "urls", "execution_mode": PARALLEL},
+    "item function": {
+        "goal": None, "run": lambda item, index: 1, "for_each": "search.hits", "execution_mode": PARALLEL,
+    },
+    "branches": {"goal": None, "branches": ["Praise {search}", takes_search], "execution_mode": PARALLEL},
+    "named branches": {
+        "goal": None, "branches": {"bull": "Praise it", "bear": "Blame it"}, "merge": "Weigh {search.total} against it",
+        "execution_mode": PARALLEL, "min_success": 1, "max_concurrency": 2, "item_schema": int,
+    },
+    "merge of steps": {"goal": None, "merge": "dict", "depends_on": ["search"], "execution_mode": PARALLEL},
+    "merge function": {"goal": None, "merge": len, "depends_on": ["search"], "execution_mode": PARALLEL},
+    "a goal over what others gave": {"goal": "Weigh them", "depends_on": ["search"], "execution_mode": PARALLEL},
+    "share": {"for_each": "search.hits", "execution_mode": PARALLEL, "min_success": 0.5},
+    "soft": {"depends_on": [Dependency("search", SOFT, wait_seconds=0), "review"]},
+    "data": {"depends_on": [Dependency("search", DATA, path="hits[0].title")]},
+    "default check": {"depends_on": [Dependency("review", VALIDATION)]},
+    "check": {"depends_on": [Dependency("search", VALIDATION, check="output.total > 0")]},
+    "check function": {"depends_on": [Dependency("search", VALIDATION, check=lambda output: output.total > 0)]},
+    "skipped along": {"depends_on": [Dependency("review", on_skip="skip")]},
+    "fallback step": {"on_error": "review"},
+    "fallback output": {"on_error": Fallback(output="Nothing")},
+    "compensation": {"compensate": "Take back {last} and {search.total}"},
+    "compensation function": {"compensate": lambda last, search=None: None},
+    "budget": {"budget": Budget(max_model_calls=3)},
+    "budget as a dict": {"budget": {"max_cost_usd": 0.5}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", SOUND.values(), ids=SOUND)
+def test_what_is_right_is_not_refused(options: Mapping[str, object]) -> None:
+    """The checks must not stand in the way."""
+    assert errors(searched(**options)) == []
+
+
+WRONG: list[tuple[Mapping[str, object], str, str]] = [
+    ({"execution_mode": CONDITIONAL}, "no_condition", "Give it a condition="),
+    ({"execution_mode": CONDITIONAL, "constraints": ["  "]}, "no_condition", "constraints"),
+    ({"condition": "steps.search.total >"}, "bad_condition", "cannot be read"),
+    ({"condition": "steps.last.total > 1"}, "bad_condition", "its own output"),
+    ({"condition": "steps.serch.total > 3"}, "unknown_step", "Did you mean 'search'?"),
+    ({"condition": field("search.totl") > 3}, "unknown_path", "Did you mean 'total'?"),
+    ({"condition": "steps.search.total > 'many'"}, "bad_condition", "a number with a text"),
+    ({"depends_on": [Dependency("search", VALIDATION, check="output.totl > 0")]}, "unknown_path", "'total'?"),
+    ({"condition": 5}, "bad_type", "`condition` is 5"),
+    ({"condition": lambda x, /: x}, "bad_function", "cannot be passed by name"),
+    ({"enabled": "steps.search.total > 3"}, "bad_condition", "none of which has run by then"),
+    ({"enabled": ~(field("inputs.a") == 1) & asks}, "bad_condition", "asks a function"),
+    ({"enabled": "inputs.region =="}, "bad_condition", "`enabled` cannot be read"),
+    ({"enabled": None}, "bad_type", "`enabled` is None"),
+    ({"enabled": lambda: True}, "bad_type", "`enabled` is"),
+    ({"branches": ["A", "B"]}, "wrong_mode", "ExecutionMode.PARALLEL_MERGE"),
+    ({"for_each": "search.hits", "merge": "list"}, "wrong_mode", "`for_each`, `merge`"),
+    ({"max_concurrency": 4}, "wrong_mode", "`max_concurrency`"),
+    ({"execution_mode": PARALLEL, "branches": ["A"], "for_each": "search.hits", "goal": None}, "two_works", "both"),
+    ({"execution_mode": PARALLEL, "branches": ["A"]}, "two_works", "goal, branches"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "goal": None}, "no_work", "neither a goal"),
+    ({"execution_mode": PARALLEL, "goal": None}, "no_work", "nothing to merge"),
+    ({"execution_mode": PARALLEL, "goal": "Merge"}, "no_work", "nothing to merge"),
+    ({"execution_mode": PARALLEL, "merge": "list", "depends_on": ["search"]}, "two_works", "a `merge`, and no parts"),
+    ({"execution_mode": PARALLEL, "item_schema": int, "depends_on": ["search"]}, "bad_parts", "`item_schema` is for"),
+    ({"execution_mode": PARALLEL, "for_each": "serch.hits"}, "unknown_path", "Did you mean 'search'?"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hit"}, "unknown_path", "Did you mean 'hits'?"),
+    ({"execution_mode": PARALLEL, "for_each": "search.total"}, "bad_for_each", "'search.total' is int"),
+    ({"execution_mode": PARALLEL, "for_each": "search"}, "bad_for_each", "'search' is Found"),
+    ({"execution_mode": PARALLEL, "for_each": "last.hits"}, "bad_for_each", "the step itself"),
+    ({"execution_mode": PARALLEL, "for_each": "a b"}, "bad_path", "In `for_each`"),
+    ({"execution_mode": PARALLEL, "for_each": 5}, "bad_type", "the path of a list"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "goal": "Use {item.titel}"}, "unknown_path", "'title'?"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "agent": answer}, "bad_parts", "cannot have `agent`"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": []}, "bad_branches", "is empty"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": "AB"}, "bad_type", "a list or a dict of goals"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": [5]}, "bad_type", "a list or a dict of goals"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": {5: "A"}}, "bad_type", "a list or a dict of goals"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": {"<condition>": "A"}}, "bad_branches", "none of them '<'"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": {"": "A"}}, "bad_branches", "1 to 200"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": {"a": " "}}, "bad_branches", "empty goal"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": ["A"] * 1001}, "bad_branches", "1,001 branches"),
+    ({"execution_mode": PARALLEL, "goal": None, "branches": ["A"], "min_success": 2}, "bad_parts", "has 1 branches"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": 1.0}, "bad_parts", "a share below 1.0"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": -1}, "bad_parts", "from 0"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": "all"}, "bad_parts", "from 0"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "max_concurrency": 0}, "bad_parts", "from 1"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "merge": takes_two}, "bad_merge", "one positional"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "merge": " "}, "bad_merge", "empty"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "item_schema": object()}, "bad_schema", "item_schema"),
+    (
+        {"execution_mode": PARALLEL, "for_each": "search.hits", "depends_on": [Dependency("search", SOFT)]},
+        "bad_dependency", "cannot go on without its list",
+    ),
+    ({"depends_on": [Dependency("search", SOFT, wait_seconds=-1)]}, "bad_dependency", "from 0"),
+    ({"depends_on": [Dependency("search", SOFT, wait_seconds=float("nan"))]}, "bad_dependency", "from 0"),
+    ({"depends_on": [Dependency("search", wait_seconds=1)]}, "bad_dependency", "`wait_seconds` is for SOFT"),
+    ({"depends_on": [Dependency("search", path="hits")]}, "bad_dependency", "`path` is for DATA"),
+    ({"depends_on": [Dependency("search", check="output.total > 0")]}, "bad_dependency", "`check` is for VALIDATION"),
+    ({"depends_on": [Dependency("search", SOFT, on_skip="skip")]}, "bad_dependency", "`on_skip` is for HARD"),
+    ({"depends_on": [Dependency("search", on_skip="wait")]}, "bad_dependency", "'run' or 'skip'"),  # type: ignore[arg-type]
+    ({"depends_on": [Dependency("search", "soft")]}, "bad_type", "one of DependencyType"),  # type: ignore[arg-type]
+    ({"depends_on": [Dependency(5)]}, "bad_type", "the name of a step"),  # type: ignore[arg-type]
+    ({"depends_on": [Dependency("search", VALIDATION, check=5)]}, "bad_type", "must be a condition"),  # type: ignore[arg-type]
+    ({"depends_on": [Dependency("search", DATA, path=5)]}, "bad_type", "must be text"),  # type: ignore[arg-type]
+    ({"depends_on": ["search", Dependency("search", SOFT)]}, "bad_dependency", "contradict each other"),
+    ({"depends_on": [Dependency("search", VALIDATION)]}, "bad_check", "`valid: bool`, `passed: bool`"),
+    ({"depends_on": [Dependency("search", VALIDATION, check="output.total >")]}, "bad_condition", "cannot be read"),
+    ({"on_error": "reviw"}, "unknown_step", "Did you mean 'review'?"),
+    ({"on_error": "last"}, "bad_fallback", "max_retries"),
+    ({"on_error": ""}, "bad_fallback", "empty"),
+    ({"on_error": 5}, "bad_type", "Fallback"),
+    ({"on_error": Fallback(5)}, "bad_type", "Fallback"),  # type: ignore[arg-type]
+    ({"on_error": Fallback("review", output=1)}, "bad_fallback", "Keep one of them"),
+    ({"on_error": Fallback(output=5), "output_schema": Review}, "bad_fallback", "does not fit Review"),
+    ({"on_error": Fallback(output=object())}, "bad_fallback", "does not fit str"),
+    ({"compensate": " "}, "bad_compensation", "empty"),
+    ({"compensate": 5}, "bad_type", "a function or a goal"),
+    ({"compensate": lambda x, /: x}, "bad_function", "its compensation's"),
+    ({"compensate": "Undo {search.totl}"}, "unknown_path", "Did you mean 'total'?"),
+    ({"optional": "yes"}, "bad_type", "True or False"),
+    ({"circuit": 5}, "bad_type", "CircuitPolicy"),
+    ({"budget": {"max_cost": 1}}, "bad_budget", "Did you mean 'max_cost_usd'?"),
+    ({"budget": {"max_tokens": 0}}, "bad_budget", "from 1"),
+    ({"budget": 5}, "bad_type", "Budget"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "code", "said"), WRONG)
+def test_each_mistake_is_named_with_what_would_be_right(options: Mapping[str, object], code: str, said: str) -> None:
+    """It would fail only when its turn comes, after the steps before it were paid for."""
+    found = [(problem.code, said in problem.message, problem.step) for problem in errors(searched(**options))]
+    assert (code, True, "last") in found, errors(searched(**options))
+    assert {one for one, _, _ in found} == {code}, errors(searched(**options))
+
+
+def test_a_step_that_cannot_be_read_does_not_hide_the_mistakes_of_others() -> None:
+    """All come at once."""
+    pipeline = searched(condition=5).step("more", "Do more", depends_on=["serch"]).step("again", run=lambda last: last)
+    assert codes(pipeline) == ["bad_type", "unknown_step"]
+
+
+@pytest.mark.parametrize(
+    "maybe",
+    [
+        {"condition": "steps.search.total > 1"},
+        {"execution_mode": CONDITIONAL, "constraints": ["Only if there is any"]},
+        {"enabled": "inputs.region == 'eu'"},
+        {"optional": True},
+        {"depends_on": [Dependency("gate", on_skip="skip")]},
+    ],
+)
+def test_a_parameter_needs_a_default_if_its_step_may_be_left_out(maybe: Mapping[str, object]) -> None:
+    """The function would be called without it. Who says DATA wants to be left out, too."""
+    before = searched().step("gate", "Open it", enabled="inputs.region == 'eu'", execution_mode=CONCURRENT)
+    before.step("extra", "Do more", **maybe)  # type: ignore[arg-type]  # each is right
+    assert codes(Pipeline(before).step("end", run=lambda extra: extra)) == ["needs_default"]
+    assert codes(Pipeline(before).step("end", run=lambda extra=None: extra)) == []
+    demanding = [Dependency("extra", DATA)]
+    assert codes(Pipeline(before).step("end", run=lambda extra: extra, depends_on=demanding)) == []
+    along = [Dependency("extra", on_skip="skip")]
+    assert codes(Pipeline(before).step("end", run=lambda extra: extra, depends_on=along)) == []
+    assert codes(Pipeline(before).step("end", "Use {extra}")) == []
+
+
+def test_a_parameter_whose_step_is_waited_for_only_soft_needs_a_default() -> None:
+    """What is there at the start is used, and that may be nothing."""
+    soft = [Dependency("search", SOFT, wait_seconds=5)]
+    assert codes(searched(goal=None, run=takes_search, depends_on=soft)) == ["needs_default"]
+
+
+def test_conditions_and_compensations_that_ask_functions_need_what_they_are_given() -> None:
+    """Their parameters are filled by name, too."""
+    before = searched(optional=True)
+    assert codes(Pipeline(before).step("end", "Do it", condition=lambda last: last)) == ["needs_default"]
+    assert codes(Pipeline(before).step("end", "Do it", compensate=lambda end, last: last)) == ["needs_default"]
+    declared = Pipeline(before, inputs=Region)
+    assert codes(Pipeline(declared).step("end", "Do it", condition=lambda regoin: True)) == ["unknown_parameter"]
+    assert codes(Pipeline(declared).step("end", "Do it", compensate=lambda regoin: True)) == ["unknown_parameter"]
+    assert codes(Pipeline(declared).step("end", "Do it", compensate=lambda end, region: True)) == []
+
+    def with_context(context: StepContext, search: Found) -> bool:
+        return bool(context)
+
+    assert codes(Pipeline(declared).step("end", "Do it", condition=with_context)) == []
+
+
+def test_a_name_that_items_use_is_taken() -> None:
+    """Which of the two `{item}` means would be a guess."""
+    each = {"for_each": "search.hits", "execution_mode": PARALLEL}
+    assert codes(searched(**each).step("index", "Count", depends_on=["last"])) == ["ambiguous_name"]
+    assert codes(searched(**each), inputs=["item"]) == ["ambiguous_name"]
+    assert codes(searched(), inputs=["item"]) == [], "where nothing has items the name is free"
+
+
+def test_the_list_of_an_input_is_checked_where_inputs_are_declared() -> None:
+    """A misspelt name would fail at its turn."""
+    each = searched(goal="Read {item}", for_each="urls", execution_mode=PARALLEL)
+    assert codes(Pipeline(each, inputs=Region)) == []
+    assert codes(each, inputs=["url"]) == ["unknown_path"]
+    wrong = searched(goal="Read {item}", for_each="region", execution_mode=PARALLEL)
+    assert codes(Pipeline(wrong, inputs=Region)) == ["bad_for_each"]
+
+
+def test_a_fallback_serves_one_step_and_does_not_wait_for_it() -> None:
+    """Whose output it would be, and whether it could ever run, must be clear."""
+    shared = Pipeline("p").step("a", "A", on_error="c").step("b", "B", on_error="c").step("c", "C")
+    assert [(p.step, p.code) for p in errors(shared)] == [("b", "bad_fallback")]
+    needing = Pipeline("p").step("a", "A", on_error="c").step("c", "Use {a}")
+    assert "depends on this step" in errors(needing)[0].message
+    waiting = Pipeline("p").step("a", "A", on_error="c").step("c", "C", depends_on=[Dependency("a", SOFT)])
+    assert codes(waiting) == ["bad_fallback"]
+
+
+def test_a_circle_through_fallbacks_is_found_however_long() -> None:
+    """What waits for a step waits for all that may take its place."""
+    near = Pipeline("p").step("a", "A", on_error="b").step("b", "B", depends_on=["d"]).step("d", "D", depends_on=["a"])
+    assert codes(near) == ["cycle"]
+    far = (
+        Pipeline("p")
+        .step("a", "A", on_error="b")
+        .step("b", "B", on_error="c")
+        .step("c", "C", depends_on=["d"])
+        .step("d", "D", depends_on=["a"])
+    )
+    assert codes(far) == ["cycle"]
+    assert codes(Pipeline("p").step("a", "A", on_error="b").step("b", "B", on_error="a")) == ["cycle"]
+    assert codes(Pipeline("p").step("a", "A", on_error="b").step("b", "B").step("d", "Use {a}")) == []
+
+
+def test_what_a_condition_reads_comes_before() -> None:
+    """It is a dependency like any other, so it can close a circle."""
+    pipeline = Pipeline("p").step("a", "A", condition="steps.b == 'x'").step("b", "Use {a}")
+    assert codes(pipeline) == ["cycle"]
+
+
+def test_an_output_that_says_nothing_of_its_validity_needs_a_check() -> None:
+    """Of a type that is not known it may still come."""
+
+    class Wordy(BaseModel):
+        valid: str
+
+    checked = [Dependency("a", VALIDATION)]
+    for kind, expected in ((Review, []), (Marked, []), (Wordy, ["bad_check"]), (str, ["bad_check"]), (dict, [])):
+        pipeline = Pipeline("p").step("a", "A", output_schema=kind).step("b", "B", depends_on=checked)
+        assert codes(pipeline) == expected, kind
+
+
+def test_compensation_without_rollback_warns() -> None:
+    """It would never be called."""
+    warnings = [p for p in validate_pipeline(searched(compensate="Undo it")) if p.severity == "warning"]
+    assert ["on_failure='rollback'" in p.message for p in warnings] == [True]
+    rolling = Pipeline(searched(compensate="Undo it"), on_failure="rollback")
+    assert [p for p in validate_pipeline(rolling) if p.severity == "warning"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ({"on_failure": "roll_back"}, "bad_choice", "Did you mean 'rollback'?"),
+        ({"on_budget": "pause"}, "bad_choice", "'fail', 'wait'"),
+        ({"budget": {"max_tokens": "many"}}, "bad_budget", "from 1"),
+        ({"budget": 5}, "bad_budget", "a Budget or a mapping"),
+        ({"budget": {5: 5}}, "bad_budget", "a mapping of its fields"),
+        ({"before_step": ["print"]}, "bad_hook", "`before_step` holds 'print'"),
+        ({"after_step": [5]}, "bad_hook", "a list of functions"),
+    ],
+)
+def test_what_a_pipeline_does_on_failure_and_may_spend_is_checked(
+    options: Mapping[str, object], code: str, said: str
+) -> None:
+    """For the run as a whole."""
+    [problem] = errors(Pipeline(searched(), **options))  # type: ignore[arg-type]  # wrong on purpose
+    assert (problem.code, said in problem.message) == (code, True), problem
+
+
+def test_inputs_that_only_conditions_and_lists_read_are_read() -> None:
+    """They are no mistake."""
+    pipeline = searched(
+        goal="Read {item}",
+        for_each="urls",
+        execution_mode=PARALLEL,
+        enabled="inputs.region == 'eu'",
+        condition="inputs.kind == 'x'",
+        compensate="Undo it for {who}",
+    )
+    problems = validate_pipeline(pipeline, inputs=["urls", "region", "kind", "who", "nobody"])
+    assert [p.message for p in problems if p.code == "unused_input"] == ["No step reads the input 'nobody'."]
+
+
+def test_constraints_of_a_function_that_a_model_judges_have_an_effect() -> None:
+    """They say when it is to run."""
+    judged = searched(goal=None, run=returning(1), execution_mode=CONDITIONAL, constraints=["Only on {search.total}"])
+    assert [p.code for p in validate_pipeline(judged) if p.severity == "warning"] == []
