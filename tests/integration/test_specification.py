@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 import tagent
 from tagent import MissingExtraError, arun_pipeline, run_agent, run_pipeline
-from tagent.pipeline import ExecutionMode, Pipeline, PipelineResult, PipelineValidationError
+from tagent.pipeline import ExecutionMode, Pipeline, PipelineResult
 from tagent.ports import ModelRequest
 from tagent.testing import ScriptedModel
 
@@ -103,16 +103,73 @@ def test_the_structured_output_example_runs_as_written() -> None:
     assert isinstance(final_report, CompanyReport)
 
 
-def test_example_2_is_refused_with_what_is_missing_until_conditions_exist() -> None:
-    """Running `market_validation` without judging its condition would be wrong in silence."""
-    pipeline = Pipeline("ecommerce_analysis").step(
+def ecommerce_analysis() -> Pipeline:
+    """Return Example 2."""
+    ecommerce_pipeline = Pipeline("ecommerce_analysis")
+
+    ecommerce_pipeline.step(
+        name="product_search",
+        goal="Find product information and pricing",
+        tools_filter=["web_search", "price_comparison"]
+    ).step(
+        name="competitor_analysis",
+        goal="Analyze competitor pricing and features",
+        depends_on=["product_search"],
+        execution_mode=ExecutionMode.CONCURRENT
+    ).step(
+        name="review_analysis",
+        goal="Analyze customer reviews and ratings",
+        depends_on=["product_search"],
+        execution_mode=ExecutionMode.CONCURRENT
+    ).step(
         name="market_validation",
         goal="Validate market demand and trends",
+        depends_on=["competitor_analysis", "review_analysis"],
         execution_mode=ExecutionMode.CONDITIONAL,
-        constraints=["Only if competitor analysis shows market gap"],
-    )
-    with pytest.raises(PipelineValidationError, match="CONDITIONAL is not available yet"):
-        run_agent(pipeline, model=ScriptedModel())
+        constraints=["Only if competitor analysis shows market gap"]
+    ).step(
+        name="business_report",
+        goal="Generate business intelligence report",
+        depends_on=["competitor_analysis", "review_analysis", "market_validation"],
+        constraints=["Include ROI projections", "Market entry recommendations"]
+    )  # fmt: skip
+    return ecommerce_pipeline
+
+
+def analyst(*, has_gap: bool) -> ScriptedModel:
+    """Return a model that answers every goal, and judges whether there is a gap."""
+
+    def answer(request: ModelRequest) -> object:
+        if "Decide whether the step" in request.messages[-1].content:
+            return {"reason": f"The analysis shows {'a' if has_gap else 'no'} gap.", "holds": has_gap}
+        return f"answer to: {goal_of(request)}"
+
+    return ScriptedModel(answer)
+
+
+def test_example_2_runs_as_written() -> None:
+    """With a market gap every step runs; the judge is asked once, and sees the analyses."""
+    model = analyst(has_gap=True)
+    result = run_agent(ecommerce_analysis(), model=model)
+    assert result.success
+    assert list(result.step_outputs) == [step.name for step in ecommerce_analysis().steps]
+    assert result.final_output == "answer to: Generate business intelligence report"
+    [asked] = [r for r in model.requests if "Decide whether the step" in r.messages[-1].content]
+    assert "Only if competitor analysis shows market gap" in asked.messages[-1].content
+    assert "answer to: Analyze competitor pricing and features" in asked.messages[-1].content
+
+
+def test_in_example_2_without_a_market_gap_the_report_still_runs() -> None:
+    """`market_validation` is skipped with its reason, and nothing has gone wrong."""
+    model = analyst(has_gap=False)
+    result = run_agent(ecommerce_analysis(), model=model)
+    assert result.success
+    validation = result.step_metadata["market_validation"]
+    assert (validation["status"].value, validation["code"]) == ("skipped", "condition_false")
+    assert validation["reason"] == "The analysis shows no gap."
+    assert result.final_output == "answer to: Generate business intelligence report"
+    assert len(model.requests) == 5
+    assert "The analysis shows no gap." in result.explain()
 
 
 def test_the_sync_functions_work_inside_a_running_loop() -> None:

@@ -10,10 +10,17 @@ from rich.live import Live
 from rich.text import Text
 
 from tagent.cli.errors import printable
-from tagent.cli.telling import decision, doing, doing_now, noteworthy
+from tagent.cli.standing import counted_parts, of_failed_part, parts_done, sign_of, standing
+from tagent.cli.telling import bounded, decision, doing, doing_now, noteworthy
 from tagent.pipeline.events import (
+    COMPENSATION,
+    CONDITION,
     AgentNoticed,
     AgentProgressed,
+    ConditionJudged,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
     RunEvent,
     RunFinished,
     RunHalted,
@@ -29,22 +36,12 @@ from tagent.pipeline.events import (
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.timers import ATTEMPT
 
 MAX_ROWS = 40
 """The most steps drawn at once; of a larger pipeline those that moved last."""
 
-SIGNS = {
-    StepStatus.PENDING: ("○", "dim"),
-    StepStatus.RUNNING: ("●", "cyan"),
-    StepStatus.WAITING: ("↻", "yellow"),
-    StepStatus.COMPLETED: ("✓", "green"),
-    StepStatus.SKIPPED: ("⊘", "dim"),
-    StepStatus.FAILED: ("✗", "red"),
-    StepStatus.CANCELLED: ("⊘", "yellow"),
-    StepStatus.COMPENSATED: ("↩", "yellow"),
-}
-
+MANY_PARTS = 20
+"""From how many parts on a log tells how far they are."""
 
 _Moved = StepExpanded | StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
 
@@ -83,19 +80,29 @@ class Picture:
     def emit(self, event: object) -> None:
         """Take the event into the picture."""
         if isinstance(event, AgentNoticed):
-            self._doing[event.step] = doing_now(event.notice)
+            self._doing[event.step] = _of_part(event.part, doing_now(event.notice))
             return
         run_event: RunEvent = event  # type: ignore[assignment]  # sinks are shown run events
         apply(self.state, run_event)
         if isinstance(run_event, AgentProgressed):
-            self._decided[run_event.step] = decision(run_event.event) or self._decided.get(run_event.step, "")
-            self._doing[run_event.step] = doing(run_event.event)
+            told = decision(run_event.event)
+            if told:
+                self._decided[run_event.step] = _of_part(run_event.part, told)
+            self._doing[run_event.step] = _of_part(run_event.part, doing(run_event.event))
+        elif isinstance(run_event, PartStarted | PartCompleted | PartFailed):
+            self.state.steps[run_event.step].part(run_event.part).output = None
+            if run_event.part in {CONDITION, COMPENSATION}:
+                self._move(run_event.step)
         elif isinstance(run_event, StepStarted | _Moved):
-            self._decided.pop(run_event.step, None)
-            self._doing.pop(run_event.step, None)
             self.state.steps[run_event.step].output = None
-            self._moved.pop(run_event.step, None)
-            self._moved[run_event.step] = None
+            self._move(run_event.step)
+
+    def _move(self, name: str) -> None:
+        """Note that something else happens in a step now, the last one of all."""
+        self._decided.pop(name, None)
+        self._doing.pop(name, None)
+        self._moved.pop(name, None)
+        self._moved[name] = None
 
     def rows(self) -> Group:
         """Return one row a step, in definition order, and a last one for the whole run."""
@@ -105,9 +112,8 @@ class Picture:
 
     def row(self, name: str) -> Text:
         """Return the row of one step: sign, name, seconds, cost, and what it waits for or why it ended."""
-        status = self.state.statuses[name]
-        sign, style = SIGNS[status]
-        detail = " ".join(printable(self._detail(name, status)).split("\n"))
+        sign, style = sign_of(self.state, name)
+        detail = " ".join(printable(self._detail(name)).split("\n"))
         title = self.title(name)
         # Cut where the terminal ends: rows that wrap would jump about.
         return Text.assemble((f"{sign} ", style), title, (detail, "dim"), no_wrap=True, overflow="ellipsis")
@@ -116,44 +122,19 @@ class Picture:
         """Return a step's name as it stands in its row."""
         return f"{printable(name):<{self._width}} "
 
-    def _detail(self, name: str, status: StepStatus) -> str:
-        record = self.state.steps[name]
-        match status:
-            case StepStatus.PENDING:
-                waits = [n for n in self.state.graph.dependencies(name) if not self.state.statuses[n].is_terminal]
-                return f"waits for {_listed(waits)}" if waits else ""
-            case StepStatus.RUNNING:
-                seconds = self._now() - (record.started_at or self._now())
-                told = dict.fromkeys(filter(None, (self._doing.get(name), self._decided.get(name))))
-                return "  ".join((f"{max(0.0, seconds):6.1f}s", *told))
-            case StepStatus.WAITING:
-                return self._waits_for(name)
-            case StepStatus.COMPLETED:
-                return f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s{_spent(self.state, name)}"
-            case _:
-                return record.reason
-
-    def _waits_for(self, name: str) -> str:
-        record = self.state.steps[name]
-        at = self.state.timers.of(name, ATTEMPT)
-        if at is not None:
-            wait = max(0.0, at - self._now())
-            return f"try {record.attempts + 1}/{self._max_attempts[name]} in {wait:.1f}s  {record.reason}"
-        if record.has_fallen:
-            fallback = self.state.graph.rules(name).fallback
-            return f"{fallback.step if fallback else ''} takes its place  {record.reason}"
-        done = [part.status for part in record.parts.values()]
-        failed = done.count(StepStatus.FAILED)
-        return f"{done.count(StepStatus.COMPLETED)}/{record.count} parts{f', {failed} failed' if failed else ''}"
+    def _detail(self, name: str) -> str:
+        told = dict.fromkeys(filter(None, (self._doing.get(name), self._decided.get(name))))
+        return standing(self.state, name, now=self._now(), doing="  ".join(told), max_attempts=self._max_attempts[name])
 
     def total(self) -> Text:
-        """Return the row of the run: how many steps completed, and what they cost."""
+        """Return the row of the run: how many steps completed, what they cost, and why it ends early or waits."""
         statuses = list(self.state.statuses.values())
         parts = [f"{statuses.count(StepStatus.COMPLETED)}/{len(statuses)} steps"]
         others = (StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED, StepStatus.COMPENSATED)
         parts += [f"{n} {s.value}" for s in others if (n := statuses.count(s))]
         parts += [f"${self.state.cost_usd:.4f}", self.state.status.value]
-        return Text("  " + "  ".join(parts), style="dim")
+        why = "" if self.state.is_finished else " ".join(printable(self.state.reason).split())
+        return Text("  " + "  ".join(filter(None, (*parts, why))), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class LineView:
@@ -165,26 +146,44 @@ class LineView:
     def emit(self, event: object) -> None:
         """Write a line if the event changed a step's status, is noteworthy of its agent, or ended the run."""
         self._picture.emit(event)
-        if isinstance(event, _Moved):
-            sys.stderr.write(f"{self._picture.row(event.step).plain.rstrip()}\n")
+        if isinstance(event, _Moved) or (isinstance(event, PartCompleted) and event.part == COMPENSATION):
+            _write(self._picture.row(event.step).plain.rstrip())
         match event:
             case AgentProgressed(step=name) if told := noteworthy(event.event):
-                sys.stderr.write(f"· {self._picture.title(name)}{told}\n")
+                self._note(name, _of_part(event.part, told))
+            case ConditionJudged(step=name, holds=True, reason=reason):
+                self._note(name, f"goes ahead: {reason}")
+            case PartCompleted():
+                self._note_part(event)
+            case PartFailed(step=name):
+                self._note(name, of_failed_part(event))
             case RunHalted(reason=reason) | RunPaused(reason=reason):
-                sys.stderr.write(f"· {printable(reason)}\n")
+                _write(f"· {bounded(reason)}")
             case RunFinished():
-                sys.stderr.write(f"{self._picture.total().plain}\n")
+                _write(self._picture.total().plain)
             case _:
                 pass
 
+    def _note_part(self, event: PartCompleted) -> None:
+        """Tell that a condition holds; of items and branches only each tenth of many, a log is no counter."""
+        if event.part == CONDITION:
+            told = event.output if isinstance(event.output, dict) else {}
+            if told.get("holds") is True and told.get("reason"):
+                self._note(event.step, f"goes ahead: {told['reason']}")
+        elif event.part != COMPENSATION:
+            count = self._picture.state.steps[event.step].count or 0
+            done = sum(parts_done(self._picture.state, event.step))
+            if count >= MANY_PARTS and done < count and done % (count // 10) == 0:
+                self._note(event.step, counted_parts(self._picture.state, event.step))
 
-def _spent(state: PipelineState, name: str) -> str:
-    spending = state.steps[name].spending
-    if not spending.usage.requests:
-        return ""
-    price = "price unknown" if spending.unpriced_calls else f"${spending.cost_usd:.4f}"
-    return f"  {price}  {spending.usage.total_tokens} tokens  {', '.join(spending.models)}"
+    def _note(self, step: str, told: str) -> None:
+        _write(f"· {self._picture.title(step)}{bounded(told)}")
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{len(names)} steps"
+def _write(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _of_part(part: str, told: str) -> str:
+    """Return what is told of an item or a branch, and which one it is."""
+    return f"[{part}] {told}" if told and part not in {"", CONDITION, COMPENSATION} else told

@@ -202,8 +202,9 @@ def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple
 
 def functions(step: PipelineStep) -> tuple[Callable[..., object], ...]:
     """Return the functions that do a step's work, whose parameters are filled by name: its own, or its branches."""
-    if step.run is not None:
-        return (step.run,)
+    run: object = step.run
+    if run is not None:
+        return (run,) if callable(run) else ()  # validation refuses what is none
     return tuple(work for work in branches_of(step).values() if callable(work))
 
 

@@ -19,6 +19,7 @@ from traceback import extract_tb
 from typing import Literal
 
 from tagent.exceptions import TAgentError, text_of
+from tagent.retries import MISTAKES
 
 
 class PipelineError(TAgentError):
@@ -255,7 +256,7 @@ class StepFailedError(StepError):
     code = "step.failed"
 
     def __init__(self, step: str, cause: BaseException) -> None:
-        self.is_retryable = not isinstance(cause, _MISTAKES)  # type: ignore[misc]  # one class, two fates
+        self.is_retryable = not isinstance(cause, MISTAKES)  # type: ignore[misc]  # one class, two fates
         super().__init__(step, f"The step {step!r} raised {type(cause).__name__}: {text_of(cause)}{_place_of(cause)}")
 
 
@@ -263,14 +264,3 @@ def _place_of(error: BaseException) -> str:
     """Return " (file, line N)" for the innermost line of the traceback, "" where there is none."""
     frames = extract_tb(error.__traceback__)
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-
-
-_MISTAKES = (
-    AssertionError,
-    AttributeError,
-    ImportError,
-    NameError,
-    NotImplementedError,
-    SyntaxError,
-    TypeError,
-)

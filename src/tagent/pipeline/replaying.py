@@ -160,6 +160,7 @@ def _with_doubles(
     names = {step.name for step in pipeline.steps}
     shared = config.merged(TAgentConfig.of(pipeline.config))
     for step in copy.steps:
+        step.circuit = None  # those of the process are about now
         known = recorded.get(step.name)
         if step.goal is not None and step.agent is None:
             _double_agent(step, known or RecordedStep(step.name), shared)

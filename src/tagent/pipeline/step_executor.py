@@ -141,11 +141,11 @@ class StepExecutor:
         """Return what became of one attempt at the step `name`, or at a part of it."""
         step = self._definitions[name]
         try:
-            work = self._work(step, part, attempt)
             timeout = None if step.wait_for is not None else step.timeout
             with guarded(
                 self._circuit_of(name), None if part in _ASIDE else step.circuit, now=self._services.clock.now
             ):
+                work = self._work(step, part, attempt)
                 returned, context = await (work if timeout is None else self._within(timeout, work, step=name))
                 return self._succeeded(step, part, attempt, returned, context)
         except BudgetPausedError as error:

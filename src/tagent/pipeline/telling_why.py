@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagent.pipeline.events import COMPENSATION, CONDITION
 from tagent.pipeline.kinds import RunStatus, StepStatus
 
 MOST_PARTS = 3
@@ -14,6 +13,9 @@ MOST_NAMES = 8
 
 LONGEST_REASON = 600
 """Characters of a reason; what a function has raised may be a book."""
+
+ASIDE = frozenset({"<condition>", "<compensation>"})
+"""The parts that are no items or branches. Written out, as `events` needs what needs this file; a test compares."""
 
 Facts = Mapping[str, Any]
 """What `step_metadata` says of a step or a part."""
@@ -85,11 +87,7 @@ def _fate(facts: Facts, *, failed_parts: int) -> str:
 
 def _failed_parts(facts: Facts) -> Mapping[str, Facts]:
     parts: Mapping[str, Facts] = facts.get("parts", {})
-    return {
-        part: it
-        for part, it in parts.items()
-        if it["status"] is StepStatus.FAILED and part not in {CONDITION, COMPENSATION}
-    }
+    return {part: it for part, it in parts.items() if it["status"] is StepStatus.FAILED and part not in ASIDE}
 
 
 def _of_parts(failed: Mapping[str, Facts]) -> Iterator[str]:

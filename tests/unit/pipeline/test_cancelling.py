@@ -13,21 +13,26 @@ from tagent import acancel, arun_pipeline, cancel
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.exceptions import ungrouped
-from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus, StepContext, StepStatus
+from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus, StepContext, StepStatus, lease
 from tagent.pipeline import claim_watch as watching
 from tagent.pipeline.cancelling import Cancellation, RunEndedError, cancel_run
 from tagent.pipeline.events import RunFinished, RunHalted, StepCancelled
 from tagent.pipeline.forking import fork_run
 from tagent.pipeline.persistence import RunJournal, load_events
 from tagent.pipeline.resuming import resume_run
-from tagent.ports import Services
+from tagent.ports import Batch, RunRecord, Services
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError, UnknownRunError
 from workers import until
 
+STUCK_SECONDS = 60.0
+"""After this long something is stuck, and the test fails instead of waiting for ever."""
+
 
 @pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def _only_looking_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often, and renew nothing: renewing would tell as well, much later."""
     monkeypatch.setattr(watching, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(lease.keeper, "keep", lambda _: None)
 
 
 class Held:
@@ -54,13 +59,20 @@ def held() -> tuple[Pipeline, Held]:
     return pipeline.step("after", run=returning("after"), depends_on=["long"]), hold
 
 
+def ended_well() -> Pipeline:
+    """Return the same pipeline, in which what is done must not be done again and the long step ends."""
+    pipeline = Pipeline("held").step("done", run=raising(ValueError("It is done.")))
+    pipeline.step("long", run=returning("long"), depends_on=["done"])
+    return pipeline.step("after", run=returning("after"), depends_on=["long"])
+
+
 @asynccontextmanager
 async def driven(
     pipeline: Pipeline, opened: Services, began: asyncio.Event
 ) -> AsyncIterator[asyncio.Task[PipelineResult]]:
     """Give the task that runs `pipeline`, once its step has begun."""
     with ungrouped():
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(STUCK_SECONDS), asyncio.TaskGroup() as group:
             task = group.create_task(PipelineExecutor(pipeline, services=opened).execute())
             await began.wait()
             yield task
@@ -171,16 +183,14 @@ async def test_an_unknown_run_is_named_with_the_nearest() -> None:
 class Slow:
     """A store whose every call takes its time, as if on another machine."""
 
-    def __init__(self, store: MemoryStore, turns: int) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._turns = turns
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
         method = getattr(self._store, name)
 
         async def call(*arguments: object, **options: object) -> object:
-            for _ in range(self._turns):
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
             return await method(*arguments, **options)
 
         return call
@@ -192,16 +202,17 @@ async def test_of_several_who_cancel_at_once_one_wins() -> None:
     store = MemoryStore()
     outcomes: list[object] = []
 
-    async def one(turns: int) -> None:
-        opened = replace(services(store=Slow(store, turns)), random=lambda: turns / 10)  # type: ignore[arg-type]  # passes all on
+    async def one(number: int) -> None:
+        away = Slow(store)
+        opened = replace(services(store=away), random=lambda: number / 10)  # type: ignore[arg-type]  # passes all on
         try:
             outcomes.append(await cancel_run("run-1", opened))
         except RunEndedError as error:
             outcomes.append(error.status)
 
     async with driven(pipeline, services(store=store), hold.began) as task, asyncio.TaskGroup() as group:
-        for turns in range(1, 9):
-            group.create_task(one(turns))
+        for number in range(8):
+            group.create_task(one(number))
     assert sum(isinstance(outcome, Cancellation) for outcome in outcomes) == 1
     assert outcomes.count(RunStatus.CANCELLED) == 7
     assert task.result().status is RunStatus.CANCELLED
@@ -214,13 +225,7 @@ async def test_a_cancelled_run_can_be_resumed_and_does_what_was_left() -> None:
     opened = services()
     async with driven(pipeline, opened, hold.began):
         await cancel_run("run-1", opened)
-    mended = (
-        Pipeline("held")
-        .step("done", run=raising(ValueError("it is done")))
-        .step("long", run=returning(1), depends_on=["done"])
-    )
-    mended.step("after", run=returning("after"), depends_on=["long"])
-    result = await resume_run("run-1", opened, TAgentConfig(), pipeline=mended)
+    result = await resume_run("run-1", opened, TAgentConfig(), pipeline=ended_well())
     assert (result.status, result.final_output) == (RunStatus.COMPLETED, "after")
     assert result.step_metadata["done"]["attempts"] == 1
 
@@ -240,27 +245,43 @@ async def test_who_cancels_and_dies_before_he_has_written_it_has_not_cancelled()
 async def test_a_driver_waits_for_the_word_of_who_took_its_run() -> None:
     """Between the taking over and the end that is written, a long journal may have to be read."""
     pipeline, hold = held()
-    opened = services()
-    is_read = asyncio.Event()
+    asked = 0
 
-    class Hesitant(MemoryStore):
-        """Commits only when it may."""
+    class Asked(MemoryStore):
+        async def run(self, run_id: str) -> RunRecord:
+            nonlocal asked
+            asked += hold.was_cut_off
+            return await super().run(run_id)
 
-        async def commit(self, batch: object) -> None:
-            """Commit."""
-            await is_read.wait()
-            await opened.store.commit(batch)  # type: ignore[arg-type]  # a batch
+        async def commit(self, batch: Batch) -> None:
+            """Let whoever cancels hesitate."""
+            if batch.epoch > 1:
+                await until(lambda: asked > 1, turns=10**9)
+            await super().commit(batch)
 
-        def __getattribute__(self, name: str) -> object:
-            if name == "commit" or name.startswith("__"):
-                return object.__getattribute__(self, name)
-            return getattr(opened.store, name)
-
-    async with driven(pipeline, opened, hold.began) as task, asyncio.TaskGroup() as group:
-        group.create_task(cancel_run("run-1", replace(opened, store=Hesitant())))
-        await until(lambda: hold.was_cut_off)
-        is_read.set()
+    opened = services(store=Asked())
+    async with driven(pipeline, opened, hold.began) as task:
+        await cancel_run("run-1", opened)
     assert task.result().status is RunStatus.CANCELLED
+
+
+async def test_a_run_that_ends_just_before_it_is_taken_over_has_ended() -> None:
+    """Whoever cancels learns it from the journal, and leaves nothing behind."""
+    pipeline, hold = held()
+    store = MemoryStore()
+
+    class EndsFirst(Slow):
+        async def claim(self, run_id: str, **options: object) -> object:
+            other = everybody_is_gone(services(store=store))
+            await resume_run(run_id, other, TAgentConfig(), pipeline=ended_well())
+            return await store.claim(run_id, **options)  # type: ignore[arg-type]  # passes all on
+
+    with pytest.raises(ConflictError):
+        async with driven(pipeline, services(store=store), hold.began):
+            with pytest.raises(RunEndedError, match="completed"):
+                await cancel_run("run-1", services(store=EndsFirst(store)))  # type: ignore[arg-type]  # passes all on
+    run = await store.run("run-1")
+    assert (run.status, run.owner) == ("completed", "")
 
 
 async def test_a_driver_whose_run_was_cancelled_and_resumed_tells_of_the_cancel() -> None:
@@ -269,11 +290,7 @@ async def test_a_driver_whose_run_was_cancelled_and_resumed_tells_of_the_cancel(
     opened = services()
     async with driven(pipeline, opened, hold.began) as task:
         await cancel_run("run-1", opened)
-        finished = (
-            Pipeline("held").step("done", run=returning("done")).step("long", run=returning(1), depends_on=["done"])
-        )
-        finished.step("after", run=returning("after"), depends_on=["long"])
-        assert (await resume_run("run-1", opened, TAgentConfig(), pipeline=finished)).success
+        assert (await resume_run("run-1", opened, TAgentConfig(), pipeline=ended_well())).success
     assert task.result().status is RunStatus.CANCELLED
     assert found(task.result())["after"] == ("cancelled", "run.cancelled")
 
@@ -282,11 +299,9 @@ async def test_a_run_that_was_taken_over_to_go_on_with_it_is_not_taken_for_cance
     """Its old driver must not tell anybody that it has ended."""
     pipeline, hold = held()
     opened = services()
-    finished = Pipeline("held").step("done", run=returning("done")).step("long", run=returning(1), depends_on=["done"])
-    finished.step("after", run=returning("after"), depends_on=["long"])
     with pytest.raises(ConflictError):
         async with driven(pipeline, opened, hold.began):
-            assert (await resume_run("run-1", everybody_is_gone(opened), TAgentConfig(), pipeline=finished)).success
+            assert (await resume_run("run-1", everybody_is_gone(opened), TAgentConfig(), pipeline=ended_well())).success
 
 
 async def test_a_store_that_is_away_is_asked_again() -> None:
@@ -295,7 +310,7 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
     open_gate = asyncio.Event()
 
     class Away(MemoryStore):
-        async def run(self, run_id: str) -> object:  # type: ignore[override]  # it only raises
+        async def run(self, run_id: str) -> RunRecord:
             nonlocal looks
             looks += 1
             if looks == 3:
@@ -315,7 +330,7 @@ async def test_a_short_run_never_looks_at_its_claim(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(watching, "LOOK_SECONDS", 60.0)
 
     class NotLookedAt(MemoryStore):
-        async def run(self, run_id: str) -> object:  # type: ignore[override]  # it only raises
+        async def run(self, run_id: str) -> RunRecord:
             raise AssertionError(run_id)
 
     assert (await PipelineExecutor(chain("a", "b"), services=services(store=NotLookedAt())).execute()).success

@@ -17,7 +17,7 @@ from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
-from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RetryPolicy, RunStatus
+from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult, RetryPolicy, RunStatus
 from tagent.pipeline.accounts import RunAccounts, run_budget, step_budget
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.resuming import resume_run
@@ -185,6 +185,25 @@ async def test_a_step_has_its_budget_for_all_its_attempts() -> None:
     assert (over_budget(result), result.token_usage["s"].requests) == (["s"], 4)
     assert "The step's max_model_calls allows 4 requests; spent: 4." in result.step_metadata["s"]["reason"]
     assert result.step_outputs == {"t": 7}
+
+
+async def test_the_parts_of_a_step_share_its_budget() -> None:
+    """They run at the same time, and the step pays for all of them."""
+    model = answering(seconds=0.001)
+    pipeline = Pipeline("p").step("names", run=lambda: ["a", "b", "c", "d", "e"])
+    pipeline.step(
+        "s",
+        "Greet {item}",
+        for_each="names",
+        execution_mode=ExecutionMode.PARALLEL_MERGE,
+        min_success=0,
+        max_retries=0,
+        budget={"max_model_calls": 3},
+    )
+    result = await ran(pipeline, model)
+    assert (result.step_outputs["s"], len(model.requests)) == (["done"] * 3, 3)
+    parts = result.step_metadata["s"]["parts"].values()
+    assert [part["code"] for part in parts].count("budget.exceeded") == 2
 
 
 async def test_a_step_is_limited_by_its_settings_as_by_its_budget() -> None:

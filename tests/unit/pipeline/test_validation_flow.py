@@ -164,7 +164,7 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"execution_mode": PARALLEL, "goal": None, "branches": ["A"], "min_success": 2}, "bad_parts", "has 1 branches"),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": 1.0}, "bad_parts", "a share below 1.0"),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": -1}, "bad_parts", "from 0"),
-    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": "all"}, "bad_parts", "from 0"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": "all"}, "bad_type", "from 0"),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "max_concurrency": 0}, "bad_parts", "from 1"),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "merge": takes_two}, "bad_merge", "one positional"),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "merge": " "}, "bad_merge", "empty"),

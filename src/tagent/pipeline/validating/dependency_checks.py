@@ -1,6 +1,6 @@
 """What a step waits for: that it exists, and that what is said of it goes together."""
 
-import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
@@ -77,7 +77,7 @@ def _option_problems(dep: Dependency) -> Iterator[Found]:
         seconds = dep.wait_seconds
         if dep.type is not DependencyType.SOFT:
             yield "bad_dependency", f"`wait_seconds` is for SOFT, and {its} is {dep.type.name}. Change one of them."
-        elif not is_number(seconds) or not 0 <= seconds < math.inf:
+        elif not is_number(seconds) or not 0 <= seconds <= sys.float_info.max:
             yield "bad_dependency", f"`wait_seconds` of {its} is {seconds!r}; it must be a number of seconds from 0."
     if dep.on_skip not in ("run", "skip"):
         yield "bad_dependency", f"`on_skip` of {its} is {dep.on_skip!r}; it must be 'run' or 'skip'."

@@ -11,6 +11,8 @@ from tagent.pipeline.validating.scope import Found, Scope
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_whole, takes_one
 
 MAX_BRANCHES = 1000
+MOST = 2**53
+"""Beyond every number that is meant; larger ones are not written as JSON in the same way everywhere."""
 
 _OF_PARTS = {"branches": None, "for_each": None, "merge": None, "item_schema": None, "min_success": None}
 _DEFAULT_CONCURRENCY = PipelineStep().max_concurrency
@@ -51,7 +53,7 @@ def _work_problems(step: PipelineStep) -> Iterator[Found]:
 
 
 def _number_problems(step: PipelineStep) -> Iterator[Found]:
-    if not is_whole(step.max_concurrency) or step.max_concurrency < 1:
+    if not is_whole(step.max_concurrency) or not 1 <= step.max_concurrency < MOST:
         yield "bad_parts", f"`max_concurrency` is {step.max_concurrency!r}; it must be a whole number from 1."
     least = step.min_success
     if least is None:
@@ -63,7 +65,7 @@ def _number_problems(step: PipelineStep) -> Iterator[Found]:
 
 
 def _is_amount(least: object) -> bool:
-    return 0 <= least < 1 if isinstance(least, float) else is_whole(least) and least >= 0
+    return 0 <= least < 1 if isinstance(least, float) else is_whole(least) and 0 <= least < MOST
 
 
 def _branch_problems(step: PipelineStep) -> Iterator[Found]:

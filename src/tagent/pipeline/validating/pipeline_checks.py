@@ -21,8 +21,10 @@ def pipeline_problems(scope: Scope) -> Iterator[Problem]:
     yield from _unused_inputs(scope)
     for name in sorted(scope.steps.keys() & set(scope.inputs or ())):
         yield Problem("ambiguous_name", "An input has the same name. Rename one of them.", name)
-    final = pipeline.final
-    if final is not None and final not in scope.steps:
+    final: object = pipeline.final
+    if final is not None and not isinstance(final, str):
+        yield Problem("bad_type", f"`final` is of the type {type(final).__name__}; it must be the name of a step.")
+    elif final is not None and final not in scope.steps:
         yield Problem("unknown_step", f"`final` names the unknown step {final!r}.{nearest(final, scope.steps)}")
     try:
         OutputType().dump(pipeline.shared_context, step="shared_context")
@@ -51,14 +53,15 @@ def memory_problem(given: object, *, step: str = "") -> Problem:
 
 
 def _choice_problems(pipeline: Pipeline) -> Iterator[Problem]:
-    if pipeline.memory not in get_args(MemoryUse):
+    memory: object = pipeline.memory
+    if not isinstance(memory, str) or memory not in get_args(MemoryUse):
         yield memory_problem(pipeline.memory)
     for name, choices in (("on_failure", get_args(OnFailure)), ("on_budget", get_args(OnBudget))):
         given = getattr(pipeline, name)
-        if given not in choices:
+        if not isinstance(given, str) or given not in choices:
             suggestion = nearest(given, choices) if isinstance(given, str) else ""
             listed = ", ".join(map(repr, choices))
-            yield Problem("bad_choice", f"`{name}` is {given!r}; it must be one of {listed}.{suggestion}")
+            yield Problem("bad_choice", f"`{name}` is {repr(given)[:80]}; it must be one of {listed}.{suggestion}")
     for code, message in budget_problems(pipeline.budget):
         yield Problem(code, message)
 

@@ -38,7 +38,7 @@ class Scope:
         for step in pipeline.steps:
             self.steps.setdefault(step.name, step)
         self.known = self.steps.keys() | set(inputs or ())
-        self._types: dict[object, OutputType] = {}
+        self._types: dict[int, OutputType] = {}
         self._nearest: dict[str, str] = {}
 
     def output_type(self, step: PipelineStep) -> OutputType:
@@ -51,8 +51,10 @@ class Scope:
         if declared is None:
             if step.wait_for is not None:
                 return _ANYTHING
-            work: object = step.merge if bindings.is_merge(step) else step.run or ""
-            if isinstance(work, str) and work not in bindings.MERGES:
+            is_merge = bindings.is_merge(step)
+            work: object = step.merge if is_merge else step.run
+            is_goal = isinstance(work, str) and work not in bindings.MERGES
+            if is_goal or (work is None and not is_merge):
                 return _TEXT
             declared = bindings.signature_of(work).return_type if callable(work) else None
         return _ANYTHING if declared is None else self.type_of(declared)
@@ -63,12 +65,14 @@ class Scope:
         Raises:
             TypeError: If Pydantic cannot check the type.
         """
+        if (known := self._types.get(id(declared))) is not None:
+            return known
         try:
-            if declared not in self._types:
-                self._types[declared] = OutputType(declared)
-            return self._types[declared]
-        except TypeError:  # no type, or one that cannot be a key: its metadata is a list
-            return OutputType(declared)
+            found = OutputType(declared)
+        except (AttributeError, LookupError, SyntaxError, ValueError) as error:  # what Pydantic says to other values
+            raise TypeError(f"{type(declared).__name__} is no type that Pydantic can check.") from error
+        self._types[id(declared)] = found  # it keeps the type, so that no other one gets this id
+        return found
 
     def declared(self, name: str) -> object:
         """Return the declared type of a step's output or of an input; None when it is not known."""

@@ -28,7 +28,8 @@ def type_problems(step: PipelineStep) -> Iterator[str]:
         advice = " Did you mean run=?" if callable(goal) else ""
         yield f"Its goal is of the type {type(goal).__name__}; it must be text.{advice}"
     for key, of in _SEQUENCES.items():
-        if (given := getattr(step, key)) != ():
+        given = getattr(step, key)
+        if given is not _DEFAULTS[key]:
             yield from _sequence_problems(key, given, of)
     retry: object = step.retry
     if not isinstance(retry, RetryPolicy):
@@ -45,8 +46,6 @@ def type_problems(step: PipelineStep) -> Iterator[str]:
 
 
 def _sequence_problems(key: str, given: object, of: tuple[type, ...]) -> Iterator[str]:
-    if key == "tools_filter" and given is None:
-        return
     if isinstance(given, str):
         yield f"`{key}` is a single text. Write a list: [{given!r}]."
     elif not isinstance(given, Sequence) or not all(isinstance(item, of) for item in given):
@@ -68,8 +67,18 @@ def _dependency_problems(dep: Dependency) -> Iterator[str]:
     if not isinstance(kind, DependencyType):
         kinds = ", ".join(each.name for each in DependencyType)
         yield f"The type of its dependency on {_shown(named)} is {_shown(kind)}; take one of DependencyType: {kinds}."
+    waits: object = dep.wait_seconds
+    if waits is not None and not _is_number(waits):
+        yield f"The `wait_seconds` of its dependency on {_shown(named)} is {_shown(waits)}; it must be a number."
+    on_skip: object = dep.on_skip
+    if not isinstance(on_skip, str):
+        yield f"The `on_skip` of its dependency on {_shown(named)} is {_shown(on_skip)}; it must be 'run' or 'skip'."
     if dep.check is not None and not _is_check(dep.check):
         yield f"The `check` of its dependency on {_shown(named)} is {_shown(dep.check)}; it must be a condition."
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 def _is_check(given: object) -> bool:
@@ -100,6 +109,10 @@ def _is_a(*kinds: type) -> Callable[[object], bool]:
 
 
 _OPTIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "execution_mode": (_is_a(str), "one of ExecutionMode"),
+    "max_concurrency": (_is_number, "a whole number from 1"),
+    "min_success": (_is_number, "a whole number from 0, or a share below 1.0"),
+    "memory": (_is_a(str), "'run' or 'pipeline'"),
     "wait_for": (_is_a(str, Event), "a topic or an event(...)"),
     "enabled": (_is_a(bool, str, Condition), "True, False, or a condition of the inputs"),
     "condition": (_is_check, "a condition: text, field(...) and its like, or a function"),
@@ -114,7 +127,8 @@ _OPTIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 }
 """What is right for the options that may be left out, and how that is said."""
 
-_DEFAULTS: Mapping[str, object] = {option: getattr(PipelineStep(), option) for option in _OPTIONS}
+_DEFAULTS: Mapping[str, object] = {name: getattr(PipelineStep(), name) for name in (*_OPTIONS, *_SEQUENCES)}
+"""What they are when left out; compared by identity, since comparing conditions makes another one."""
 
 
 def _shown(given: object) -> str:

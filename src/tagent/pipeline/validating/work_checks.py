@@ -1,7 +1,7 @@
 """What a step does: its name, its numbers, its goal, function, agent or event, its type and its tools."""
 
 import inspect
-import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeGuard
 
@@ -120,7 +120,7 @@ def _name_problems(name: str) -> Iterator[Found]:
 
 def _number_problems(step: PipelineStep) -> Iterator[Found]:
     timeout = step.timeout
-    if timeout is not None and (not is_number(timeout) or not math.isfinite(timeout) or timeout <= 0):
+    if timeout is not None and not (is_number(timeout) and 0 < timeout <= sys.float_info.max):
         yield "bad_timeout", f"`timeout` is {timeout!r}; it must be a number of seconds above 0, or None."
     for name in ("max_retries", "retry_count"):
         count = getattr(step, name)
@@ -144,7 +144,8 @@ def _mode_problems(step: PipelineStep) -> Iterator[Found]:
         modes = ", ".join(each.name for each in ExecutionMode)
         yield "bad_mode", f"`execution_mode` is {mode!r}; it must be one of {modes}."
     for option in OPTIONS_TO_COME:
-        if getattr(step, option):
+        given = getattr(step, option)
+        if given is not None and given is not False:
             yield "unavailable", f"The option `{option}` is not available yet. Remove it."
 
 

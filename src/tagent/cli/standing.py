@@ -1,0 +1,132 @@
+"""Where a step of a run stands, in the words of one row. Pure: state and time in, text out."""
+
+from tagent.pipeline.events import COMPENSATION, CONDITION, PartFailed
+from tagent.pipeline.models import StepStatus
+from tagent.pipeline.state import PipelineState
+from tagent.pipeline.timers import ATTEMPT, PATIENCE
+
+SIGNS = {
+    StepStatus.PENDING: ("○", "dim"),
+    StepStatus.RUNNING: ("●", "cyan"),
+    StepStatus.WAITING: ("↻", "yellow"),
+    StepStatus.COMPLETED: ("✓", "green"),
+    StepStatus.SKIPPED: ("⊘", "dim"),
+    StepStatus.FAILED: ("✗", "red"),
+    StepStatus.CANCELLED: ("⊘", "yellow"),
+    StepStatus.COMPENSATED: ("↩", "yellow"),
+}
+
+
+def sign_of(state: PipelineState, name: str) -> tuple[str, str]:
+    """Return the sign of a step and its style; one of whose parts something runs is at work, whatever its status."""
+    is_at_work = any(step == name for step, _ in state.running_parts) if state.running_parts else False
+    return SIGNS[StepStatus.RUNNING if is_at_work else state.statuses[name]]
+
+
+def standing(state: PipelineState, name: str, *, now: float, doing: str = "", max_attempts: int = 1) -> str:
+    """Return what is to be said of a step besides its name.
+
+    Args:
+        state: The run's state.
+        name: The step.
+        now: The time, in seconds since 1970-01-01 UTC.
+        doing: What its agent does.
+        max_attempts: How often it is tried at most.
+    """
+    record = state.steps[name]
+    match state.statuses[name]:
+        case StepStatus.PENDING:
+            return _not_begun(state, name, now=now, doing=doing)
+        case StepStatus.RUNNING:
+            merging = "merging" if record.count else ""
+            return _joined(_since(record.attempt_began_at if record.count else record.started_at, now), merging, doing)
+        case StepStatus.WAITING:
+            return _waiting(state, name, now=now, doing=doing, max_attempts=max_attempts)
+        case StepStatus.COMPLETED:
+            return _completed(state, name, doing=doing)
+        case StepStatus.COMPENSATED:
+            return "undone"
+        case _:
+            return record.reason
+
+
+def of_failed_part(event: PartFailed) -> str:
+    """Return what is to be said of a part that failed.
+
+    Example:
+        >>> of_failed_part(PartFailed("fetch", "7", 1, "step.failed", "It broke.", retry_at=4.5, at=4.0))
+        "part '7' is tried again in 0.5s: It broke."
+    """
+    what = {CONDITION: "condition", COMPENSATION: "compensation"}.get(event.part, f"part {event.part!r}")
+    again = "failed" if event.retry_at is None else f"is tried again in {event.retry_at - event.at:.1f}s"
+    return f"{what} {again}: {event.reason}"
+
+
+def parts_done(state: PipelineState, name: str) -> tuple[int, int]:
+    """Return how many parts of a step have completed, and how many have failed, while they are done."""
+    count, queue = state.steps[name].count or 0, state.queues.get(name)
+    if queue is None:
+        statuses = [it.status for part, it in state.steps[name].parts.items() if part not in {CONDITION, COMPENSATION}]
+        return statuses.count(StepStatus.COMPLETED), statuses.count(StepStatus.FAILED)
+    return count - len(queue.waiting) - len(queue.running) - len(queue.resting) - queue.failures, queue.failures
+
+
+def counted_parts(state: PipelineState, name: str) -> str:
+    """Return how far the parts of a step are, like `12/1000 parts, 1 failed`."""
+    completed, failed = parts_done(state, name)
+    return f"{completed}/{state.steps[name].count or 0} parts{f', {failed} failed' if failed else ''}"
+
+
+def _not_begun(state: PipelineState, name: str, *, now: float, doing: str) -> str:
+    if (name, CONDITION) in state.running_parts:
+        return _joined(_since(state.steps[name].part(CONDITION).started_at, now), "judging its condition", doing)
+    edges = [edge for edge in state.graph.incoming[name] if not state.statuses[edge.source].is_terminal]
+    waits = _listed(list(dict.fromkeys(edge.source for edge in edges)))
+    if not edges:
+        return ""
+    if all(edge.is_fallback for edge in edges):
+        return f"stands by for {waits}"
+    until = state.timers.of(name, PATIENCE)
+    return f"waits for {waits}" if until is None else f"waits for {waits}, {max(0.0, until - now):.1f}s more"
+
+
+def _waiting(state: PipelineState, name: str, *, now: float, doing: str, max_attempts: int) -> str:
+    record = state.steps[name]
+    at = state.timers.of(name, ATTEMPT)
+    if at is not None:
+        return f"try {record.attempts + 1}/{max_attempts} in {max(0.0, at - now):.1f}s  {record.reason}"
+    if record.has_fallen:
+        fallback = state.graph.rules(name).fallback
+        return f"{fallback.step if fallback else ''} takes its place  {record.reason}"
+    return _joined(_since(record.started_at, now), counted_parts(state, name), doing)
+
+
+def _completed(state: PipelineState, name: str, *, doing: str) -> str:
+    record = state.steps[name]
+    if (name, COMPENSATION) in state.running_parts:
+        return _joined(" " * 7, "undoing", doing)
+    seconds = f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s"
+    if record.substituted_by:
+        by = "its default" if record.substituted_by == "default" else record.substituted_by
+        return _joined(seconds, f"from {by}, as it failed: {record.reason}")
+    return _joined(seconds, counted_parts(state, name) if record.count else "", _spent(state, name), record.reason)
+
+
+def _since(began_at: float | None, now: float) -> str:
+    return f"{max(0.0, now - (now if began_at is None else began_at)):6.1f}s"
+
+
+def _joined(*told: str) -> str:
+    return "  ".join(filter(None, told))
+
+
+def _spent(state: PipelineState, name: str) -> str:
+    spending = state.steps[name].spending
+    if not spending.usage.requests:
+        return ""
+    price = "price unknown" if spending.unpriced_calls else f"${spending.cost_usd:.4f}"
+    return f"{price}  {spending.usage.total_tokens} tokens  {', '.join(spending.models)}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} steps"
