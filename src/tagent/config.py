@@ -85,10 +85,11 @@ class TAgentConfig(BaseModel):
         crash_if_over_iterations: Whether to raise `IterationsExceededError` then, instead of returning a
             result that has not achieved its goal.
         separate_evaluation: Whether a call of its own judges the goal before the one that answers.
-        max_cost_usd: What an agent's model calls may cost in USD, above 0; None means without limit.
-        max_tokens: How many tokens they may take together, from 1; None means without limit.
-        max_model_calls: How many there may be, from 1; None means without limit.
-        deadline_seconds: How long an agent may work, above 0; None means without limit.
+        max_cost_usd: What model calls may cost in USD, above 0: those of a goal, or of all that a run does together; in
+            a step's `config`, those of the step. None means without limit, like below.
+        max_tokens: How many tokens they may take together, from 1.
+        max_model_calls: How many there may be, from 1.
+        deadline_seconds: How long a goal, a run or a step may take, above 0.
         max_parallel_tasks: How many tasks of one plan run at once, from 1.
         tool_timeout_seconds: How long one call of a tool may take; None means without limit.
         context_tokens: How many tokens of data an agent's prompt may carry, from 100.

@@ -36,6 +36,7 @@ from tagent.pipeline.conditions.tree import (
     Call,
     Choice,
     Compare,
+    Comparison,
     Has,
     ListOf,
     Negative,
@@ -57,6 +58,8 @@ KINDS = ("bool", "int", "double", "string", "list")
 """What expressions come to. `null` and maps come from the data alone."""
 
 FIELDS = {"bool": "b", "int": "n", "double": "d", "string": "s", "list": "l", "map": "m", "null": "z", "mixed": "x"}
+
+SIGNS: tuple[Comparison, ...] = ("==", "!=", "<", "<=", ">", ">=")
 
 ints = st.integers(-3, 3) | st.sampled_from([10, -100, 1000])
 doubles = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.5, 0.1, 1e20, 1.5e-7, -100.0, 3.0])
@@ -106,10 +109,12 @@ def trees(draw: st.DrawFn, kind: str, depth: int = 3, variable: str = "") -> Nod
     if not draw(st.integers(0, 9)):
         kind = draw(st.sampled_from(KINDS))
     if depth == 0 or not draw(st.integers(0, 3)):
-        return draw(_leaves(kind, variable))
+        leaf: Node = draw(_leaves(kind, variable))
+        return leaf
 
     def sub(of: str) -> Node:
-        return draw(trees(of, depth - 1, variable))
+        node: Node = draw(trees(of, depth - 1, variable))
+        return node
 
     def of_any_kind() -> Node:
         return draw(
@@ -117,7 +122,7 @@ def trees(draw: st.DrawFn, kind: str, depth: int = 3, variable: str = "") -> Nod
         )
 
     def compared() -> Node:
-        sign = draw(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))
+        sign = draw(st.sampled_from(SIGNS))
         of = draw(st.sampled_from(KINDS))
         other = draw(st.sampled_from([of, of, "int", "double"]))
         return Compare(sub(of), sign, sub(other))
@@ -171,7 +176,8 @@ def trees(draw: st.DrawFn, kind: str, depth: int = 3, variable: str = "") -> Nod
         ],
     }
     makers[kind].append(lambda: Choice(sub("bool"), sub(kind), sub(kind)))
-    return draw(st.sampled_from(makers[kind]))()
+    made: Node = draw(st.sampled_from(makers[kind]))()
+    return made
 
 
 def _leaves(kind: str, variable: str) -> st.SearchStrategy[Node]:

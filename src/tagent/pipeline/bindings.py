@@ -32,6 +32,9 @@ OUTPUT = "output"
 MERGES = ("list", "dict")
 """The merges that are named by a word; any other text is a goal."""
 
+MAX_PATH_LENGTH = 1000
+"""Characters of a path; a longer placeholder stays as it is."""
+
 PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
 
 
@@ -160,7 +163,8 @@ def placeholders(text: str) -> Iterator[DataPath]:
     """
     if "{" in text:
         for match in PLACEHOLDER.finditer(text):
-            yield DataPath.parse(match[1])
+            if path := _path_of(match):
+                yield path
 
 
 def fill(text: str, values: Mapping[str, object], *, max_characters: int | None = None) -> str:
@@ -177,12 +181,20 @@ def fill(text: str, values: Mapping[str, object], *, max_characters: int | None 
     """
 
     def replaced(match: re.Match[str]) -> str:
-        path = DataPath.parse(match[1])
-        if path.root not in values:
+        path = _path_of(match)
+        if path is None or path.root not in values:
             return match[0]
         return fenced(match[1], path.look_up(values), max_characters=max_characters)
 
     return PLACEHOLDER.sub(replaced, text)
+
+
+def _path_of(match: re.Match[str]) -> DataPath | None:
+    """Return the path that a placeholder names; None if it is too long for one, and so stays as it is."""
+    written = match[1]
+    if "." not in written and "[" not in written:
+        return DataPath(written)
+    return DataPath.parse(written) if len(written) <= MAX_PATH_LENGTH else None
 
 
 def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple[str, ...]:

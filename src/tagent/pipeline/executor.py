@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from tagent.budget import Budget
 from tagent.config import TAgentConfig
-from tagent.pipeline.accounts import run_budget
+from tagent.pipeline.accounts import overridden, run_budget
 from tagent.pipeline.cancelling import CancelledElsewhere, cancelled_elsewhere
 from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.event_step import listening
@@ -100,7 +101,8 @@ class PipelineExecutor:
         self._output_types = {step.name: output_type(step) for step in pipeline.steps}
         self._shared_context = dict(pipeline.shared_context)
         # With the settings of this call: a run that is taken up again goes on with the model it began with.
-        asked = Pipeline(pipeline, config=own.merged(overrides or TAgentConfig()))
+        call = overrides or TAgentConfig()
+        asked = Pipeline(pipeline, config=own.merged(call), budget=overridden(Budget.of(pipeline.budget), call))
         self._definition = definition or Definition.of(asked, origin or Origin())
         self._services = services
         self._budget = run_budget(pipeline, base, overrides or TAgentConfig())

@@ -14,6 +14,7 @@ from tagent.circuits import CircuitOpenError, guarded
 from tagent.config import TAgentConfig
 from tagent.effects import EffectBuffer
 from tagent.exceptions import TAgentError
+from tagent.pipeline.accounts import step_budget
 from tagent.pipeline.agent_step import AgentStep
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.event_step import EventStep
@@ -29,9 +30,10 @@ from tagent.ports.services import Services
 from tagent.retries import kinds_of
 from tagent.secrets import scrubbed
 from tagent.task_agent.attempt import Attempt
-from tagent.task_agent.budgets import BudgetPausedError
+from tagent.task_agent.budgets import BudgetExceededError, BudgetPausedError
+from tagent.task_agent.events import BudgetExceeded
 from tagent.task_agent.foreign import ForeignAgentError
-from tagent.task_agent.models import Failure
+from tagent.task_agent.models import Failure, Spending
 from tagent.task_agent.tools.reach import OpenReach
 from tagent.values import value
 
@@ -140,13 +142,12 @@ class StepExecutor:
     async def run_attempt(self, name: str, part: str, attempt: Attempt) -> AttemptOutcome:
         """Return what became of one attempt at the step `name`, or at a part of it."""
         step = self._definitions[name]
+        circuit = None if part in _ASIDE else step.circuit
         try:
-            timeout = None if step.wait_for is not None else step.timeout
-            with guarded(
-                self._circuit_of(name), None if part in _ASIDE else step.circuit, now=self._services.clock.now
-            ):
+            limit = self._time_limit(step, attempt)
+            with guarded(f"step:{self._pipeline.name}/{name}", circuit, now=self._services.clock.now):
                 work = self._work(step, part, attempt)
-                returned, context = await (work if timeout is None else self._within(timeout, work, step=name))
+                returned, context = await (work if limit is None else self._within(*limit, work))
                 return self._succeeded(step, part, attempt, returned, context)
         except BudgetPausedError as error:
             return AttemptPaused(Failure(error.code, scrubbed(str(error))))
@@ -172,8 +173,20 @@ class StepExecutor:
         memories |= self._reach.remember(name, attempt.effects, {**facts, **memories}, remembered)
         return AttemptSucceeded(output, facts, memories, attempt.effects if attempt.effects else None)
 
-    def _circuit_of(self, name: str) -> str:
-        return f"step:{self._pipeline.name}/{name}"
+    def _time_limit(self, step: PipelineStep, attempt: Attempt) -> tuple[float, TAgentError] | None:
+        """Return how long the attempt may take at most, and what is wrong once it has; None for no limit.
+
+        An agent looks after the deadline of its step itself: it knows what to put on record then.
+        """
+        limits: list[tuple[float, TAgentError]] = []
+        if step.timeout is not None and step.wait_for is None:
+            limits.append((step.timeout, StepTimeoutError(step.name, seconds=step.timeout)))
+        allowed = step_budget(step).deadline_seconds if step.budget is not None or step.config is not None else None
+        if allowed is not None and step.goal is None:
+            spent = self._services.clock.now() - (attempt.work_began_at or attempt.began_at)
+            over = BudgetExceeded("deadline_seconds", allowed, allowed, whose="step")
+            limits.append((max(0.0, allowed - spent), BudgetExceededError(over, Spending())))
+        return min(limits, key=lambda limit: limit[0], default=None)
 
     async def _work(self, step: PipelineStep, part: str, attempt: Attempt) -> tuple[object, StepContext | None]:
         await self._reader.load(step.name)
@@ -184,16 +197,16 @@ class StepExecutor:
             self._steps[key] = self._works.of(step, part)
         return await self._steps[key].run(attempt)
 
-    async def _within(self, seconds: float, work: Coroutine[object, object, Value], *, step: str) -> Value:
+    async def _within(self, seconds: float, too_late: TAgentError, work: Coroutine[object, object, Value]) -> Value:
         try:
             async with self._services.clock.timeout(seconds) as limit:
                 done = await work
         except TimeoutError as error:
             if limit.expired():
-                raise StepTimeoutError(step, seconds=seconds) from error
+                raise too_late from error
             raise  # the step's own, from deeper down
         if limit.expired():  # it caught the cancellation and went on
-            raise StepTimeoutError(step, seconds=seconds)
+            raise too_late
         return done
 
 

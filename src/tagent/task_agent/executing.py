@@ -19,7 +19,7 @@ from tagent.ports.services import Services
 from tagent.retries import backoff_seconds
 from tagent.secrets import scrubbed
 from tagent.task_agent.asking import Asker
-from tagent.task_agent.budgets import BudgetExceededError
+from tagent.task_agent.budgets import BudgetExceededError, BudgetPausedError
 from tagent.task_agent.events import TaskCompleted, TaskFailed, TaskStarted
 from tagent.task_agent.models import Task, TaskStatus
 from tagent.task_agent.progress import Progress
@@ -121,7 +121,7 @@ class PlanExecutor:
                 on_abandon=partial(self._abandon, task.index),
             )
         except (ToolError, DataPathError) as error:
-            if isinstance(error.__cause__, BudgetExceededError):
+            if isinstance(error.__cause__, BudgetExceededError | BudgetPausedError):
                 raise error.__cause__ from None
             await self._asker.settle(task.index)
             return TaskFailed(task.index, error.code, scrubbed(str(error)), self._retry_at(task, error))

@@ -67,7 +67,7 @@ class Field(ConditionTerm):
         """
         if isinstance(values, str):
             raise ConditionError("is_in() takes several values, not a text.", hint="Write .is_in([...]).")
-        return self._compared("in", values)
+        return self._compared("in", values if isinstance(values, Field) else list(values))
 
     def contains(self, part: object) -> Condition:
         """Return the condition that a text contains the text `part`.

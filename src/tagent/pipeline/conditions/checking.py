@@ -125,12 +125,13 @@ class _Checker:
         self._variables: dict[str, Shape] = {}
 
     def require(self, node: Node, kinds: frozenset[str], otherwise: str) -> Shape:
-        """Return the shape of `node`, after noting it as a problem if it can be none of `kinds`."""
+        """Return the shape of `node`; empty, with a problem noted, if it can be none of `kinds`."""
         shape = self.shape(node)
         found = kinds_of(shape)
-        if shape and found is not None and not found & kinds:
-            self._note("bad_condition", f"{_quoted(node)} {otherwise}, and it is {_listed(found)}.")
-        return shape
+        if not shape or found is None or found & kinds:
+            return shape
+        self._note("bad_condition", f"{_quoted(node)} {otherwise}, and it is {_listed(found)}.")
+        return ()
 
     def _note(self, code: str, message: str) -> None:
         self.problems[code, message] = None
@@ -267,7 +268,7 @@ class _Checker:
         one, two = kinds_of(left), kinds_of(right)
         if one is None or two is None or not left or not right:
             return ANYTHING if taken is _SUMMED else (float,)
-        if one & taken and two & taken and not one & two & taken:
+        if not one & two & taken:
             self._note("bad_condition", f"{_quoted(node)} puts {_listed(one)} and {_listed(two)} together.")
         return left if one & two == {"list"} else (*left, *right)
 

@@ -9,9 +9,10 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
+from typing_extensions import get_type_hints, is_typeddict
 
 Shape = tuple[object, ...]
 """Alternatives; `Any` among them means that it may be anything."""

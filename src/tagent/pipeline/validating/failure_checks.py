@@ -23,7 +23,8 @@ def failure_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
 
 def failure_warnings(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
     """Yield what in it has no effect."""
-    if step.compensate is not None and scope.pipeline.on_failure != "rollback":
+    on_failure: object = scope.pipeline.on_failure
+    if step.compensate is not None and isinstance(on_failure, str) and on_failure != "rollback":
         message = "`compensate` is never called: the pipeline does not say on_failure='rollback'."
         yield Problem("no_effect", message, step.name, "warning")
 

@@ -67,6 +67,8 @@ class Scope:
         """
         if (known := self._types.get(id(declared))) is not None:
             return known
+        if isinstance(declared, str):
+            raise TypeError(f"{declared[:80]!r} is text, not a type.")
         try:
             found = OutputType(declared)
         except (AttributeError, LookupError, SyntaxError, ValueError) as error:  # what Pydantic says to other values

@@ -325,3 +325,18 @@ async def test_the_end_of_a_run_says_why() -> None:
     end = ran.events[-1]
     assert isinstance(end, RunFinished)
     assert (end.code, end.reason) == (ran.result.code, ran.result.reason)
+
+
+async def test_a_function_s_step_has_a_deadline_over_all_its_attempts() -> None:
+    """A timeout is of each attempt; a budget is of the step."""
+    clock = ManualClock(now=1000)
+
+    async def slow() -> None:
+        await clock.sleep(20)
+        raise OSError("away")
+
+    pipeline = Pipeline("p").step("a", run=slow, budget={"deadline_seconds": 30}, retry=RetryPolicy(base_seconds=0))
+    ran = await run(pipeline, clock=clock)
+    metadata = ran.result.step_metadata["a"]
+    assert (metadata["code"], metadata["attempts"]) == ("budget.exceeded", 2)
+    assert clock.now() == 1030
