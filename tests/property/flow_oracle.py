@@ -133,15 +133,18 @@ class Oracle:
             return "upstream_failed"
         if end.status is not COMPLETED:
             return {"hard": "", "skip": "dependency_skipped"}.get(dep.kind, "dependency_unmet")
-        return "" if is_met(dep, end.output) else "dependency_unmet"
+        return "" if dep.kind == "asked" or is_met(dep, end.output) else "dependency_unmet"
 
     def _by_condition(
         self, plan: StepPlan, seen: Mapping[str, object], parts: dict[str, tuple[StepStatus, int]]
     ) -> Expected | None:
         """Return what the step comes to if its condition does not let it run; note the part that judges it."""
         condition = plan.condition
-        if any(dep.kind == "asked" for dep in plan.deps):
+        asked = [dep for dep in plan.deps if dep.kind == "asked"]
+        if asked:
             parts["<condition>"] = (COMPLETED, 1)
+        if not all(is_met(dep, seen[f"s{dep.source}"]) for dep in asked):
+            return Expected(SKIPPED, frozenset({"dependency_unmet"}), parts=parts)
         if condition is None:
             return None
         match condition.kind:

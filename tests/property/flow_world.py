@@ -106,13 +106,13 @@ class World:
                 enabled={"yes": True, "no": False}.get(plan.enabled, f"inputs.{plan.enabled}"),
                 optional=plan.is_optional,
                 on_error={"output": Fallback(output=SUBSTITUTE), "step": f"s{place + 1}"}.get(plan.fallback),
-                compensate=None if plan.compensation is None else self._undo(plan.compensation),
+                compensate=None if plan.compensation is None or flow.on_failure != "rollback" else self._undo(plan.compensation),
                 condition=None if plan.condition is None else self._condition(plan.condition),
                 constraints=["Only if all is well."] if plan.condition and plan.condition.kind == "model" else [],
                 branches=self._branches(place, plan),
                 for_each=_list_of(plan),
                 merge=None if plan.parts is None or plan.parts.merge == "default" else self._merge(place, plan),
-                max_concurrency=16 if plan.parts is None else plan.parts.max_concurrency,
+                max_concurrency=16 if plan.parts is None or plan.parts.shape == "none" else plan.parts.max_concurrency,
                 min_success=None if plan.parts is None or plan.parts.shape == "none" else plan.parts.min_success,
             )
         return pipeline

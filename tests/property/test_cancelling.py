@@ -29,7 +29,7 @@ from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.state import fold
-from tagent.ports import Services
+from tagent.ports import Batch, Services
 from tagent.ports.store_errors import UnknownRunError
 
 
@@ -85,15 +85,19 @@ class Effects:
 
 
 class SlowStore(MemoryStore):
-    """Answers a few turns of the loop after it has done what was asked, so that anything may happen in between."""
+    """Takes a few turns of the loop before it writes, and a few before it answers: anything may happen in between."""
 
     def __init__(self, turns: int) -> None:
         super().__init__()
         self._turns = turns
 
-    async def commit(self, batch: object) -> None:
+    async def commit(self, batch: Batch) -> None:
         """Append the batch's records; answer later."""
-        await super().commit(batch)  # type: ignore[arg-type]  # a batch
+        await self._take_time()
+        await super().commit(batch)
+        await self._take_time()
+
+    async def _take_time(self) -> None:
         for _ in range(self._turns):
             await asyncio.sleep(0)
 

@@ -117,9 +117,9 @@ def trees(draw: st.DrawFn, kind: str, depth: int = 3, variable: str = "") -> Nod
         return node
 
     def of_any_kind() -> Node:
-        return draw(
-            st.one_of(paths("mixed"), paths("null"), paths("map"), *(trees(k, depth - 1, variable) for k in KINDS))
-        )
+        others = [paths("mixed"), paths("null"), paths("map")]
+        node: Node = draw(st.one_of(*others, *(trees(k, depth - 1, variable) for k in KINDS)))
+        return node
 
     def compared() -> Node:
         sign = draw(st.sampled_from(SIGNS))

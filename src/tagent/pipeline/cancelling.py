@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
+from tagent.pipeline.commands import CancelStep, Command, FinishRun
 from tagent.pipeline.definition import Definition, outline
 from tagent.pipeline.events import RunEvent, RunFinished, RunHalted, RunResumed, StepCancelled
 from tagent.pipeline.exceptions import PipelineError
@@ -16,7 +17,7 @@ from tagent.pipeline.live_runs import live_run, nearest_live_run
 from tagent.pipeline.models import RunStatus, StepStatus
 from tagent.pipeline.persistence import RunJournal, events_behind, first_definition, latest_definition, load_events
 from tagent.pipeline.reports import summary_of
-from tagent.pipeline.scheduler import CancelStep, Command, FinishRun, next_commands
+from tagent.pipeline.scheduler import next_commands
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError, UnknownRunError

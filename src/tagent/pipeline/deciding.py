@@ -5,6 +5,20 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from tagent.pipeline.blobs import StoredOutput
+from tagent.pipeline.commands import (
+    CancelStep,
+    Command,
+    ExpandStep,
+    FailStep,
+    FinishRun,
+    HaltRun,
+    JudgeStep,
+    SkipStep,
+    StartPart,
+    StartStep,
+    SubstituteStep,
+    WaitUntil,
+)
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,
@@ -27,23 +41,7 @@ from tagent.pipeline.exceptions import DeadlockError, StepOutputError
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.outputs import OutputType
-from tagent.pipeline.scheduler import (
-    NO_LIMITS,
-    CancelStep,
-    Command,
-    ExpandStep,
-    FailStep,
-    FinishRun,
-    HaltRun,
-    JudgeStep,
-    Limits,
-    SkipStep,
-    StartPart,
-    StartStep,
-    SubstituteStep,
-    WaitUntil,
-    next_commands,
-)
+from tagent.pipeline.scheduler import NO_LIMITS, Limits, next_commands
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.work import WorkRecord

@@ -46,18 +46,20 @@ class Edits:
         """  # noqa: D205 - the form of the overrides belongs to the first sentence
         _check_names(overrides, _PARTS, what="Overrides")
         steps = _mapping(overrides, "steps")
-        goals_of = {step["name"]: step["goal"] for step in definition.spec["steps"]}
+        known = {step["name"]: step for step in definition.spec["steps"]}
         goals, models, outputs = dict[str, str](), dict[str, str](), dict[str, object]()
         for name in steps:
-            if name not in goals_of:
-                raise ForkError(f"The run has no step {name!r}.{nearest(name, goals_of)}")
+            if name not in known:
+                raise ForkError(f"The run has no step {name!r}.{nearest(name, known)}")
             parts = _mapping(steps, name)
             _check_names(parts, _STEP_PARTS, what=f"The edits of the step {name!r}")
             if "output" in parts:
                 outputs[name] = parts["output"]
             if "goal" in parts:
-                if goals_of[name] is None:
-                    raise ForkError(f"The step {name!r} is a function and has no goal.")
+                if known[name]["goal"] is None:
+                    is_function = known[name]["function"] is not None
+                    what = "is a function and" if is_function else "works on nothing by itself and"
+                    raise ForkError(f"The step {name!r} {what} has no goal.")
                 goals[name] = _text(parts["goal"], what=f"The goal of the step {name!r}")
             if "model" in parts:
                 models[name] = _text(parts["model"], what=f"The model of the step {name!r}")

@@ -1,7 +1,7 @@
 """Forks and time travel: a run's past under a new id, with edits, from which it goes another way."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import nearest
 from tagent.names import run_scope
@@ -10,14 +10,15 @@ from tagent.pipeline.blobs import blob_of
 from tagent.pipeline.definition import outline
 from tagent.pipeline.edits import Edits, ForkError
 from tagent.pipeline.event_step import listening
-from tagent.pipeline.events import RunEvent, RunFinished, RunForked, RunResumed, RunStarted, StepCompleted, StepStarted
+from tagent.pipeline.events import RunEvent, RunForked, RunStarted, StepCompleted, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.inheriting import inherited, not_inherited, with_dependents
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import events_in, first_definition, journalled, latest_definition, load_events
-from tagent.pipeline.reports import summary_of
+from tagent.pipeline.reports import parts_done, summary_of
 from tagent.pipeline.serialization import record_of
 from tagent.pipeline.state import PipelineState, fold
 from tagent.ports.documents import DocumentQuery, Put
@@ -37,7 +38,8 @@ class Fork:
         parent: The run that it was forked from.
         pipeline: Its pipeline's name.
         reused: The steps that are completed in it, in definition order.
-        again: The others, which resuming it runs.
+        again: The others, which resuming it runs; those that were left out stay so.
+        parts: Step that runs again -> how many of its items or branches are completed in it.
     """
 
     run_id: str
@@ -45,6 +47,7 @@ class Fork:
     pipeline: str
     reused: tuple[str, ...]
     again: tuple[str, ...]
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 async def fork_run(
@@ -91,16 +94,12 @@ async def fork_run(
     code = None
     if edits.inputs or edits.outputs:
         code = pipeline or code_of(definition, run_id=run_id, hint="Give it: fork(..., pipeline=...).")
-    again = _descendants(graph, {*edits.again, *((from_step,) if from_step else ())}, {*edits.outputs})
+    there = fold(graph, events[:last])
+    seeds = {*edits.again, *((from_step,) if from_step else ())}
+    again = with_dependents(there, seeds, given=edits.outputs) | not_inherited(there)
     now = services.clock.now()
     new_id = services.new_id()
-    kept = [
-        _copied(event, record, again=again | edits.outputs.keys())
-        for event, record in zip(events[:last], records, strict=False)
-    ]
-    past = [pair for pair in kept if pair is not None]
-    if past and isinstance(past[-1][0], RunFinished):
-        past.pop()
+    past = list(inherited(events[:last], records, anew=again | edits.outputs.keys()))
     begun = events[0]
     assert isinstance(begun, RunStarted)  # noqa: S101 - `events_in` has checked it
     inputs = begun.inputs if code is None else check_inputs(code, {**begun.inputs, **edits.inputs})
@@ -138,8 +137,9 @@ async def fork_run(
             effects=awaited.plus(remembered),
         )
     )
-    rest = tuple(name for name in state.statuses if name not in completed)
-    return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest)
+    rest = tuple(name for name, status in state.statuses.items() if not status.is_terminal)
+    parts = {name: done for name in rest if (done := parts_done(state, name))}
+    return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest, parts)
 
 
 async def _memory_of(store: Store, run_id: str, memories: Mapping[str, object], *, new_id: str) -> Effects:
@@ -186,27 +186,6 @@ def _checked_output(code: Pipeline | None, step: str, output: object) -> object:
     """Return the output as JSON values, if it is one that the step could have given."""
     kind = next(output_type(it) for it in (code.steps if code else ()) if it.name == step)
     return kind.dump(output, step=step)
-
-
-def _descendants(graph: ExecutionGraph, seeds: Iterable[str], given: set[str]) -> set[str]:
-    """Return the seeds and all that depends on them or on what is given, without what is given."""
-    found: set[str] = set()
-    waiting = [*seeds, *given]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += [edge.target for edge in graph.outgoing[name]]
-    return found - given
-
-
-def _copied(event: RunEvent, record: Record, *, again: set[str]) -> tuple[RunEvent, Record | None] | None:
-    """Return what the fork takes over of an event: it as it is, or changed, or nothing of it."""
-    if getattr(event, "step", None) in again:
-        return None
-    if isinstance(event, RunResumed) and event.definition:
-        return replace(event, definition=""), None  # the fork has one definition, from its beginning
-    return event, record
 
 
 def _renumbered(event: RunEvent, record: Record | None, seq: int) -> Record:

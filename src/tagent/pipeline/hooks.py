@@ -98,15 +98,18 @@ class Hooks:
                 raise
             _log(hook, context, "cancelled itself")
         except TimeoutError as error:
-            _log(hook, context, f"took longer than {LONGEST_HOOK_SECONDS:g} s" if limit.expired() else _told(error))
+            if limit.expired():
+                _log(hook, context, f"took longer than {LONGEST_HOOK_SECONDS:g} s")
+            else:  # the hook's own
+                _log(hook, context, "failed", error)
         except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a hook never fails a run
-            _log(hook, context, _told(error))
+            _log(hook, context, "failed", error)
         finally:
             own.cancelled = True
 
     async def _run(self, hook: Callable[..., object], *arguments: object) -> None:
-        if _is_async(hook):
-            called = hook(*arguments)
+        if inspect.iscoroutinefunction(hook):
+            called: object = hook(*arguments)
         else:
             called = await self._services.threads.run(lambda: hook(*arguments))
         if inspect.isawaitable(called):
@@ -125,21 +128,15 @@ def _copied(outcome: StepOutcome) -> StepOutcome:
     return replace(outcome, output=from_json(to_json(outcome.output)))
 
 
-def _is_async(hook: Callable[..., object]) -> bool:
-    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None))  # noqa: B004 - of an object
-
-
 def _is_cancelled() -> bool:
     """Return whether somebody wants this task to end, or the cancellation is the hook's own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-def _told(error: BaseException) -> str:
-    """Return what was raised, without the secrets that it may hold."""
-    return scrubbed("raised\n" + "".join(format_exception(error)).rstrip())
-
-
-def _log(hook: Callable[..., object], context: "StepContext", what: str) -> None:
+def _log(hook: Callable[..., object], context: "StepContext", what: str, error: BaseException | None = None) -> None:
+    """Say what a hook did, with the traceback of `error`, but without the secrets that it may hold."""
     name = getattr(hook, "__qualname__", type(hook).__name__)
-    logger.error("The hook %s at the step %r of run %s %s; the run goes on.", name, context.step, context.run_id, what)
+    trace = "" if error is None else scrubbed("\n" + "".join(format_exception(error)).rstrip())
+    place = (context.step, context.run_id)
+    logger.error("The hook %s at the step %r of run %s %s; the run goes on.%s", name, *place, what, trace)

@@ -6,7 +6,8 @@ from typing import Any
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus
+from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
+from tagent.pipeline.settling import is_item
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.work import StepRecord, WorkRecord
 from tagent.ports.records import RunSummary
@@ -118,6 +119,12 @@ def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
         }
         for name, part in record.parts.items()
     }
+
+
+def parts_done(state: PipelineState, name: str) -> int:
+    """Return how many of the items or branches of a step have completed."""
+    parts = state.steps[name].parts.items()
+    return sum(part.status is StepStatus.COMPLETED for name, part in parts if is_item(name))
 
 
 def _seconds(record: WorkRecord) -> float:

@@ -50,6 +50,7 @@ class PipelineState:
         serial_running: The SERIAL step that has begun and not ended, waits for its next attempt included;
             empty when there is none. Only one has: they come one after another.
         timers: When next attempts are due, and when patience ends.
+        held: Step name -> (code, reason) why it has to be skipped as soon as the rest is settled that it waits for.
         doomed: Step name -> (code, reason) why it has to be skipped.
         broken: Step name -> (code, reason) why it fails without an attempt.
         stood_in: Step that failed -> the step that is to take its place and has ended.
@@ -96,6 +97,7 @@ class PipelineState:
     running_parts: set[tuple[str, str]] = field(default_factory=set)
     serial_running: str = ""
     timers: Timers = field(default_factory=Timers)
+    held: dict[str, tuple[str, str]] = field(default_factory=dict)
     doomed: dict[str, tuple[str, str]] = field(default_factory=dict)
     broken: dict[str, tuple[str, str]] = field(default_factory=dict)
     stood_in: dict[str, str] = field(default_factory=dict)
@@ -183,8 +185,10 @@ class PipelineState:
             self.arrive(name)
 
     def arrive(self, name: str) -> None:
-        """Let a step go on that waits for nothing any more but what it waits for with patience."""
-        if self.patient[name]:
+        """Let a step go on that waits for nothing any more but what it waits for with patience, unless that is in vain."""
+        if name in self.held:
+            self.doomed[name] = self.held.pop(name)
+        elif self.patient[name]:
             record = self.steps[name]
             record.arrived_at = self.last_at if record.arrived_at is None else record.arrived_at
             if self.timers.of(name, PATIENCE) is None:

@@ -5,116 +5,34 @@ from dataclasses import dataclass
 from typing import cast
 
 from tagent.exceptions import DataPathError
+from tagent.pipeline.commands import (
+    CancelStep,
+    Command,
+    ExpandStep,
+    FailStep,
+    FinishRun,
+    HaltRun,
+    JudgeStep,
+    Settling,
+    SkipStep,
+    Start,
+    StartPart,
+    StartStep,
+    SubstituteStep,
+    WaitUntil,
+)
 from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.events import COMPENSATION, CONDITION, RunHalted
 from tagent.pipeline.exceptions import DeadlockError
-from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.kinds import RunStatus, StepStatus
+from tagent.pipeline.graph import Edge, ExecutionGraph
+from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.rules import Expansion
 from tagent.pipeline.run_state import PipelineState
 from tagent.pipeline.timers import ATTEMPT, PATIENCE
-from tagent.values import value
 
 MOST_PARTS = 100_000
 """How many items a step may have."""
-
-
-@value
-class JudgeStep:
-    """Put on record what a step's condition comes to."""
-
-    step: str
-    holds: bool
-    reason: str
-
-
-@value
-class ExpandStep:
-    """Have the parts of a step done, of which there are so many."""
-
-    step: str
-    count: int
-
-
-@value
-class StartStep:
-    """Begin an attempt at a step."""
-
-    step: str
-    attempt: int
-
-
-@value
-class StartPart:
-    """Begin an attempt at a part of a step."""
-
-    step: str
-    part: str
-    attempt: int
-
-
-@value
-class SubstituteStep:
-    """Give a step that failed the output of another one; `by` is empty for its default."""
-
-    step: str
-    by: str
-
-
-@value
-class SkipStep:
-    """Give a step up, because of what happened before it."""
-
-    step: str
-    code: str
-    reason: str
-
-
-@value
-class FailStep:
-    """Have a step fail without an attempt."""
-
-    step: str
-    code: str
-    reason: str
-
-
-@value
-class CancelStep:
-    """Stop a step, because the run ends."""
-
-    step: str
-    code: str
-    reason: str
-
-
-@value
-class HaltRun:
-    """Begin nothing any more, and stop what runs."""
-
-    code: str
-    reason: str
-    step: str = ""
-
-
-@value
-class WaitUntil:
-    """Nothing is due before this time, unless something running reports earlier."""
-
-    at: float
-
-
-@value
-class FinishRun:
-    """Every step has its final status."""
-
-    status: RunStatus
-
-
-Settling = JudgeStep | SubstituteStep | SkipStep | FailStep | CancelStep | HaltRun
-Start = ExpandStep | StartStep | StartPart
-Command = Settling | Start | WaitUntil | FinishRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,15 +248,11 @@ def final_status(state: PipelineState) -> RunStatus:
 def ready_steps(graph: ExecutionGraph, statuses: Mapping[str, StepStatus]) -> tuple[str, ...]:
     """Return the steps that may start now, in definition order; of the SERIAL ones at most one.
 
-    This is the rule as a reader would state it for HARD and DATA dependencies, where nothing is left out. A run's
-    state counts instead of asking again and comes to the same answer.
+    This is the rule as a reader would state it, as far as statuses tell: they do not say whether what is skipped was
+    left out by its condition, nor what an output holds. A run's state counts instead of asking again.
     """
     open_steps = [name for name in graph.positions if statuses.get(name, StepStatus.PENDING) is StepStatus.PENDING]
-    free = [
-        name
-        for name in open_steps
-        if all(statuses.get(source) is StepStatus.COMPLETED for source in graph.dependencies(name))
-    ]
+    free = [name for name in open_steps if all(_allows(graph, edge, statuses) for edge in graph.incoming[name])]
     begun = {StepStatus.RUNNING, StepStatus.WAITING}
     serial_is_busy = any(statuses.get(name) in begun for name in graph.serial)
     first_serial = next((name for name in free if name in graph.serial and not serial_is_busy), None)
@@ -351,12 +265,23 @@ def blocked_steps(graph: ExecutionGraph, statuses: Mapping[str, StepStatus]) -> 
         name: waits_for
         for name in graph.positions
         if statuses.get(name, StepStatus.PENDING) is StepStatus.PENDING
-        and (
-            waits_for := frozenset(
-                source for source in graph.dependencies(name) if statuses.get(source) is not StepStatus.COMPLETED
-            )
-        )
+        and (waits_for := frozenset(edge.source for edge in graph.incoming[name] if not _allows(graph, edge, statuses)))
     }
+
+
+def _allows(graph: ExecutionGraph, edge: Edge, statuses: Mapping[str, StepStatus]) -> bool:
+    """Return whether a dependency lets its target start, as far as its source's status tells."""
+    status = statuses.get(edge.source, StepStatus.PENDING)
+    if edge.is_fallback:
+        return status is StepStatus.FAILED
+    match edge.type:
+        case DependencyType.SOFT:
+            return edge.is_patient or status.is_terminal
+        case DependencyType.HARD:
+            is_optional = graph.rules(edge.source).is_optional and status.is_terminal
+            return status in {StepStatus.COMPLETED, StepStatus.SKIPPED} or is_optional
+        case _:
+            return status is StepStatus.COMPLETED
 
 
 class PipelineScheduler:

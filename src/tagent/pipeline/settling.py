@@ -36,6 +36,8 @@ def fall(state: PipelineState, name: str) -> None:
     for edge in state.graph.outgoing[name]:
         if edge.is_fallback and state.statuses[edge.target] is StepStatus.PENDING:
             state.count_down(edge.target)
+            if edge.target in state.held and state.held[edge.target][0] != "dependency_skipped":
+                state.doomed[edge.target] = state.held.pop(edge.target)
 
 
 def _settle_stand_in(state: PipelineState, name: str) -> None:
@@ -47,13 +49,30 @@ def _settle_stand_in(state: PipelineState, name: str) -> None:
 
 def _settle_edge(state: PipelineState, edge: Edge) -> None:
     if edge.is_fallback:
+        state.held.pop(edge.target, None)
         state.doomed[edge.target] = ("not_needed", f"The step {edge.source!r} did not fail.")
     elif edge.type is DependencyType.SOFT:
         _settle_soft(state, edge)
     elif problem := _unmet(state, edge):
-        state.doomed[edge.target] = problem
+        _give_up(state, edge.target, problem)
     else:
         state.count_down(edge.target)
+
+
+def _give_up(state: PipelineState, name: str, problem: tuple[str, str]) -> None:
+    """Have a step skipped: at once, or when the rest is settled that decides whether something has gone wrong.
+
+    Else what it comes to would depend on which of its dependencies happens to be settled first: one that was left out
+    or one that failed; and of a step that takes another's place, whether that place is to be taken at all.
+    """
+    stands_by = any(edge.is_fallback and not state.steps[edge.source].has_fallen for edge in state.graph.incoming[name])
+    if problem[0] != "dependency_skipped" and not stands_by:
+        state.held.pop(name, None)
+        state.doomed[name] = problem
+        return
+    if name not in state.held or state.held[name][0] == "dependency_skipped":
+        state.held[name] = problem
+    state.count_down(name)
 
 
 def _settle_soft(state: PipelineState, edge: Edge) -> None:
@@ -195,7 +214,7 @@ def _reopen_parts(state: PipelineState, name: str, *, everything: bool) -> None:
 
 def recount(state: PipelineState) -> None:
     """Work out afresh, from the statuses alone, what each step waits for and which may start."""
-    for queue in (state.doomed, state.broken, state.stood_in, state.ready, state.ready_serial, state.to_judge):
+    for queue in (state.held, state.doomed, state.broken, state.stood_in, state.ready, state.ready_serial, state.to_judge):
         queue.clear()
     state.queues.clear()
     state.startable.clear()
@@ -251,7 +270,9 @@ def parts_ended(state: PipelineState, name: str) -> None:
     record = state.steps[name]
     for part in queue.resting:
         state.timers.clear((name, part))
-        record.parts[part].status = StepStatus.CANCELLED
+        resting = record.parts[part]
+        resting.status, resting.finished_at = StepStatus.CANCELLED, state.last_at
+        resting.reason = f"Too many others failed for another attempt. {resting.reason}"
     failed = [(part, it) for part, it in record.parts.items() if is_item(part) and it.status is StepStatus.FAILED]
     first, why = failed[0]
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""

@@ -134,6 +134,7 @@ def _apply_to_run(state: PipelineState, event: _OfRun, *, before: float) -> None
                 state.find_what_to_undo()
         case RunPaused():
             state.status = RunStatus.WAITING
+            state.idle_resumes = 0
             state.code, state.reason = event.code, event.reason
         case RunFinished():
             state.status = event.status
@@ -301,6 +302,8 @@ def _apply_to_part(state: PipelineState, event: PartStarted | PartCompleted | Pa
         if (queue := state.queues.get(event.step)) is not None:
             queue.rests(event.part)
             state.mark(event.step)
+            if queue.is_over:  # what failed before it leaves no room for another attempt
+                parts_ended(state, event.step)
         return
     _end_part(state, event, part)
 
@@ -387,7 +390,7 @@ def _let_go(state: PipelineState, name: str) -> None:
     state.leave_patience(name)
     state.close_queue(name)
     state.to_judge.discard(name)
-    for waits in (state.doomed, state.broken, state.stood_in):
+    for waits in (state.held, state.doomed, state.broken, state.stood_in):
         waits.pop(name, None)
 
 

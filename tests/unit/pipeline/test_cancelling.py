@@ -13,7 +13,16 @@ from tagent import acancel, arun_pipeline, cancel
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.exceptions import ungrouped
-from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus, StepContext, StepStatus, lease
+from tagent.pipeline import (
+    ExecutionMode,
+    Pipeline,
+    PipelineExecutor,
+    PipelineResult,
+    RunStatus,
+    StepContext,
+    StepStatus,
+    lease,
+)
 from tagent.pipeline import claim_watch as watching
 from tagent.pipeline.cancelling import Cancellation, RunEndedError, cancel_run
 from tagent.pipeline.events import RunFinished, RunHalted, StepCancelled
@@ -385,3 +394,48 @@ async def test_concurrent_steps_are_all_stopped() -> None:
         assert len((await cancel_run("run-1", opened)).stopped) == 5
     assert all(hold.was_cut_off for hold in holds)
     assert {status for status, _ in found(task.result()).values()} == {StepStatus.CANCELLED}
+
+
+async def test_the_parts_of_a_step_are_stopped_and_those_that_are_done_are_kept() -> None:
+    """Of a thousand items the work of nine hundred is not thrown away."""
+    hold = Held()
+    is_mended = False
+    calls: list[int] = []
+
+    async def work(item: int) -> int:
+        calls.append(item)
+        if item >= 2 and not is_mended:
+            await hold.wait()
+        return item * 10
+
+    pipeline = (
+        Pipeline("p")
+        .step("items", run=returning([0, 1, 2, 3, 4]))
+        .step("each", run=work, for_each="items", execution_mode=ExecutionMode.PARALLEL_MERGE, max_concurrency=2)
+    )
+    pipeline.step("last", run=returning("last"), depends_on=["each"], condition="size(steps.each) > 0")
+    opened = services()
+    async with driven(pipeline, opened, hold.began) as task:
+        cancelled = await cancel_run("run-1", opened)
+    assert (cancelled.stopped, cancelled.left) == (("each",), ("last",))
+    parts = task.result().step_metadata["each"]["parts"]
+    assert {part: str(it["status"]) for part, it in parts.items()} == {
+        "0": "completed", "1": "completed", "2": "cancelled", "3": "cancelled"
+    }  # fmt: skip
+    is_mended = True
+    result = await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline)
+    assert (result.final_output, result.step_outputs["each"]) == ("last", [0, 10, 20, 30, 40])
+    assert calls == [0, 1, 2, 3, 2, 3, 4]
+
+
+async def test_a_run_that_is_being_rolled_back_is_cancelled_too() -> None:
+    """A compensation that does not end must not keep a run for ever."""
+    hold = Held()
+    pipeline = Pipeline("p", on_failure="rollback").step("paid", run=returning(1), compensate=hold.wait)
+    pipeline.step("fails", run=raising(ValueError("no")), max_retries=0, depends_on=["paid"])
+    opened = services()
+    async with driven(pipeline, opened, hold.began) as task:
+        await cancel_run("run-1", opened)
+    assert hold.was_cut_off
+    assert task.result().status is RunStatus.CANCELLED
+    assert found(task.result())["paid"][0] == "completed"

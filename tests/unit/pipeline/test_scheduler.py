@@ -14,9 +14,10 @@ from tagent.pipeline import (
     PipelineState,
     StepStatus,
 )
+from tagent.pipeline.commands import FinishRun, StartStep, WaitUntil
 from tagent.pipeline.events import RunStarted, StepFailed, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.scheduler import FinishRun, StartStep, WaitUntil, next_commands
+from tagent.pipeline.scheduler import next_commands
 from tagent.pipeline.state import apply
 
 

@@ -53,7 +53,8 @@ def fork_command(
         click.echo(to_json(fork, indent=2).decode())
         return
     click.echo(f"Reused: {', '.join(fork.reused) or 'none'}", err=True)
-    click.echo(f"Runs again: {', '.join(fork.again) or 'none'}", err=True)
+    again = (f"{step} ({done} parts reused)" if (done := fork.parts.get(step)) else step for step in fork.again)
+    click.echo(f"Runs again: {', '.join(again) or 'none'}", err=True)
     click.echo(f"Go on with it: {resume_command(fork.run_id, store)}", err=True)
     click.echo(fork.run_id)
 

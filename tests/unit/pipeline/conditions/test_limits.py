@@ -55,7 +55,7 @@ def test_long_chains_are_flat() -> None:
     """Two hundred parts are no nesting."""
     text = " && ".join(["true"] * 200)
     assert condition_of(text).judge({}).holds
-    assert condition_of("!" * 1999 + "1 == 1").judge({}).holds is False
+    assert condition_of("!" * 1991 + "(1 == 1)").judge({}).holds is False
 
 
 NESTED: list[object] = []

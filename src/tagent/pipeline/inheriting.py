@@ -1,0 +1,110 @@
+"""Which events of a run's past a fork takes over, and which steps begin anew in it. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from tagent.pipeline.events import (
+    COMPENSATION,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
+    RunEvent,
+    RunFinished,
+    RunForked,
+    RunHalted,
+    RunPaused,
+    RunResumed,
+)
+from tagent.pipeline.kinds import StepStatus
+from tagent.pipeline.state import PipelineState
+from tagent.ports.records import Record
+
+_Part = PartStarted | PartCompleted | PartFailed
+
+
+def not_inherited(state: PipelineState) -> set[str]:
+    """Return the steps of which a fork takes over nothing, wherever it begins.
+
+    That is what was undone or is being undone; after a rollback all that has not completed, as it may rest on what was
+    undone; and a step whose condition was judged and that has not yet been skipped for it, so that it is judged anew.
+
+    Args:
+        state: The state of the run at the fork point.
+    """
+    was_rolled_back = state.halted is not None and state.halted.code == "run.rollback"
+    return {name for name in state.statuses if _begins_anew(state, name, was_rolled_back=was_rolled_back)}
+
+
+def _begins_anew(state: PipelineState, name: str, *, was_rolled_back: bool) -> bool:
+    status, record = state.statuses[name], state.steps[name]
+    if status is StepStatus.COMPLETED:
+        undoing = record.parts.get(COMPENSATION)
+        return undoing is not None and undoing.status is not StepStatus.FAILED
+    is_judged_against = status is StepStatus.PENDING and record.holds is False
+    return was_rolled_back or is_judged_against or status is StepStatus.COMPENSATED
+
+
+def with_dependents(state: PipelineState, seeds: Iterable[str], *, given: Collection[str] = ()) -> set[str]:
+    """Return the seeds and all that depends on them or on what is given, without what is given.
+
+    A step that has the output of another one depends on that one.
+
+    Args:
+        state: The state of the run at the fork point.
+        seeds: Steps that run again.
+        given: Steps with another output than they had.
+    """
+    found: set[str] = set()
+    waiting = [*seeds, *given]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [edge.target for edge in state.graph.outgoing[name]]
+            waiting += [
+                edge.source
+                for edge in state.graph.incoming[name]
+                if edge.is_fallback and state.steps[edge.source].substituted_by == name
+            ]
+    return found - set(given)
+
+
+def inherited(
+    events: Sequence[RunEvent], records: Sequence[Record], *, anew: Collection[str]
+) -> Iterator[tuple[RunEvent, Record | None]]:
+    """Yield the events that a fork takes over, each with its record, or with None if it is changed.
+
+    How the run ended is not taken over, nor that it was halted, paused or rolled back. What belongs to ends after which
+    it was taken up again stays: what came later rests on them.
+
+    Args:
+        events: The past, up to the fork point.
+        records: The same as they are stored; there may be more of them.
+        anew: The steps that begin anew; nothing of them is taken over.
+    """
+    lives_end = _end_of_earlier_lives(events)
+    for place, (event, record) in enumerate(zip(events, records, strict=False)):
+        if getattr(event, "step", "") in anew and not isinstance(event, RunHalted):
+            continue
+        if isinstance(event, RunPaused) or (place >= lives_end and _is_of_the_end(event)):
+            continue
+        if isinstance(event, RunResumed) and event.definition:
+            yield replace(event, definition=""), None  # the fork has one definition, from its beginning
+        else:
+            yield event, record
+
+
+def _is_of_the_end(event: RunEvent) -> bool:
+    is_undoing = isinstance(event, _Part) and event.part == COMPENSATION
+    return is_undoing or isinstance(event, RunFinished | RunHalted)
+
+
+def _end_of_earlier_lives(events: Sequence[RunEvent]) -> int:
+    """Return the place behind the last end of the run after which it was taken up again."""
+    end = is_over = 0
+    for place, event in enumerate(events, 1):
+        if isinstance(event, RunFinished):
+            is_over = place
+        elif isinstance(event, RunResumed | RunForked) and is_over:
+            end = is_over
+    return end

@@ -1,0 +1,21 @@
+"""A sample of `make fuzz`: every hostile condition, and two thousand random ones."""
+
+import pytest
+
+from fuzz.hostile import HOSTILE
+from fuzz.run import BatchFailedError, run_batch
+
+
+def test_hostile_and_random_conditions_end_with_an_answer_or_a_clear_error() -> None:
+    """Conditions come with definitions from elsewhere: none of them may hang, crash or run anything."""
+    outcomes = run_batch("conditions", 0, 2_000)
+    assert outcomes.keys() == {"True", "False", "pipeline.condition"}
+    assert outcomes.total() == len(HOSTILE) + 2_000
+    assert len(set(HOSTILE)) >= 200
+    assert min(outcomes.values()) > 20
+
+
+def test_a_batch_that_breaks_is_told() -> None:
+    """A fuzzer that cannot fail finds nothing: here is a kind of case that there is not."""
+    with pytest.raises(BatchFailedError, match="exit status 1 .an exception."):
+        run_batch("nothing", 1, 10)
