@@ -103,7 +103,7 @@ class RunStream(Generic[Event, Result]):
             hint = "Handle the error that reading the events raises."
             raise StreamError(self.run_id, "There is no result: the work ended in an error.", hint=hint)
         if self._stage == "left":
-            hint = f"Go on with it: resume({self.run_id!r}, ...)." if self.run_id else ""
+            hint = f"If its store lasts, go on with it: resume({self.run_id!r}, ...)." if self.run_id else ""
             raise StreamError(self.run_id, "There is no result: the stream was left before the work's end.", hint=hint)
         raise StreamError(self.run_id, "There is no result yet.", hint="Read the events to their end.")
 

@@ -1,8 +1,8 @@
 """One batch of cases in one process: `python -m fuzz.batch KIND SEED COUNT [--tell]`.
 
 Each case may take one second of the processor's time. When it takes more, a timer of the kernel ends the process,
-whatever it is doing; nothing in it has to cooperate. With `--tell` each case is printed before it is tried, so that the last
-line names the one that broke the process.
+whatever it is doing; nothing in it has to cooperate. With `--tell` each case is printed before it is tried, so that
+the last line names the one that broke the process.
 """
 
 import signal

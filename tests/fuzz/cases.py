@@ -24,12 +24,12 @@ _LEAVES = [*_PATHS, "true", "false", "null", "0", "7", "-1", "2.5", "'text'", "'
 
 def random_condition(random: Random) -> str:
     """Return the next condition of `random`."""
-    kind = random.randrange(10)
-    if kind < 1:
+    kind = random.randrange(50)
+    if kind < 5:
         text = "".join(random.choice(_CHARACTERS) for _ in range(random.randrange(60)))
-    elif kind < 4:
+    elif kind < 20:
         text = random.choice(["", " "]).join(random.choice(_WORDS) for _ in range(random.randrange(1, 20)))
-    elif kind < 9:
+    elif kind < 49:
         text = _expression(random, random.randrange(1, 6))
     else:
         text = random.choice(HOSTILE)[:3000]

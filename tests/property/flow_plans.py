@@ -17,6 +17,8 @@ DepKind = Literal["hard", "skip", "data", "item", "list", "soft", "patient", "va
 
 TIMELESS: tuple[DepKind, ...] = ("hard", "hard", "skip", "data", "item", "soft", "valid", "check", "asked")
 
+ANY_TIME: tuple[DepKind, ...] = (*TIMELESS, "patient", "patient")
+
 SOFT_KINDS = ("soft", "patient")
 
 ConditionKind = Literal["text", "has", "on", "off", "function", "writing", "model"]

@@ -1,42 +1,15 @@
-"""Generated pipelines with all modes, kinds of dependencies, conditions and failures: the rules hold whatever happens."""
+"""Generated pipelines with all modes, dependencies, conditions and failures: the rules hold, whatever happens."""
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from hypothesis import given
 
-from hypothesis import given, settings
-
-from builders import services
+from property.flow_laws import JournalReader, check_fold
 from property.flow_oracle import Oracle
-from property.flow_plans import FlowPlan, flows
-from property.flow_world import INPUTS, World
-from tagent.adapters.storage.memory import MemoryStore
-from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
-from tagent.pipeline.events import RunEvent
-from tagent.pipeline.persistence import load_events
-
-LAW = settings(deadline=None, max_examples=100, report_multiple_bugs=False)
-
-
-@dataclass
-class FlowRun:
-    """A finished run."""
-
-    result: PipelineResult
-    events: Sequence[RunEvent]
-    world: World
-
-
-def ran(flow: FlowPlan) -> FlowRun:
-    """Run the pipeline of a plan to its end."""
-
-    async def driven() -> FlowRun:
-        world, store = World(), MemoryStore()
-        opened = services(clock=world.clock, store=store, model=world.model(flow))
-        result = await PipelineExecutor(world.pipeline(flow), inputs=INPUTS, services=opened).execute()
-        return FlowRun(result, await load_events(store, result.run_id), world)
-
-    return asyncio.run(driven())
+from property.flow_plans import ANY_TIME, SOFT_KINDS, FlowPlan, flows
+from property.flow_runs import LAW, ran
+from tagent.pipeline import StepStatus
+from tagent.pipeline.events import StepStarted
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.serialization import event_of, record_of
 
 
 @LAW
@@ -61,3 +34,25 @@ def test_a_run_comes_to_what_the_rules_say(flow: FlowPlan) -> None:
             assert it["status"].is_terminal, (name, part, it)
             assert bool(it["code"] and it["reason"]) is (it["status"] is not StepStatus.COMPLETED), (name, part, it)
     assert result.status is oracle.status()
+
+
+@LAW
+@given(flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback")))
+def test_nothing_happens_before_the_rules_allow_it(flow: FlowPlan) -> None:
+    """The journal is the order in which things were allowed to happen: starts, skips, parts, compensations."""
+    run = ran(flow)
+    JournalReader(flow).read(run.events)
+    for (step, attempt), times in run.world.saw.items():
+        starts = [e.seen for e in run.events if isinstance(e, StepStarted) and (e.step, e.attempt) == (step, attempt)]
+        soft = {f"s{dep.source}" for dep in flow.all_deps(int(step[1:])) if dep.kind in SOFT_KINDS}
+        assert [tuple(sorted(soft & {*saw})) for saw in times] == [tuple(sorted(seen)) for seen in starts]
+
+
+@LAW
+@given(flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback")))
+def test_folding_the_journal_gives_the_live_state_and_what_it_counts_is_there(flow: FlowPlan) -> None:
+    """Promise 4: counting as events come in must give what is worked out from scratch after a crash."""
+    run = ran(flow)
+    read_back = [event_of(record_of(event, seq)) for seq, event in enumerate(run.events, 1)]
+    state = check_fold(ExecutionGraph.build(run.world.pipeline(flow)), read_back, run.commits)
+    assert state == run.state

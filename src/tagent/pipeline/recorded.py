@@ -1,374 +1,101 @@
-"""Models, tools and functions that only say again what a run has recorded. Nothing here asks or does anything."""
+"""What a run has recorded of each step and of each of its parts: what the last attempt did, and how it ended."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
-
-from tagent.config import TAgentConfig
-from tagent.exceptions import DataPathError, ToolError
-from tagent.pipeline.context import StepContext
-from tagent.pipeline.events import AgentProgressed, RunEvent, StepCompleted, StepFailed, StepStarted
-from tagent.pipeline.exceptions import PipelineError, StepOutputError
-from tagent.pipeline.outputs import OutputType
-from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest, Purpose, TokenUsage
-from tagent.ports.model_errors import ModelError, ModelOutputError
-from tagent.task_agent.budgets import BudgetExceededError, budget_failure
-from tagent.task_agent.events import (
-    AgentEvent,
-    BudgetExceeded,
-    Evaluated,
-    Finalized,
-    ModelFailed,
-    Planned,
-    PlanRejected,
-    TaskCompleted,
-    TaskFailed,
+from tagent.pipeline.events import (
+    AgentProgressed,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
+    RunEvent,
+    StepCancelled,
+    StepCompleted,
+    StepExpanded,
+    StepFailed,
+    StepStarted,
 )
-from tagent.task_agent.models import Spending
-from tagent.task_agent.references import resolve
-from tagent.task_agent.tools.tool import Tool
+from tagent.task_agent.events import AgentEvent
 
-
-class NotRecordedError(PipelineError):
-    """A replayed step asks for what the run has not recorded, so nobody can answer it without a model or a tool.
-
-    Attributes:
-        step: The step.
-        wanted: What it asks for.
-    """
-
-    code = "replay.not_recorded"
-
-    def __init__(self, step: str, wanted: str) -> None:
-        self.step = step
-        self.wanted = wanted
-        super().__init__(
-            f"The step {step!r} asks for {wanted}, which the run has not recorded.",
-            hint="Its code or its definition has changed, or the run never came that far.",
-        )
-
-
-class RecordedMisfitError(PipelineError):
-    """What the run has recorded for a step does not fit what its code asks for today.
-
-    Attributes:
-        step: The step.
-        what: What does not fit.
-    """
-
-    code = "replay.misfit"
-
-    def __init__(self, step: str, what: str) -> None:
-        self.step = step
-        self.what = what
-        super().__init__(
-            f"For the step {step!r} the run has recorded {what} that does not fit its code any more.",
-            hint="Its output type or its tools have changed: run it anew.",
-        )
-
-
-class RecordedStepError(PipelineError):
-    """A step failed when it was recorded, so it fails again.
-
-    Attributes:
-        step: The step.
-    """
-
-    code = "step.failed"
-
-    def __init__(self, failed: StepFailed) -> None:
-        self.step = failed.step
-        self.code = failed.code  # type: ignore[misc]  # that of the recorded failure
-        super().__init__(failed.reason)
-
-
-class RecordedModelError(ModelError):
-    """A model call failed when it was recorded, so it fails again; not to be tried again, as that was the last try."""
-
-    def __init__(self, failed: ModelFailed | BudgetExceeded) -> None:
-        if isinstance(failed, ModelFailed):
-            code, model, message = failed.code, failed.call.model, failed.message
-        else:
-            code, model, message = BudgetExceededError.code, "recorded", budget_failure(failed, Spending()).reason
-        self.code = code  # type: ignore[misc]  # that of the recorded failure
-        super().__init__(model, message)
-        self.spent = ModelReply(None, model, cost_usd=0.0)
-
-
-class RecordedPlanError(ModelOutputError):
-    """A plan could not be carried out when it was recorded, so it cannot be now."""
-
-    def __init__(self, rejected: PlanRejected) -> None:
-        self.is_retryable = False  # type: ignore[misc]  # the recorded one was the last
-        model = rejected.call.model
-        super().__init__(model, f"{model} never gave a plan that can be carried out.", problems=rejected.problems)
-        self.spent = ModelReply(None, model, cost_usd=0.0)
-
-
-class RecordedToolError(ToolError):
-    """A tool failed when it was recorded, so it fails again."""
-
-    def __init__(self, tool: str, failed: TaskFailed) -> None:
-        self.code = failed.code  # type: ignore[misc]  # that of the recorded failure
-        super().__init__(tool, failed.message)
+Ended = StepCompleted | StepFailed | PartCompleted | PartFailed
 
 
 @dataclass(slots=True)
-class RecordedStep:
-    """What a run has recorded of a step.
+class RecordedWork:
+    """What a run has recorded of a step, or of a part of it.
 
     Attributes:
-        step: Its name.
+        step: The step's name.
+        part: The part; empty for the step itself.
         attempt: The number of its last attempt; 0 when it never started.
         agent_events: What its agent did in that attempt.
         ended: How the attempt ended; None when it did not.
+        was_cut_off: Whether it did not because the run ended first.
     """
 
     step: str
+    part: str = ""
     attempt: int = 0
     agent_events: list[AgentEvent] = field(default_factory=list)
-    ended: StepCompleted | StepFailed | None = None
-
-
-def recorded_steps(events: Iterable[RunEvent]) -> dict[str, RecordedStep]:
-    """Return what the events tell of each step that started: step name -> its last attempt."""
-    steps: dict[str, RecordedStep] = {}
-    for event in events:
-        match event:
-            case StepStarted():
-                if event.step not in steps or steps[event.step].attempt != event.attempt:
-                    steps[event.step] = RecordedStep(event.step, event.attempt)
-                steps[event.step].ended = None
-            case AgentProgressed():
-                steps[event.step].agent_events.append(event.event)
-            case StepCompleted() | StepFailed():
-                steps[event.step].ended = event
-            case _:
-                pass
-    return steps
-
-
-class RecordedModel:
-    """Gives the recorded answers of one attempt: plans in their order, and the answers in theirs. It costs nothing.
-
-    Attributes:
-        name: Its name.
-        context_tokens: None: no data are cut on its account.
-    """
-
-    def __init__(self, recorded: RecordedStep) -> None:
-        self.name = "recorded"
-        self.context_tokens: int | None = None
-        self._step = recorded.step
-        events = recorded.agent_events
-        self._plans = deque(e for e in events if isinstance(e, Planned | PlanRejected))
-        self._evaluations = deque(e for e in events if isinstance(e, Evaluated) and e.call.purpose == "evaluate")
-        self._answers = deque(
-            e for e in events if isinstance(e, Evaluated | Finalized) and e.call.purpose != "evaluate"
-        )
-        self._failure = next((e for e in events if isinstance(e, ModelFailed | BudgetExceeded)), None)
-        # An output that was edited has no agent behind it.
-        is_edited = not recorded.agent_events and isinstance(recorded.ended, StepCompleted)
-        self._edited = recorded.ended if is_edited else None
-
-    async def ask(self, request: ModelRequest) -> ModelReply:
-        """Return the next recorded answer of the kind that is asked for.
-
-        Raises:
-            RecordedModelError: If the next one was a failure.
-            NotRecordedError: If there is none.
-            RecordedMisfitError: If it does not fit what is asked for today.
-        """
-        is_plan = request.purpose == "plan"
-        values, model = self._values(request.purpose)
-        adapter: TypeAdapter[object] = TypeAdapter(cast("Any", request.output_type))
-        try:
-            output = adapter.validate_json(to_json(values), by_alias=True, by_name=True)
-        except ValidationError:
-            raise RecordedMisfitError(self._step, "a plan" if is_plan else "an answer") from None
-        return ModelReply(output, model, TokenUsage(), 0.0)
-
-    def _values(self, purpose: Purpose) -> tuple[object, str]:
-        match purpose:
-            case "plan":
-                return self._plan()
-            case "evaluate":
-                return self._evaluation()
-            case _:
-                return self._answer(purpose)
-
-    def _evaluation(self) -> tuple[object, str]:
-        if self._edited is not None:
-            return {"achieved": True, "reason": ""}, self.name
-        if not self._evaluations:
-            raise self._nothing("evaluate")
-        judged = self._evaluations.popleft()
-        values = {"achieved": judged.is_achieved, "reason": judged.reason, "do_next": judged.advice or None}
-        return values, judged.call.model
-
-    def _plan(self) -> tuple[object, str]:
-        if self._edited is not None:
-            return {"tasks": []}, self.name
-        if not self._plans:
-            raise self._nothing("plan")
-        plan = self._plans.popleft()
-        if isinstance(plan, PlanRejected):
-            raise RecordedPlanError(plan)
-        tasks = [
-            {"description": task.description, "tool_name": task.tool_name, "tool_args": task.tool_args}
-            for task in plan.tasks
-        ]
-        return {"tasks": tasks}, plan.call.model
-
-    def _answer(self, purpose: Purpose) -> tuple[object, str]:
-        if isinstance(self._edited, StepCompleted):
-            return {"output": self._edited.output}, self.name
-        if not self._answers:
-            raise self._nothing(purpose)
-        match self._answers.popleft():
-            case Finalized(output, call):
-                return {"output": output}, call.model
-            case Evaluated(reason, advice, call):
-                return {"output": None, "not_achieved_because": reason, "do_next": advice or None}, call.model
-
-    def _nothing(self, purpose: str) -> PipelineError | ModelError:
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            return RecordedModelError(failure)
-        return NotRecordedError(self._step, f"another answer of the model ({purpose})")
-
-
-class OnlyRecorded:
-    """Hands out models that say what is recorded, and no other: nothing else can be asked in a replay."""
-
-    async def model_for(self, config: TAgentConfig) -> LanguageModel:
-        """Return the recorded model that `config` holds.
-
-        Raises:
-            NotRecordedError: If it holds another.
-        """
-        if isinstance(config.model, RecordedModel):
-            return config.model
-        raise NotRecordedError("", "a language model")
-
-
-class RecordedCalls:
-    """What the tools of one step gave in one attempt; each call answers once."""
-
-    def __init__(self, recorded: RecordedStep) -> None:
-        self._step = recorded.step
-        self._calls = list(_calls(recorded.agent_events))
+    ended: Ended | None = None
+    was_cut_off: bool = False
 
     @property
-    def names(self) -> set[str]:
-        """The tools that were called."""
-        return {tool for (tool, _), _ in self._calls}
-
-    def outcome_of(self, tool: str, arguments: Mapping[str, object]) -> object:
-        """Return what the first unused call of `tool` with equal arguments gave.
-
-        Raises:
-            RecordedToolError: If it failed.
-            NotRecordedError: If there is none.
-        """
-        wanted = (tool, _plain(arguments))
-        for place, (call, outcome) in enumerate(self._calls):
-            if call == wanted:
-                del self._calls[place]
-                if isinstance(outcome, TaskFailed):
-                    raise RecordedToolError(tool, outcome)
-                return (outcome.key, outcome.output) if outcome.key else outcome.output
-        raise NotRecordedError(self._step, f"a call of the tool {tool!r} with these arguments")
+    def completed(self) -> StepCompleted | PartCompleted | None:
+        """How it ended, if well."""
+        return self.ended if isinstance(self.ended, StepCompleted | PartCompleted) else None
 
 
-def _calls(events: Iterable[AgentEvent]) -> Iterable[tuple[tuple[str, object], TaskCompleted | TaskFailed]]:
-    """Yield the calls that reached a tool: its name and arguments, and what came of it."""
-    tasks = {task.index: task for event in events if isinstance(event, Planned) for task in event.tasks}
-    outputs: dict[int, object] = {}
-    for event in events:
-        if isinstance(event, TaskCompleted):
-            outputs[event.index] = event.output
-        is_last = isinstance(event, TaskCompleted) or (isinstance(event, TaskFailed) and event.retry_at is None)
-        if isinstance(event, TaskCompleted | TaskFailed) and is_last and event.index in tasks:
-            task = tasks[event.index]
-            try:
-                arguments = resolve(task.tool_args, outputs)
-            except DataPathError:  # it failed before it reached the tool, and does so again
-                continue
-            yield (task.tool_name, _plain(arguments)), event
-
-
-def _plain(values: object) -> object:
-    return from_json(to_json(values))
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedTool(Tool):
-    """A tool that is never called: it has the name and the arguments of one, and gives what that one gave.
-
-    Attributes:
-        calls: What it gave.
-    """
-
-    calls: RecordedCalls = field(kw_only=True, repr=False, compare=False)
-
-    @classmethod
-    def like(cls, tool: Tool, calls: RecordedCalls) -> Tool:
-        """Return the double of `tool`."""
-        return cls(tool.name, tool.description, _given, tool.parameters, calls=calls)
-
-    @classmethod
-    def named(cls, name: str, calls: RecordedCalls) -> Tool:
-        """Return the double of a tool of which only the name is known; it takes any arguments."""
-        return cls(name, "", _given, _AnyArguments, calls=calls)
-
-    def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
-        """Return what was recorded for the arguments `given`, once they are checked as the tool would.
-
-        Here and not in the function, as what a tool's function raises is taken for the tool's failure.
-
-        Raises:
-            ToolError: If they do not fit, or the recorded call failed.
-            NotRecordedError: If there was no such call.
-        """
-        Tool.arguments(self, given)
-        return {"outcome": self.calls.outcome_of(self.name, given)}
-
-
-class _AnyArguments(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-async def _given(outcome: object) -> object:
-    return outcome
-
-
-def recorded_function(step: str, recorded: RecordedStep | None, output: OutputType) -> Callable[..., object]:
-    """Return a step function that gives what was recorded, facts and memories included.
+class Recorded:
+    """What the events of a run tell of its steps and their parts.
 
     Args:
-        step: The step's name.
-        recorded: What the run has recorded of it; None for nothing.
-        output: The type of its output.
+        events: The run's journal.
+
+    Attributes:
+        seen: Step -> the SOFT dependencies whose outputs its last attempt saw, for each that began.
+
+    Example:
+        >>> recorded = Recorded([PartStarted("fetch", "0", 1, "", 0.0), PartCompleted("fetch", "0", 1, "page", 1.0)])
+        >>> recorded.of("fetch", "0").ended.output, recorded.of("fetch", "1").ended
+        ('page', None)
     """
 
-    async def say_again(context: StepContext) -> object:
-        ended = recorded.ended if recorded is not None else None
-        if ended is None:
-            raise NotRecordedError(step, "an output")
-        if isinstance(ended, StepFailed):
-            raise RecordedStepError(ended)
-        for name, fact in ended.facts.items():
-            context.learn(name, fact)
-        for key, memory in ended.memories.items():
-            context.save(key, memory)
-        try:
-            return output.load(ended.output, step=step)
-        except StepOutputError:
-            raise RecordedMisfitError(step, "an output") from None
+    def __init__(self, events: Iterable[RunEvent]) -> None:
+        self._works: dict[tuple[str, str], RecordedWork] = {}
+        self.seen: dict[str, tuple[str, ...]] = {}
+        for event in events:
+            self._take(event)
 
-    return say_again
+    def of(self, step: str, part: str = "") -> RecordedWork:
+        """Return what is recorded of a step, or of a part of it; something empty if it never started."""
+        return self._works.get((step, part)) or RecordedWork(step, part)
+
+    def _take(self, event: RunEvent) -> None:
+        match event:
+            case StepStarted():
+                self._begin(event.step, "", event.attempt)
+                self.seen[event.step] = event.seen
+            case PartStarted():
+                self._begin(event.step, event.part, event.attempt)
+            case StepExpanded():
+                self.seen[event.step] = event.seen
+            case AgentProgressed():
+                self._works[event.step, event.part].agent_events.append(event.event)
+            case StepCompleted():
+                self._works[event.step, ""].ended = event
+            case StepFailed(step=step) if event.attempt:  # else it failed without being tried, and does so again
+                self._works[step, ""].ended = event
+            case PartCompleted() | PartFailed():
+                self._works[event.step, event.part].ended = event
+            case StepCancelled():
+                for (step, _), work in self._works.items():
+                    work.was_cut_off |= step == event.step and work.ended is None
+            case _:
+                pass
+
+    def _begin(self, step: str, part: str, attempt: int) -> None:
+        known = self._works.get((step, part))
+        if known is None or known.attempt != attempt:
+            known = self._works[step, part] = RecordedWork(step, part, attempt)
+        known.ended, known.was_cut_off = None, False

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tagent.exceptions import StoreError, ungrouped
+from tagent.exceptions import StoreError, TAgentError, ungrouped
 from tagent.payloads import PayloadError
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.context import StepContext
@@ -29,7 +29,7 @@ from tagent.pipeline.events import (
 )
 from tagent.pipeline.exceptions import DeadlockError, StepFailedError
 from tagent.pipeline.hooks import Hooks, StepOutcome
-from tagent.pipeline.kinds import RunStatus
+from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.pipeline.large_outputs import LargeOutputs
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.patience import PatientStore
@@ -108,7 +108,7 @@ class RunLoop:
             random=services.random,
         )
         self._inbox: deque[_Report] = deque()
-        self._tasks: dict[Unit, asyncio.Task[None]] = {}
+        self._tasks: dict[str, dict[str, asyncio.Task[None]]] = {}
         self._paused: dict[Unit, AttemptPaused] = {}
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
@@ -184,7 +184,8 @@ class RunLoop:
     def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
         unit = unit_of(start)
         name = f"step:{start.step}{f'[{unit[1]}]' if unit[1] else ''}"
-        self._tasks[unit] = group.create_task(self._attempt(start), name=name)
+        step, part = unit
+        self._tasks.setdefault(step, {})[part] = group.create_task(self._attempt(start), name=name)
 
     def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
         """Tell everybody who is to know what is committed now, and stop what was cancelled."""
@@ -198,8 +199,8 @@ class RunLoop:
 
     def _cancel(self, step: str) -> None:
         """Stop what is under way of a step that has its final status."""
-        for unit in [unit for unit in self._tasks if unit[0] == step]:
-            self._tasks[unit].cancel()
+        for task in tuple(self._tasks.get(step, {}).values()):
+            task.cancel()
 
     def _summary(self, events: list[RunEvent]) -> RunSummary | None:
         """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
@@ -340,8 +341,7 @@ class RunLoop:
         context: StepContext | None = None
         attempt = self._attempt_of(start)
         try:
-            if self._hooks:
-                context = await self._steps.context(*unit, attempt)
+            if self._hooks and (context := await self._context_of(unit, attempt)) is not None:
                 await self._hooks.before(context)
             outcome = await self._steps.run_attempt(*unit, attempt)
         except asyncio.CancelledError:
@@ -350,9 +350,8 @@ class RunLoop:
             reason = f"The step {start.step!r} cancelled itself."
             outcome = AttemptFailed(Failure("step.cancelled", reason))
         finally:
-            if self._tasks.get(unit) is asyncio.current_task():
-                del self._tasks[unit]
-        if context is None:
+            self._forget_task(unit)
+        if context is None or isinstance(outcome, AttemptPaused):
             self._report(_Report(start, outcome))
             return
         committed = asyncio.get_running_loop().create_future()
@@ -360,13 +359,30 @@ class RunLoop:
         await committed
         await self._hooks.after(context, self._outcome_of(unit, outcome))
 
+    async def _context_of(self, unit: Unit, attempt: Attempt) -> StepContext | None:
+        """Return what hooks are given; None if the run cannot be read, which then fails the attempt itself."""
+        try:
+            return await self._steps.context(*unit, attempt)
+        except TAgentError:
+            return None
+
+    def _forget_task(self, unit: Unit) -> None:
+        """Let go of a task that ends, unless the next attempt has taken its place."""
+        step, part = unit
+        tasks = self._tasks.get(step, {})
+        if tasks.get(part) is asyncio.current_task():
+            del tasks[part]
+            if not tasks:
+                del self._tasks[step]
+
     def _outcome_of(self, unit: Unit, outcome: AttemptOutcome) -> StepOutcome:
         """Return how an attempt ended, as hooks are told."""
         step, part = unit
         status = self._state.steps[step].part(part).status if part else self._state.statuses[step]
-        if isinstance(outcome, AttemptSucceeded):
+        if isinstance(outcome, AttemptSucceeded) and status is StepStatus.COMPLETED:
             return StepOutcome(status, outcome.output)
-        return StepOutcome(status, None, outcome.failure.code, outcome.failure.reason)
+        known = work_at(self._state, unit)  # a success may have been refused when it was to be committed
+        return StepOutcome(status, None, known.code, known.reason)
 
     def _attempt_of(self, start: Start) -> Attempt:
         """Return the attempt as its work sees it."""

@@ -4,8 +4,9 @@ What few steps have is stored only where it is used, so that the definitions of 
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -140,8 +141,20 @@ def fingerprint(declared: object) -> str | None:
     """Return a hash of a type's JSON schema; None for no type."""
     if declared is None:
         return None
+    try:
+        return _known_fingerprint(cast("Hashable", declared))
+    except TypeError:  # it cannot be a key: its metadata is a list
+        return _fingerprint(declared)
+
+
+def _fingerprint(declared: object) -> str:
     schema = TypeAdapter(cast("Any", declared)).json_schema()
     return hashlib.sha256(to_json(schema)).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _known_fingerprint(declared: Hashable) -> str:
+    return _fingerprint(declared)
 
 
 def outlined_step(stored: Stored) -> PipelineStep:

@@ -50,14 +50,14 @@ class Lab:
         self.pipeline = (
             Pipeline("all", default_mode=CONCURRENT, on_failure="rollback")
             .step("book", run=lambda: self._called("book", 7), compensate=lambda: self._called("unbook", None))
-            .step("list", run=lambda: self._called("list", [1, 2, 3, 4]))
-            .step("fetch", run=self.fetch, for_each="list", execution_mode=PARALLEL, min_success=3, max_retries=1)
+            .step("found", run=lambda: self._called("found", [1, 2, 3, 4]))
+            .step("fetch", run=self.fetch, for_each="found", execution_mode=PARALLEL, min_success=3, max_retries=1)
             .step("both", branches={"left": "Say left", "right": lambda: 2}, execution_mode=PARALLEL)
             .step("rate", run=lambda: self._broken("rate"), max_retries=0, on_error="old_rate")
             .step("old_rate", run=lambda: self._called("old_rate", 1.5))
             .step("extra", run=lambda: self._broken("extra"), max_retries=0, optional=True)
-            .step("big", run=lambda: self._called("big", 1), condition="size(steps.list) > 9")
-            .step("small", run=lambda: self._called("small", 1), condition=lambda list: len(list) < 9)
+            .step("big", run=lambda: self._called("big", 1), condition="size(steps.found) > 9")
+            .step("small", run=lambda: self._called("small", 1), condition=lambda found: len(found) < 9)
             .step("off", run=lambda: self._called("off", 1), enabled=False)
             .step(
                 "end",
@@ -149,7 +149,7 @@ async def test_a_fork_at_many_events_in_a_file_comes_to_the_same(tmp_path: Path)
 @pytest.mark.parametrize(
     ("step", "again"),
     [
-        ("list", {"list", "fetch", "small", "big", "end"}),
+        ("found", {"found", "fetch", "small", "big", "end"}),
         ("fetch", {"fetch", "end"}),
         ("both", {"both", "end"}),
         ("rate", {"rate", "old_rate", "end"}),
@@ -179,10 +179,10 @@ async def test_how_the_parent_ended_is_not_taken_over() -> None:
     assert not [event for event in taken if isinstance(event, RunHalted | RunFinished | RunPaused)]
     assert not [event for event in taken if isinstance(event, PartStarted) and event.part == COMPENSATION]
     assert "book" in fork.again, "what was undone is not there any more"
-    assert "list" in fork.reused
+    assert "found" in fork.reused
     lab.is_broken = False
     assert (await lab.resume(fork.run_id)).final_output == EXPECTED
-    assert (lab.calls["book"], lab.calls["list"], lab.calls["unbook"]) == (1, 0, 0)
+    assert (lab.calls["book"], lab.calls["found"], lab.calls["unbook"]) == (1, 0, 0)
 
 
 async def test_a_fork_that_fails_itself_is_rolled_back_itself() -> None:

@@ -82,6 +82,23 @@ async def test_hooks_are_told_of_agents_and_of_parts() -> None:
     assert sorted(seen) == [("both", ""), ("both", "a"), ("both", "b"), ("write", "")]
 
 
+async def test_a_success_that_could_not_be_committed_is_told_as_the_failure_that_it_is() -> None:
+    """Whoever announces results must not announce one that does not count."""
+    told: list[StepOutcome] = []
+
+    async def after(context: StepContext, outcome: StepOutcome) -> None:
+        told.append(outcome)
+
+    async def loses(context: StepContext) -> int:
+        await context.memory.run.aput("x", 1, expected_version=5)
+        return 7
+
+    await run(Pipeline("p", after_step=[after]).step("s", run=loses, max_retries=0))
+    assert [(outcome.status, outcome.output, outcome.code) for outcome in told] == [
+        (StepStatus.FAILED, None, "store.document_conflict")
+    ]
+
+
 async def test_an_output_is_not_changed_by_a_hook() -> None:
     """The steps behind it go on with what was committed."""
 

@@ -67,8 +67,8 @@ def _with_strength(node: Node) -> tuple[str, int]:
         case Not(part):
             return f"!{_written(part, _OPERAND)}", 6
         case Negative(part):
-            # Parentheses keep the sign from becoming a part of a number.
-            return f"-({_operand(part)})" if isinstance(part, Constant) else f"-{_written(part, _OPERAND)}", 6
+            text = _written(part, _OPERAND)  # parentheses keep the sign from becoming a part of a number
+            return f"-({text})" if text[0].isdigit() else f"-{text}", 6
         case _:
             return _operand(node), 6 if isinstance(node, Constant) and scalar_text(node.value).startswith("-") else 7
 

@@ -6,7 +6,7 @@ from tagent.pipeline import bindings
 from tagent.pipeline.conditions import Condition, ConditionError, condition_of, condition_problems
 from tagent.pipeline.models import Dependency, ExecutionMode, PipelineStep
 from tagent.pipeline.validating.scope import Found, Scope
-from tagent.pipeline.validating.work_checks import signature_problems, unfilled
+from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, signature_problems, unfilled
 
 
 def when_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
@@ -64,6 +64,11 @@ def _condition_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
 
 def _told(condition: Condition, scope: Scope, *, roots: tuple[str, ...], output: object = None) -> Iterator[Found]:
     inputs = scope.input_names
+    unknown = condition.steps - scope.steps.keys()
+    if unknown and not scope.has_suggestions:
+        return iter([("unknown_step", f"There is no step {min(unknown)[:MAX_NAME_LENGTH]!r}.")])
+    for name in unknown:
+        scope.nearest_step(name)  # counts, since the conditions look for the nearest name too
     return condition_problems(condition, step_types=scope.step_types, inputs=inputs, roots=roots, output=output)
 
 

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 
 from pydantic import BaseModel
 
-from tagent.exceptions import DataPathError, nearest
+from tagent.exceptions import DataPathError
 from tagent.pipeline import bindings
 from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
 from tagent.pipeline.schema_paths import plain_type
@@ -26,7 +26,7 @@ def dependency_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
     for dep in step.depends_on:
         name = dep.step if isinstance(dep, Dependency) else dep
         if name not in scope.steps:
-            yield "unknown_step", f"It depends on the unknown step {name!r}.{nearest(name, scope.steps)}"
+            yield "unknown_step", f"It depends on the unknown step {name!r}.{scope.nearest_step(name)}"
         if isinstance(dep, Dependency):
             yield from _option_problems(dep)
             yield from _path_problems(dep, step, scope)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
-from tagent.exceptions import ConfigurationError, DataPathError, nearest
+from tagent.exceptions import ConfigurationError, DataPathError
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
 from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
@@ -61,7 +61,7 @@ def _fallback_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
     elif fallback.output is not None:
         yield "bad_fallback", f"Its fallback has both the step {name!r} and an output. Keep one of them."
     elif name not in scope.steps:
-        yield "unknown_step", f"`on_error` names the unknown step {name!r}.{nearest(name, scope.steps)}"
+        yield "unknown_step", f"`on_error` names the unknown step {name!r}.{scope.nearest_step(name)}"
     elif name == step.name:
         yield "bad_fallback", "`on_error` names the step itself. To try it again is said by max_retries."
     else:

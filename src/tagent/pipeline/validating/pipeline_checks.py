@@ -25,7 +25,7 @@ def pipeline_problems(scope: Scope) -> Iterator[Problem]:
     if final is not None and not isinstance(final, str):
         yield Problem("bad_type", f"`final` is of the type {type(final).__name__}; it must be the name of a step.")
     elif final is not None and final not in scope.steps:
-        yield Problem("unknown_step", f"`final` names the unknown step {final!r}.{nearest(final, scope.steps)}")
+        yield Problem("unknown_step", f"`final` names the unknown step {final!r}.{scope.nearest_step(final)}")
     try:
         OutputType().dump(pipeline.shared_context, step="shared_context")
     except StepOutputError:

@@ -1,6 +1,6 @@
 """What the checks of one pipeline look up: its steps, what is known of its inputs, the types of its outputs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from functools import cached_property
 
 from pydantic import BaseModel
@@ -14,6 +14,9 @@ from tagent.pipeline.schema_paths import item_type, type_at
 
 Found = tuple[str, str]
 """The code of a problem, and what is wrong."""
+
+MOST_SUGGESTIONS = 50
+"""So many unknown names are compared with the known ones: each takes the time of all of these together."""
 
 _TEXT = OutputType(str)
 _ANYTHING = OutputType()
@@ -37,9 +40,9 @@ class Scope:
         self.steps: dict[str, PipelineStep] = {}
         for step in pipeline.steps:
             self.steps.setdefault(step.name, step)
-        self.known = self.steps.keys() | set(inputs or ())
+        self.known: Set[str] = self.steps.keys() | set(inputs or ())
         self._types: dict[int, OutputType] = {}
-        self._nearest: dict[str, str] = {}
+        self._nearest: dict[tuple[str, bool], str] = {}
 
     def output_type(self, step: PipelineStep) -> OutputType:
         """Return the type of what `step` hands over: its schema, or what its work is annotated with, or text.
@@ -96,10 +99,25 @@ class Scope:
         return item_type(type_at(self.declared(path.root), path))
 
     def nearest_known(self, name: str) -> str:
-        """Return " Did you mean 'x'?" for the step or input that is named most like `name`."""
-        if name not in self._nearest:
-            self._nearest[name] = nearest(name, self.known)
-        return self._nearest[name]
+        """Return " Did you mean 'x'?" for the step or input that is named most like `name`; "" when none is near."""
+        return self._suggestion(name, self.known)
+
+    def nearest_step(self, name: str) -> str:
+        """Return the same for the step that is named most like `name`."""
+        return self._suggestion(name, self.steps.keys())
+
+    @property
+    def has_suggestions(self) -> bool:
+        """Whether unknown names are still compared with the known ones."""
+        return len(self._nearest) < MOST_SUGGESTIONS
+
+    def _suggestion(self, name: str, known: Set[str]) -> str:
+        key = (name, known is self.known)
+        if key not in self._nearest:
+            if not self.has_suggestions:
+                return ""
+            self._nearest[key] = nearest(name, known)
+        return self._nearest[key]
 
     @cached_property
     def step_types(self) -> dict[str, object]:

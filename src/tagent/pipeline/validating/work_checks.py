@@ -93,7 +93,7 @@ def signature_problems(function: Callable[..., object], *, whose: str) -> Iterat
 def unfilled(parameter: str, step: PipelineStep, scope: Scope, *, whose: str = "its") -> Iterator[Found]:
     """Yield that no step or input has the name of a parameter."""
     if parameter == step.name or parameter not in scope.known:
-        suggestion = nearest(parameter, scope.known - {step.name})
+        suggestion = nearest(parameter, scope.known - {step.name}) if scope.has_suggestions else ""
         message = f"Nothing fills the parameter {parameter!r} of {whose} function: no step or input has this name."
         yield "unknown_parameter", f"{message}{suggestion}"
 

@@ -91,6 +91,7 @@ def test_an_error_says_where_it_is(text: str, problem: str) -> None:
         ("inputs.a in [1,2.5,'x',null,true,]", 'inputs.a in [1, 2.5, "x", null, true]'),
         ("!!inputs.a", "inputs.a"),
         ("--1 == -(1)", "1 == -(1)"),
+        ("-((1).size()) == 1", "-(1.size()) == 1"),
     ],
 )
 def test_a_condition_is_written_in_one_form(text: str, written: str) -> None:

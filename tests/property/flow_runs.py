@@ -1,0 +1,71 @@
+"""One way to run the pipelines of plans, and what is seen of it."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+
+from builders import services
+from property.flow_plans import FlowPlan
+from property.flow_world import INPUTS, World
+from tagent.adapters.storage.memory import MemoryStore
+from tagent.pipeline import PipelineExecutor, PipelineResult
+from tagent.pipeline.events import RunEvent
+from tagent.pipeline.persistence import load_events
+from tagent.pipeline.run_state import PipelineState
+from tagent.ports import Batch
+from tagent.ports.records import NewRun, RunRecord
+
+LAW = settings(deadline=None, max_examples=int(os.environ.get("FLOW_EXAMPLES", "60")), report_multiple_bugs=False)
+
+
+class CountingStore(MemoryStore):
+    """Keeps how many events each commit had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits: list[int] = []
+
+    async def create_run(self, run: NewRun) -> RunRecord:
+        """Create the run."""
+        self.commits.append(len(run.records))
+        return await super().create_run(run)
+
+    async def commit(self, batch: Batch) -> None:
+        """Write the batch."""
+        self.commits.append(len(batch.records))
+        await super().commit(batch)
+
+
+@dataclass
+class FlowRun:
+    """A finished run, and the state that its last process had of it."""
+
+    result: PipelineResult
+    events: Sequence[RunEvent]
+    world: World
+    state: PipelineState
+    commits: list[int] = field(default_factory=list)
+
+
+def ran(flow: FlowPlan) -> FlowRun:
+    """Run the pipeline of a plan to its end."""
+
+    async def driven() -> FlowRun:
+        world, store = World(), CountingStore()
+        opened = services(clock=world.clock, store=store, model=world.model(flow))
+        states: list[PipelineState] = []
+        executor = PipelineExecutor(world.pipeline(flow), inputs=INPUTS, services=opened)
+        drive = executor._drive
+
+        async def driving(state: PipelineState, *rest: object) -> PipelineResult:
+            states.append(state)
+            return await drive(state, *rest)  # type: ignore[arg-type]  # what it is called with
+
+        executor._drive = driving  # type: ignore[method-assign]  # to see the live state
+        result = await executor.execute()
+        return FlowRun(result, await load_events(store, result.run_id), world, states[0], store.commits)
+
+    return asyncio.run(driven())
