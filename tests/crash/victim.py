@@ -42,9 +42,9 @@ PIPELINE_FILE = Path(__file__).with_name("victim_pipeline.py")
 class PointedSteps(StepExecutor):
     """Attempts with a crash point before anything of the step runs, and one before its outcome is reported."""
 
-    async def run_attempt(self, name: str, attempt: Attempt) -> AttemptOutcome:
+    async def run_attempt(self, name: str, part: str, attempt: Attempt) -> AttemptOutcome:
         with points.around("attempt"):
-            return await super().run_attempt(name, attempt)
+            return await super().run_attempt(name, part, attempt)
 
 
 def put_points_in(orders: Orders) -> None:

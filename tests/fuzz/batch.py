@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from fuzz.cases import random_condition
+from fuzz.definitions import random_definitions
 from fuzz.hostile import HOSTILE, VALUES
 from tagent.exceptions import TAgentError
 from tagent.pipeline.conditions import condition_of, condition_problems
@@ -53,7 +54,21 @@ def conditions(seed: int, count: int) -> Iterator[Case]:
         yield text, lambda text=text: read_and_judge(text)  # type: ignore[misc]  # likewise
 
 
-KINDS: dict[str, Callable[[int, int], Iterator[Case]]] = {"conditions": conditions}
+def definitions(seed: int, count: int) -> Iterator[Case]:
+    """Yield `count` random definitions: documents and pipelines."""
+    for told, case in random_definitions(Random(seed), count):  # noqa: S311 - likewise
+        yield told, lambda case=case: _ended(case)  # type: ignore[misc]  # likewise
+
+
+def _ended(case: Callable[[], object]) -> object:
+    try:
+        return case()
+    except TAgentError as error:
+        str(error).encode("utf-8", "backslashreplace")
+        return error.code
+
+
+KINDS: dict[str, Callable[[int, int], Iterator[Case]]] = {"conditions": conditions, "definitions": definitions}
 
 
 def main(kind: str, seed: int, count: int, *, is_telling: bool) -> None:

@@ -72,17 +72,19 @@ def run_batches(kind: str, count: int, *, processes: int, first_seed: int = 0) -
 def main() -> None:
     """Run as many cases as asked for, and tell what came of them."""
     parser = argparse.ArgumentParser(prog="make fuzz")
-    parser.add_argument("--conditions", type=int, default=1_000_000)
+    parser.add_argument("--conditions", type=int, default=900_000)
+    parser.add_argument("--definitions", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
-    started = time.monotonic()
-    outcomes = run_batches("conditions", given.conditions, processes=given.processes)
-    seconds = time.monotonic() - started
-    sys.stdout.write(
-        f"{outcomes.total():,} conditions in {seconds:.0f} s, {outcomes.total() / seconds:,.0f} a second\n"
-    )
-    for outcome, count in outcomes.most_common():
-        sys.stdout.write(f"  {count:>9,} {outcome}\n")
+    for kind, count in {"conditions": given.conditions, "definitions": given.definitions}.items():
+        started = time.monotonic()
+        outcomes = run_batches(kind, count, processes=given.processes)
+        seconds = time.monotonic() - started
+        total = outcomes.total()
+        sys.stdout.write(f"{total:,} {kind} in {seconds:.0f} s, {total / seconds:,.0f} a second\n")
+        for outcome, times in outcomes.most_common():
+            sys.stdout.write(f"  {times:>9,} {outcome}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

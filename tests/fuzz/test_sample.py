@@ -1,4 +1,4 @@
-"""A sample of `make fuzz`: every hostile condition, and two thousand random ones."""
+"""A sample of `make fuzz`: every hostile condition, two thousand random ones, and five hundred definitions."""
 
 import pytest
 
@@ -13,6 +13,13 @@ def test_hostile_and_random_conditions_end_with_an_answer_or_a_clear_error() -> 
     assert outcomes.total() == len(HOSTILE) + 2_000
     assert len(set(HOSTILE)) >= 200
     assert min(outcomes.values()) > 20
+
+
+def test_random_definitions_end_with_an_answer_or_a_clear_error() -> None:
+    """A run can be imported from a stranger; and whoever misuses an option should be told, not shown a stack trace."""
+    outcomes = run_batch("definitions", 0, 500)
+    assert outcomes.keys() >= {"read", "run.import", "valid", "has problems"}
+    assert outcomes.total() == 500
 
 
 def test_a_batch_that_breaks_is_told() -> None:

@@ -396,6 +396,8 @@ def check_fold(graph: ExecutionGraph, events: Sequence[RunEvent], commits: Seque
 
 def _queues(state: PipelineState) -> dict[str, object]:
     """Return all that is counted, without what is of no account any more, in an order of its own."""
+    if state.halted is not None:  # nothing begins any more, whatever waits for it
+        return {"unfinished": state.unfinished, "to_undo": state.to_undo, "timers": sorted(state.timers)}
     lost = {*state.doomed, *state.broken}
     waits = [name for name, status in state.statuses.items() if status is S.PENDING and name not in lost]
     return {

@@ -69,3 +69,15 @@ def ran(flow: FlowPlan) -> FlowRun:
         return FlowRun(result, await load_events(store, result.run_id), world, states[0], store.commits)
 
     return asyncio.run(driven())
+
+
+def told(result: PipelineResult) -> dict[str, object]:
+    """Return what a run came to, without its times and texts."""
+    steps: dict[str, object] = {}
+    for name, it in result.step_metadata.items():
+        parts = {part: (p["status"], p["attempts"], p["code"]) for part, p in it.get("parts", {}).items()}
+        # Of a step that failed for its parts, how far the others came is a matter of time.
+        compared = {} if it["code"] == "step.parts" else parts
+        code = {"dependency_unmet": "upstream_failed"}.get(it["code"], it["code"])
+        steps[name] = it["status"], it["attempts"], code, it["substituted_by"], compared
+    return {"status": result.status, "steps": steps, "outputs": dict(result.step_outputs), "end": result.final_output}

@@ -1,11 +1,15 @@
 """Generated pipelines with all modes, dependencies, conditions and failures: the rules hold, whatever happens."""
 
+import itertools
+from dataclasses import replace
+
 from hypothesis import given
+from hypothesis import strategies as st
 
 from property.flow_laws import JournalReader, check_fold
 from property.flow_oracle import Oracle
 from property.flow_plans import ANY_TIME, SOFT_KINDS, FlowPlan, flows
-from property.flow_runs import LAW, ran
+from property.flow_runs import LAW, ran, told
 from tagent.pipeline import StepStatus
 from tagent.pipeline.events import StepStarted
 from tagent.pipeline.graph import ExecutionGraph
@@ -56,3 +60,16 @@ def test_folding_the_journal_gives_the_live_state_and_what_it_counts_is_there(fl
     read_back = [event_of(record_of(event, seq)) for seq, event in enumerate(run.events, 1)]
     state = check_fold(ExecutionGraph.build(run.world.pipeline(flow)), read_back, run.commits)
     assert state == run.state
+
+
+@LAW
+@given(flows(), st.lists(st.tuples(st.sampled_from([0.0, 1.0, 4.0]), st.integers(0, 4)), min_size=1, max_size=9))
+def test_the_order_in_which_steps_finish_does_not_change_what_a_run_comes_to(
+    flow: FlowPlan, paces: list[tuple[float, int]]
+) -> None:
+    """Promise 13: the same steps at other speeds give the same statuses, attempts and outputs."""
+    steps = tuple(
+        replace(step, work=replace(step.work, seconds=pace[0], turns=pace[1]))
+        for step, pace in zip(flow.steps, itertools.cycle(paces), strict=False)
+    )
+    assert told(ran(replace(flow, steps=steps)).result) == told(ran(flow).result)

@@ -269,9 +269,9 @@ def dependencies(
     """Return what `step` depends on: first as declared, then what it reads of other steps.
 
     What it cannot do without adds a DATA dependency, unless `depends_on` already names the step: placeholders,
-    `read_data`, parameters without a default. The list of `for_each` adds one beside any other but a SOFT one. What it
-    can do without adds a HARD one: what its condition and its checks read, and parameters with a default. A condition
-    that cannot be read adds none; `validate` says what is wrong with it.
+    `read_data`, parameters without a default. The list of `for_each` adds one beside any other. What it can do
+    without adds a HARD one: what its condition and its checks read, and parameters with a default. A condition that
+    cannot be read adds none; `validate` says what is wrong with it.
 
     Raises:
         DataPathError: If a path of `read_data` or `for_each` is malformed.
@@ -286,8 +286,7 @@ def dependencies(
             _add_data(read, path, told)
     if step.for_each is not None:
         path = DataPath.parse(step.for_each)
-        is_soft = any(dep.step == path.root and dep.type is DependencyType.SOFT for dep in declared)
-        if path.root in step_names and path.root != step.name and not is_soft:
+        if path.root in step_names and path.root != step.name:
             _add_data(read, path, told)
     met = named.union(name for name, _ in told).union(name for name, _ in read)
     welcome = dict.fromkeys(name for name in _names_welcome(step) if name in step_names and name not in met)

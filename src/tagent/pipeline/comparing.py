@@ -14,6 +14,7 @@ class RunDifference:
     Attributes:
         runs: Their ids.
         statuses: Where each stands.
+        codes: Why each ended before its steps did, or waits; empty if it did not.
         inputs: What each was given.
         costs_usd: The known prices of each.
         steps: Every step of either, in the order of the first run, then of the second.
@@ -21,6 +22,7 @@ class RunDifference:
 
     runs: tuple[str, str]
     statuses: tuple[str, str]
+    codes: tuple[str, str]
     inputs: tuple[object, object]
     costs_usd: tuple[float, float]
     steps: tuple[StepDifference, ...]
@@ -36,6 +38,7 @@ async def compare_runs(store: Store, one: str, other: str) -> RunDifference:
     return RunDifference(
         (one, other),
         (a.status.value, b.status.value),
+        (a.code, b.code),
         (a.inputs, b.inputs),
         (a.cost_usd, b.cost_usd),
         step_differences(a, b),

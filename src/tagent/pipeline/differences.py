@@ -1,11 +1,15 @@
 """Two runs step by step: what each step came to in one and in the other."""
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import unified_diff
 
 from tagent.pipeline.reports import report_of
+from tagent.pipeline.settling import is_item
 from tagent.pipeline.state import PipelineState
+from tagent.pipeline.work import StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +19,12 @@ class StepOutcome:
     Attributes:
         status: Where it stands; `absent` when the run has no such step.
         output: What it gave, as JSON values.
-        code: Why it failed or was skipped, for programs; empty if it did not.
+        code: Why it failed or was skipped, or did not give its own output, for programs; else empty.
         reason: The same for people. It may hold line numbers, so it is not compared.
         cost_usd: The sum of the known prices.
         seconds: How long it took.
         model: Who answered.
+        parts: Of its items and branches, if it has any: where they stand -> how many.
     """
 
     status: str
@@ -29,6 +34,7 @@ class StepOutcome:
     cost_usd: float = 0.0
     seconds: float = 0.0
     model: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 ABSENT = StepOutcome("absent")
@@ -55,9 +61,10 @@ class StepDifference:
 
     @property
     def is_equal(self) -> bool:
-        """Whether status, output and code are the same."""
+        """Whether status, output and code are the same, and how many of its parts came to what."""
         before, after = self.before, self.after
-        return self.is_output_equal and (before.status, before.code) == (after.status, after.code)
+        is_output_equal = self.is_output_equal
+        return is_output_equal and (before.status, before.code, before.parts) == (after.status, after.code, after.parts)
 
     def output_diff(self, before: str, after: str) -> tuple[str, ...]:
         """Return the lines of a unified diff of the outputs: of the text when both are text, else of their JSON.
@@ -90,7 +97,14 @@ def _outcome(state: PipelineState, name: str) -> StepOutcome:
         report.cost_usd,
         report.execution_time,
         report.model,
+        _parts(record),
     )
+
+
+def _parts(record: StepRecord) -> dict[str, int]:
+    """Return how many items and branches stand where, the most frequent first."""
+    items = Counter(part.status.value for name, part in record.parts.items() if is_item(name))
+    return dict(items.most_common())
 
 
 def _json(output: object) -> str:

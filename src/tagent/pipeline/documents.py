@@ -19,7 +19,6 @@ from tagent.exceptions import TAgentError
 from tagent.pipeline.awaited import EventSource
 from tagent.pipeline.definition import DEFINITION_VERSION, Definition, Origin, outline
 from tagent.pipeline.exceptions import PipelineError, PipelineValidationError
-from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure
 from tagent.pipeline.validation import MAX_BRANCHES, MAX_NAME_LENGTH, validate
 from tagent.retries import RetryPolicy
@@ -365,7 +364,6 @@ def read_definition(values: Mapping[str, Any]) -> Definition:
         wrong = [problem for problem in validate(pipeline) if problem.severity == "error"]
         if wrong:
             raise PipelineValidationError(spec.name, wrong[:1])
-        ExecutionGraph.build(pipeline).topological_order()
     except (TAgentError, ValueError) as error:
         told = error.message if isinstance(error, TAgentError) else "a step's mode or dependency is of no known kind"
         raise RunImportError(f"its definition is no pipeline: {told[:_LONGEST_PROBLEM]}") from None

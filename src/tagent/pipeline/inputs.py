@@ -7,8 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from tagent.exceptions import nearest
 from tagent.paths import field_values
-from tagent.pipeline.bindings import signature_of
-from tagent.pipeline.conditions import condition_of
+from tagent.pipeline.bindings import ITEM_NAMES, OUTPUT, conditions_of, functions, signature_of
 from tagent.pipeline.exceptions import InputError, StepOutputError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
@@ -79,11 +78,11 @@ def _names(model: type[BaseModel]) -> set[str]:
 
 def _functions(step: PipelineStep) -> Iterator[Callable[..., object]]:
     """Yield the functions of a step whose parameters are filled by name."""
-    branches = step.branches or ()
-    works = [step.run, *(branches.values() if isinstance(branches, Mapping) else branches), step.compensate]
-    yield from (work for work in works if callable(work))
-    if step.condition is not None:
-        yield from condition_of(step.condition).functions
+    yield from functions(step)
+    if callable(step.compensate):
+        yield step.compensate
+    for condition in conditions_of(step):
+        yield from condition.functions
 
 
 def _undeclared(pipeline: Pipeline, named: dict[str, object]) -> dict[str, object]:
@@ -96,9 +95,10 @@ def _undeclared(pipeline: Pipeline, named: dict[str, object]) -> dict[str, objec
             problems[name] = "cannot be written as JSON."
     step_names = {step.name for step in pipeline.steps}
     for step in pipeline.steps:
-        given = {"item", "index"} if step.for_each is not None else set()
+        given = {*(ITEM_NAMES if step.for_each is not None else ()), *((OUTPUT,) if step.depends_on else ())}
         for parameter in (it for function in _functions(step) for it in signature_of(function).parameters):
-            is_fed = parameter.is_context or parameter.name in step_names | named.keys() | given
+            name = parameter.name
+            is_fed = parameter.is_context or name in step_names or name in named or name in given
             if parameter.is_required and not is_fed:
                 known = (step_names | named.keys()) - {step.name}
                 suggestion = nearest(parameter.name, known)

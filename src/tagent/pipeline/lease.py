@@ -31,7 +31,7 @@ class Lease:
         run_id: The run.
         epoch: The claim.
         seconds: How long the claim lasts from each renewal.
-        on_lost: Called in the keeper's thread when somebody else has taken the run.
+        on_lost: Called when somebody else has taken the run, from any thread; it must not block.
     """
 
     store: Store
@@ -73,17 +73,29 @@ class LeaseKeeper:
                 self._changed.wait(self._wait_seconds)
                 due = tuple(self._leases)
             for lease in due:
-                self._renew(lease)
+                if self._is_kept(lease):  # it may have ended while others were renewed
+                    self._renew(lease)
 
     def _renew(self, lease: Lease) -> None:
         try:
             lease.store.renew(lease.run_id, epoch=lease.epoch, lease_seconds=lease.seconds)
         except ConflictError as error:
-            self.drop(lease)
-            lease.on_lost(error)
+            self._lose(lease, error)
         except StoreError as error:
             # The epoch keeps a stale writer out; until then the store may come back.
-            logger.warning("The claim on run %s could not be renewed: %s", lease.run_id, error)
+            if self._is_kept(lease):
+                logger.warning("The claim on run %s could not be renewed: %s", lease.run_id, error)
+
+    def _lose(self, lease: Lease, error: ConflictError) -> None:
+        """Tell of a lost lease, unless it was dropped meanwhile: its event loop may be gone by then."""
+        with self._changed:
+            if lease in self._leases:
+                self._leases.discard(lease)
+                lease.on_lost(error)
+
+    def _is_kept(self, lease: Lease) -> bool:
+        with self._changed:
+            return lease in self._leases
 
 
 keeper = LeaseKeeper()

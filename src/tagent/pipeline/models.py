@@ -97,6 +97,10 @@ class Fallback:
     output: object = field(default=None, kw_only=True)
 
 
+_ABOUT_OTHERS = (ExecutionMode.SERIAL, ExecutionMode.CONCURRENT)
+"""The modes that say when a step may run beside others. One with parts runs them at once, whatever is said."""
+
+
 @dataclass(slots=True)
 class PipelineStep:
     """One unit of a pipeline: a goal for an agent, a function, or an event to wait for.
@@ -130,11 +134,11 @@ class PipelineStep:
         enabled: Whether the run has the step at all: a condition of the run's inputs, or just that.
         condition: What must hold when its dependencies are settled; else the step is skipped. A CONDITIONAL step
             without one asks the model whether those of its constraints hold that say when it is to be done.
-        branches: For PARALLEL_MERGE: goals or functions that run at once, by name or in a list.
-        for_each: For PARALLEL_MERGE: the path of a list, like `search.items`; the goal or the function runs for
-            each of its items, at once, and knows it as `item`, and its place from 0 as `index`.
-        merge: What becomes of the outputs of the parts: a `list` in their order (the default of `for_each`), a `dict` by
-            name (that of branches), what a function makes of it, or any other text: a goal for the model.
+        branches: Goals or functions that run at once, by name or in a list; they make the step PARALLEL_MERGE.
+        for_each: The path of a list, like `search.items`; the goal or the function runs for each of its items, at once,
+            and knows it as `item`, and its place from 0 as `index`. It makes the step PARALLEL_MERGE too.
+        merge: What becomes of the outputs of the parts: a `list` in their order (the default of `for_each`), a `dict`
+            by name (that of branches), what a function makes of it, or any other text: a goal for the model.
         item_schema: What the output of each part must be; None takes it from `output_schema`, where that is a list
             or a dict of something.
         max_concurrency: How many parts run at once, from 1.
@@ -193,6 +197,8 @@ class PipelineStep:
     budget: Budget | Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
+        if (self.for_each is not None or self.branches) and self.execution_mode in _ABOUT_OTHERS:
+            self.execution_mode = ExecutionMode.PARALLEL_MERGE
         if self.agent is not None and self.output_schema is None:
             self.output_schema = declared_output(self.agent)
 

@@ -7,9 +7,8 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from tagent.exceptions import text_of
-from tagent.pipeline.bindings import signature_of
+from tagent.pipeline.bindings import is_merge, signature_of
 from tagent.pipeline.exceptions import StepOutputError
-from tagent.pipeline.kinds import ExecutionMode
 from tagent.pipeline.models import PipelineStep
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -94,7 +93,7 @@ def output_type(step: PipelineStep) -> OutputType:
         return OutputType(step.output_schema)
     if step.wait_for is not None:
         return OutputType()
-    if step.execution_mode == ExecutionMode.PARALLEL_MERGE:
+    if is_merge(step):
         return _merged_type(step)
     return OutputType(str) if step.run is None else OutputType(signature_of(step.run).return_type)
 

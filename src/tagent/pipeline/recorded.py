@@ -1,6 +1,6 @@
 """What a run has recorded of each step and of each of its parts: what the last attempt did, and how it ended."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tagent.pipeline.events import (
@@ -9,6 +9,7 @@ from tagent.pipeline.events import (
     PartFailed,
     PartStarted,
     RunEvent,
+    RunForked,
     StepCancelled,
     StepCompleted,
     StepExpanded,
@@ -17,6 +18,7 @@ from tagent.pipeline.events import (
 )
 from tagent.task_agent.events import AgentEvent
 
+_OfWork = StepStarted | StepCompleted | StepFailed | PartStarted | PartCompleted | PartFailed | AgentProgressed
 Ended = StepCompleted | StepFailed | PartCompleted | PartFailed
 
 
@@ -54,6 +56,7 @@ class Recorded:
 
     Attributes:
         seen: Step -> the SOFT dependencies whose outputs its last attempt saw, for each that began.
+        given: The steps whose output a person wrote, in a fork.
 
     Example:
         >>> recorded = Recorded([PartStarted("fetch", "0", 1, "", 0.0), PartCompleted("fetch", "0", 1, "page", 1.0)])
@@ -64,6 +67,7 @@ class Recorded:
     def __init__(self, events: Iterable[RunEvent]) -> None:
         self._works: dict[tuple[str, str], RecordedWork] = {}
         self.seen: dict[str, tuple[str, ...]] = {}
+        self.given: set[str] = set()
         for event in events:
             self._take(event)
 
@@ -71,31 +75,45 @@ class Recorded:
         """Return what is recorded of a step, or of a part of it; something empty if it never started."""
         return self._works.get((step, part)) or RecordedWork(step, part)
 
+    def of_step(self, step: str) -> tuple[RecordedWork, ...]:
+        """Return what is recorded of a step and of its parts, as far as they started."""
+        return tuple(work for (name, _), work in self._works.items() if name == step)
+
     def _take(self, event: RunEvent) -> None:
         match event:
-            case StepStarted():
-                self._begin(event.step, "", event.attempt)
-                self.seen[event.step] = event.seen
-            case PartStarted():
-                self._begin(event.step, event.part, event.attempt)
+            case StepStarted() | PartStarted():
+                self._begin(event)
+            case StepCompleted() | StepFailed() | PartCompleted() | PartFailed():
+                if event.attempt:  # else it failed without being tried, and does so again
+                    self._work(event).ended = event
+            case AgentProgressed():
+                self._work(event).agent_events.append(event.event)
+            case StepCancelled():
+                for work in self.of_step(event.step):
+                    work.was_cut_off = work.ended is None
             case StepExpanded():
                 self.seen[event.step] = event.seen
-            case AgentProgressed():
-                self._works[event.step, event.part].agent_events.append(event.event)
-            case StepCompleted():
-                self._works[event.step, ""].ended = event
-            case StepFailed(step=step) if event.attempt:  # else it failed without being tried, and does so again
-                self._works[step, ""].ended = event
-            case PartCompleted() | PartFailed():
-                self._works[event.step, event.part].ended = event
-            case StepCancelled():
-                for (step, _), work in self._works.items():
-                    work.was_cut_off |= step == event.step and work.ended is None
+            case RunForked():
+                self.given |= _outputs_in(event.edits)
             case _:
                 pass
 
-    def _begin(self, step: str, part: str, attempt: int) -> None:
-        known = self._works.get((step, part))
-        if known is None or known.attempt != attempt:
-            known = self._works[step, part] = RecordedWork(step, part, attempt)
-        known.ended, known.was_cut_off = None, False
+    def _begin(self, event: StepStarted | PartStarted) -> None:
+        self.given.discard(event.step)
+        if isinstance(event, StepStarted):
+            self.seen[event.step] = event.seen
+        work = self._work(event)
+        if work.attempt != event.attempt:
+            work.agent_events.clear()
+        work.attempt, work.ended, work.was_cut_off = event.attempt, None, False
+
+    def _work(self, event: _OfWork) -> RecordedWork:
+        part = getattr(event, "part", "")
+        return self._works.setdefault((event.step, part), RecordedWork(event.step, part))
+
+
+def _outputs_in(edits: Mapping[str, object]) -> set[str]:
+    """Return the steps whose output the edits of a fork name."""
+    steps = edits.get("steps")
+    named = steps if isinstance(steps, Mapping) else {}
+    return {name for name, parts in named.items() if isinstance(parts, Mapping) and "output" in parts}

@@ -1,10 +1,9 @@
 """A model and tools that only say again what a run has recorded. Nothing here asks or does anything."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -12,6 +11,8 @@ from pydantic_core import from_json, to_json
 from tagent.circuits import CircuitOpenError
 from tagent.config import TAgentConfig
 from tagent.exceptions import DataPathError, TAgentError
+from tagent.pipeline.at_work import Standstill, part_at_work
+from tagent.pipeline.events import PartFailed, StepFailed
 from tagent.pipeline.exceptions import StepTimeoutError
 from tagent.pipeline.recorded import Recorded, RecordedWork
 from tagent.pipeline.recorded_errors import (
@@ -37,6 +38,10 @@ from tagent.task_agent.events import (
 from tagent.task_agent.references import resolve
 from tagent.task_agent.tools.tool import Tool
 
+FROM_OUTSIDE = frozenset({StepTimeoutError.code, CircuitOpenError.code})
+"""The failures of an attempt that neither its agent nor its model knew of."""
+
+
 class RecordedModel:
     """Gives the recorded answers of one attempt: plans in their order, and the answers in theirs. It costs nothing.
 
@@ -57,14 +62,16 @@ class RecordedModel:
         )
         self._failure = next((e for e in events if isinstance(e, ModelFailed | BudgetExceeded)), None)
         # An output that was edited has no agent behind it.
-        is_edited = not recorded.agent_events and isinstance(recorded.ended, StepCompleted)
-        self._edited = recorded.ended if is_edited else None
+        is_edited = not recorded.agent_events and recorded.completed is not None
+        self._edited = recorded.completed if is_edited else None
+        self._ended = recorded.ended
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Return the next recorded answer of the kind that is asked for.
 
         Raises:
             RecordedModelError: If the next one was a failure.
+            RecordedWorkError: If the attempt was ended from outside instead.
             NotRecordedError: If there is none.
             RecordedMisfitError: If it does not fit what is asked for today.
         """
@@ -110,7 +117,7 @@ class RecordedModel:
         return {"tasks": tasks}, plan.call.model
 
     def _answer(self, purpose: Purpose) -> tuple[object, str]:
-        if isinstance(self._edited, StepCompleted):
+        if self._edited is not None:
             return {"output": self._edited.output}, self.name
         if not self._answers:
             raise self._nothing(purpose)
@@ -120,11 +127,50 @@ class RecordedModel:
             case Evaluated(reason, advice, call):
                 return {"output": None, "not_achieved_because": reason, "do_next": advice or None}, call.model
 
-    def _nothing(self, purpose: str) -> PipelineError | ModelError:
+    def _nothing(self, purpose: str) -> TAgentError:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             return RecordedModelError(failure)
+        if isinstance(self._ended, StepFailed | PartFailed) and self._ended.code in FROM_OUTSIDE:
+            return RecordedWorkError(self._ended)
         return NotRecordedError(self._step, f"another answer of the model ({purpose})")
+
+
+class RecordedModels:
+    """The model of one step and all of its parts: it knows by `AT_WORK` which of them asks.
+
+    Args:
+        step: The step.
+        recorded: What the run has recorded.
+        standstill: When what was cut off in the recording is told that nobody will answer it.
+
+    Attributes:
+        name: Its name.
+        context_tokens: None: no data are cut on its account.
+    """
+
+    def __init__(self, step: str, recorded: Recorded, standstill: Standstill) -> None:
+        self.name = "recorded"
+        self.context_tokens: int | None = None
+        self._step = step
+        self._recorded = recorded
+        self._standstill = standstill
+        self._models: dict[str, RecordedModel] = {}
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Return the next recorded answer for the piece of work that asks.
+
+        Raises:
+            TAgentError: As `RecordedModel.ask`.
+        """
+        part = part_at_work(self._step)
+        work = self._recorded.of(self._step, part)
+        try:
+            return await self._models.setdefault(part, RecordedModel(work)).ask(request)
+        except NotRecordedError:
+            if work.was_cut_off:
+                await self._standstill.reached(self._step, part)
+            raise
 
 
 class OnlyRecorded:
@@ -136,9 +182,42 @@ class OnlyRecorded:
         Raises:
             NotRecordedError: If it holds another.
         """
-        if isinstance(config.model, RecordedModel):
+        if isinstance(config.model, RecordedModels):
             return config.model
         raise NotRecordedError("", "a language model")
+
+
+class Calls(Protocol):
+    """What tools gave."""
+
+    def outcome_of(self, tool: str, arguments: Mapping[str, object]) -> object:
+        """Return what a call of `tool` with equal arguments gave."""
+        ...
+
+
+class CallsOfParts:
+    """What the tools of one step and of all of its parts gave; it knows by `AT_WORK` which of them calls."""
+
+    def __init__(self, step: str, recorded: Recorded) -> None:
+        self._step = step
+        self._recorded = recorded
+        self._calls: dict[str, RecordedCalls] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """The tools that were called."""
+        return {name for work in self._recorded.of_step(self._step) for name in RecordedCalls(work).names}
+
+    def outcome_of(self, tool: str, arguments: Mapping[str, object]) -> object:
+        """Return what the first unused call by the piece of work gave that calls now.
+
+        Raises:
+            RecordedToolError: If it failed.
+            NotRecordedError: If there is none.
+        """
+        part = part_at_work(self._step)
+        calls = self._calls.setdefault(part, RecordedCalls(self._recorded.of(self._step, part)))
+        return calls.outcome_of(tool, arguments)
 
 
 class RecordedCalls:
@@ -199,15 +278,15 @@ class RecordedTool(Tool):
         calls: What it gave.
     """
 
-    calls: RecordedCalls = field(kw_only=True, repr=False, compare=False)
+    calls: Calls = field(kw_only=True, repr=False, compare=False)
 
     @classmethod
-    def like(cls, tool: Tool, calls: RecordedCalls) -> Tool:
+    def like(cls, tool: Tool, calls: Calls) -> Tool:
         """Return the double of `tool`."""
         return cls(tool.name, tool.description, _given, tool.parameters, calls=calls)
 
     @classmethod
-    def named(cls, name: str, calls: RecordedCalls) -> Tool:
+    def named(cls, name: str, calls: Calls) -> Tool:
         """Return the double of a tool of which only the name is known; it takes any arguments."""
         return cls(name, "", _given, _AnyArguments, calls=calls)
 
@@ -230,5 +309,3 @@ class _AnyArguments(BaseModel):
 
 async def _given(outcome: object) -> object:
     return outcome
-
-

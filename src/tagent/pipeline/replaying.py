@@ -5,34 +5,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from tagent.config import MODEL_OF_PURPOSE, TAgentConfig
-from tagent.pipeline import bindings
+from tagent.config import TAgentConfig
+from tagent.pipeline.at_work import Standstill
 from tagent.pipeline.definition import bind, outline
 from tagent.pipeline.differences import StepDifference, step_differences
+from tagent.pipeline.doubles import NO_LIMITS, NO_TOOLS, with_doubles
 from tagent.pipeline.events import RunStarted
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
+from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.origins import code_of
-from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.recorded import (
-    OnlyRecorded,
-    RecordedCalls,
-    RecordedModel,
-    RecordedStep,
-    RecordedTool,
-    recorded_function,
-    recorded_steps,
-)
+from tagent.pipeline.recorded import Recorded
+from tagent.pipeline.recorded_agents import OnlyRecorded
+from tagent.pipeline.recorded_errors import CutOffError
 from tagent.pipeline.recording import Recording
 from tagent.pipeline.state import fold
 from tagent.ports.clock import Clock, Timeout
 from tagent.ports.services import Services
-from tagent.ports.toolsets import MCPServer
-from tagent.task_agent.tools.tool import tools_by_name
 
-NO_TOOLS = TAgentConfig(tools=())
+FROM_OUTSIDE = frozenset({"run.cancelled", "run.deadline"})
+"""The ends of a run that nothing in it has caused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +64,8 @@ class Replay:
             status = now.status if now.status == then.status else f"{then.status} -> {now.status}"
             output = "the same output" if step.is_output_equal else "another output"
             yield f"! {step.step}: {status}, {output}"
+            if now.parts != then.parts:
+                yield f"    its parts: {_told(then.parts)} -> {_told(now.parts)}"
             if now.code != then.code and now.code:
                 yield f"    [{now.code}] {now.reason}"
             if not step.is_output_equal:
@@ -100,7 +95,7 @@ async def replay_run(
     """Run a recorded run again on what its models and tools had answered, and return what changed.
 
     No model is asked and no tool is called, whatever happens: agents have doubles of both, which know only what
-    is recorded. Nothing waits. Functions are the code under test and run for real.
+    is recorded. Nothing waits, and no budget or deadline ends it. Functions are the code under test and run for real.
 
     Args:
         recording: The run, from `load_recording` or `read_recording`.
@@ -115,18 +110,33 @@ async def replay_run(
         DefinitionMismatchError: If today's code does not fit the recorded definition.
         PipelineValidationError: If the pipeline has mistakes.
         InputError: If the recorded inputs do not fit it.
+        CutOffError: If the run was cancelled or had no time left: nothing recorded says when in its steps that was.
     """
-    code = _todays(recording) if pipeline is None else pipeline
-    settings = config or TAgentConfig()
-    recorded = recorded_steps(recording.events)
-    doubled = _with_doubles(code, settings, recorded, recorded_functions=recorded_functions)
-    offline = replace(services, clock=_Impatient(services.clock), models=OnlyRecorded(), random=lambda: 0.0)
     begun = next(event for event in recording.events if isinstance(event, RunStarted))
+    then = fold(ExecutionGraph.build(outline(recording.counts)), recording.events)
+    if then.halted is not None and then.halted.code in FROM_OUTSIDE:
+        raise CutOffError(recording.run_id, ended_by=then.halted.code)
+    code = _todays(recording) if pipeline is None else pipeline
+    settings = (config or TAgentConfig()).merged(NO_LIMITS)
+    standstill = Standstill()
+    doubled = with_doubles(
+        code, settings, Recorded(recording.events), standstill, recorded_functions=recorded_functions
+    )
+    offline = replace(
+        services,
+        clock=_Impatient(services.clock),
+        models=OnlyRecorded(),
+        random=lambda: 0.0,
+        sinks=(*services.sinks, standstill),
+    )
     executor = PipelineExecutor(doubled, settings.merged(NO_TOOLS), inputs=begun.inputs, services=offline)
     result = await executor.execute()
-    then = fold(ExecutionGraph.build(outline(recording.counts)), recording.events)
     now = fold(ExecutionGraph.build(doubled), await load_events(services.store, result.run_id))
     return Replay(recording.run_id, result, then.status.value, step_differences(then, now))
+
+
+def _told(parts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in parts.items()) or "none"
 
 
 class _Impatient:
@@ -150,38 +160,3 @@ def _todays(recording: Recording) -> Pipeline:
     stored = recording.counts
     hint = "Name it: --against FILE[:OBJECT], or pipeline=."
     return bind(stored, code_of(stored, run_id=recording.run_id, hint=hint))
-
-
-def _with_doubles(
-    pipeline: Pipeline, config: TAgentConfig, recorded: Mapping[str, RecordedStep], *, recorded_functions: bool
-) -> Pipeline:
-    """Return a copy of `pipeline` whose agents can reach no model and no tool."""
-    copy = Pipeline(pipeline, config=TAgentConfig.of(pipeline.config).merged(NO_TOOLS))
-    names = {step.name for step in pipeline.steps}
-    shared = config.merged(TAgentConfig.of(pipeline.config))
-    for step in copy.steps:
-        step.circuit = None  # those of the process are about now
-        known = recorded.get(step.name)
-        if step.goal is not None and step.agent is None:
-            _double_agent(step, known or RecordedStep(step.name), shared)
-        elif recorded_functions or step.run is None:  # nobody sends a message, or asks another's agent, a second time
-            step.depends_on = bindings.dependencies(step, names, pipeline.global_constraints)
-            typed = output_type(step)
-            step.output_schema = typed.declared
-            step.run = recorded_function(step.name, known, typed)
-            step.wait_for = step.goal = step.agent = None
-    return copy
-
-
-def _double_agent(step: PipelineStep, known: RecordedStep, shared: TAgentConfig) -> None:
-    own = TAgentConfig.of(step.config)
-    calls = RecordedCalls(known)
-    given = [*shared.merged(own).tools, *step.tools]
-    tools = tools_by_name(tool for tool in given if not isinstance(tool, MCPServer))
-    has_servers = any(isinstance(tool, MCPServer) for tool in given)
-    of_servers = calls.names - tools.keys() if has_servers else set()
-    step.tools = [RecordedTool.like(tool, calls) for tool in tools.values()]
-    step.tools += [RecordedTool.named(name, calls) for name in sorted(of_servers)]  # servers are not asked
-    model = RecordedModel(known)
-    step.config = own.merged(NO_TOOLS, TAgentConfig.of(dict.fromkeys(MODEL_OF_PURPOSE.values(), model)))
-    step.model = model

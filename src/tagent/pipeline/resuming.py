@@ -1,7 +1,7 @@
 """Taking a run up again: which definition counts, what is reused, and whether it is worth another try."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tagent.config import TAgentConfig
@@ -16,9 +16,10 @@ from tagent.pipeline.origins import code_of
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import RunJournal, first_definition, latest_definition, load_events
 from tagent.pipeline.reading import RunReader
-from tagent.pipeline.reports import final_step, summary_of
+from tagent.pipeline.reports import final_step, parts_done, summary_of
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.pipeline.stopping import StopSignal
+from tagent.pipeline.work import StepRecord
 from tagent.ports.services import Services
 from tagent.task_agent.events import AgentEvent, ModelFailed, TaskCompleted, calls_of
 
@@ -56,8 +57,9 @@ class Reuse:
         run_id: The run.
         pipeline: Its pipeline's name.
         completed: The completed steps, in definition order.
-        interrupted: Interrupted step -> how many of its agent's finished calls are reused.
-        open: The other steps that are still to be done.
+        interrupted: Interrupted step -> how many of its agents' finished calls are reused.
+        open: The other steps that are still to be done; those that were left out stay so.
+        parts: Step that is still to be done -> how many of its items or branches are completed, and how many it has.
     """
 
     run_id: str
@@ -65,6 +67,7 @@ class Reuse:
     completed: tuple[str, ...]
     interrupted: Mapping[str, int]
     open: tuple[str, ...]
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 async def resume_run(
@@ -151,12 +154,13 @@ async def _go_on(
     stop: StopSignal | None,
 ) -> PipelineResult:
     begun = next(event for event in events if isinstance(event, RunStarted))
-    state = fold(ExecutionGraph.build(pipeline), events)
+    graph = ExecutionGraph.build(pipeline)
+    state = fold(graph, events)
     if state.status is RunStatus.COMPLETED:
         types = {step.name: output_type(step) for step in pipeline.steps}
         large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
         return await RunReader(pipeline, state, types, large, store_url=services.store_url).result()
-    at_work = tuple(step.name for step in pipeline.steps if step.name in state.running and step.wait_for is None)
+    at_work = _at_work(pipeline, state)
     if state.idle_resumes >= MAX_IDLE_RESUMES and at_work:  # one that only waits may see many processes come and go
         error = CrashLoopError(journal.run_id, resumes=state.idle_resumes, running=at_work)
         finished = RunFinished(RunStatus.FAILED, services.clock.now(), error.code, error.message)
@@ -167,19 +171,49 @@ async def _go_on(
         pipeline, config, inputs=begun.inputs, overrides=overrides, definition=counts, services=services
     )
     if announce is not None:
-        announce(_reuse(pipeline, state))
+        announce(_reuse(state, fold(graph, (*events, resumed))))
     return await executor.go_on(state, journal, resumed, services, stop=stop)
 
 
-def _reuse(pipeline: Pipeline, state: PipelineState) -> Reuse:
-    interrupted = {
-        name: sum(map(_is_finished_call, state.steps[name].agent_events))
-        for name, status in state.statuses.items()
-        if status is StepStatus.RUNNING
+def _at_work(pipeline: Pipeline, state: PipelineState) -> tuple[str, ...]:
+    """Return what was under way when the run was left, of each step one piece of work; events are only waited for."""
+    parts = {step: f"{step}[{part}]" for step, part in sorted(state.running_parts)}
+    return tuple(
+        parts.get(step.name, step.name)
+        for step in pipeline.steps
+        if step.name in parts or (step.name in state.running and step.wait_for is None)
+    )
+
+
+def _reuse(before: PipelineState, after: PipelineState) -> Reuse:
+    """Return what is reused of a run.
+
+    Args:
+        before: Its state as it was left.
+        after: Its state when it is taken up again.
+    """
+    at_work = before.running | {step for step, _ in before.running_parts}
+    interrupted = {name: _finished_calls(before.steps[name]) for name in before.statuses if name in at_work}
+    rest = {name: status for name, status in after.statuses.items() if name not in interrupted}
+    parts = {
+        name: (done, before.steps[name].count or done)
+        for name, status in after.statuses.items()
+        if not status.is_terminal and (done := parts_done(after, name))
     }
-    completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
-    rest = tuple(name for name in state.statuses if name not in completed and name not in interrupted)
-    return Reuse(state.run_id, pipeline.name, completed, interrupted, rest)
+    return Reuse(
+        before.run_id,
+        before.pipeline,
+        tuple(name for name, status in rest.items() if status is StepStatus.COMPLETED),
+        interrupted,
+        tuple(name for name, status in rest.items() if not status.is_terminal),
+        parts,
+    )
+
+
+def _finished_calls(record: StepRecord) -> int:
+    """Return how many calls need not be made again of the agents that were at work: the step's, or its parts'."""
+    works = [record, *(part for part in record.parts.values() if part.status is StepStatus.RUNNING)]
+    return sum(_is_finished_call(event) for work in works for event in work.agent_events)
 
 
 def _is_finished_call(event: AgentEvent) -> bool:

@@ -43,7 +43,8 @@ def fall(state: PipelineState, name: str) -> None:
 def _settle_stand_in(state: PipelineState, name: str) -> None:
     """Tell a failed step that what takes its place has ended."""
     for edge in state.graph.incoming[name]:
-        if edge.is_fallback and state.steps[edge.source].has_fallen:
+        is_open = state.statuses[edge.source] is StepStatus.WAITING
+        if edge.is_fallback and is_open and state.steps[edge.source].has_fallen:
             state.stood_in[edge.source] = name
 
 

@@ -142,7 +142,7 @@ def fingerprint(declared: object) -> str | None:
     if declared is None:
         return None
     try:
-        return _known_fingerprint(cast("Hashable", declared))
+        return _known_fingerprint(declared)
     except TypeError:  # it cannot be a key: its metadata is a list
         return _fingerprint(declared)
 

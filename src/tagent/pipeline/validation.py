@@ -12,10 +12,10 @@ from tagent.pipeline.schema_paths import field_problem
 from tagent.pipeline.validating.condition_checks import when_problems
 from tagent.pipeline.validating.dependency_checks import dependency_problems
 from tagent.pipeline.validating.failure_checks import failure_problems, failure_warnings, settings_problems
+from tagent.pipeline.validating.known import Known
 from tagent.pipeline.validating.order_checks import order_problems
 from tagent.pipeline.validating.parts_checks import MAX_BRANCHES, parts_problems
 from tagent.pipeline.validating.pipeline_checks import memory_problem, pipeline_problems
-from tagent.pipeline.validating.scope import Scope
 from tagent.pipeline.validating.type_checks import type_problems
 from tagent.pipeline.validating.work_checks import (
     MAX_NAME_LENGTH,
@@ -62,16 +62,16 @@ def validate(
         return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")]
     unreadable = {id(step): wrong for step in pipeline.steps if (wrong := list(type_problems(step)))}
     readable = _readable(pipeline, unreadable) if unreadable else pipeline
-    scope = Scope(readable, set(pipeline.inputs.model_fields) if pipeline.inputs else inputs, tools)
+    known = Known(readable, set(pipeline.inputs.model_fields) if pipeline.inputs else inputs, tools)
     found = [] if pipeline.steps else [Problem("empty", "The pipeline has no steps. Add one with .step(name, goal).")]
-    found += pipeline_problems(scope)
+    found += pipeline_problems(known)
     if not unreadable:
-        found += order_problems(scope)
+        found += order_problems(known)
     for step in pipeline.steps:
         if messages := unreadable.get(id(step)):  # nothing else can be asked of such a step
             found += [Problem("bad_type", message, str(step.name)[:MAX_NAME_LENGTH]) for message in messages]
         else:
-            found += _step_problems(step, scope)
+            found += _step_problems(step, known)
     return found
 
 
@@ -89,16 +89,16 @@ def _readable(pipeline: Pipeline, unreadable: Collection[int]) -> Pipeline:
     return shown
 
 
-def _step_problems(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
+def _step_problems(step: PipelineStep, known: Known) -> Iterator[Problem]:
     shown = step.name[:MAX_NAME_LENGTH]
     for check in _CHECKS:
-        for code, message in check(step, scope):
+        for code, message in check(step, known):
             yield Problem(code, message, shown)
     if step.memory is not None and step.memory not in get_args(MemoryUse):
         yield memory_problem(step.memory, step=shown)
     yield from settings_problems(step.config, step=step.name)
-    yield from warnings_of(step, scope)
-    yield from failure_warnings(step, scope)
+    yield from warnings_of(step, known)
+    yield from failure_warnings(step, known)
 
 
 def require_valid(

@@ -103,7 +103,7 @@ class Works:
         if step.wait_for is not None:
             event, name = event_of(step.wait_for), self._pipeline.name
             return EventStep(step.name, event, self._reader, self._mail, pipeline=name, timeout=step.timeout)
-        if step.execution_mode == ExecutionMode.PARALLEL_MERGE:
+        if bindings.is_merge(step):
             return self._merge(step)
         return self._part(step, step.run or step.goal, WHOLE, self._reader.output_types[step.name])
 

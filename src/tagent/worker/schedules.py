@@ -118,9 +118,5 @@ def input_names(pipeline: Pipeline) -> set[str]:
         return set(pipeline.inputs.model_fields)
     read: set[str] = set()
     for step in pipeline.steps:
-        if step.run is not None:
-            read.update(parameter.name for parameter in bindings.signature_of(step.run).parameters)
-        else:
-            texts = bindings.texts(step, pipeline.global_constraints)
-            read.update(path.root for text in texts for path in bindings.placeholders(text))
+        read.update(bindings.names_read(step, pipeline.global_constraints))
     return read - {step.name for step in pipeline.steps}

@@ -7,8 +7,21 @@ from builders import run
 from tagent.cli.telling import LONGEST_LINE, LONGEST_TEXT, decision, doing_now, noteworthy
 from tagent.cli.view import LineView, Picture
 from tagent.config import TAgentConfig
-from tagent.pipeline import Pipeline
-from tagent.pipeline.events import AgentProgressed, RunStarted, StepFailed, StepStarted
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline
+from tagent.pipeline.events import (
+    CONDITION,
+    AgentNoticed,
+    AgentProgressed,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
+    RunPaused,
+    RunStarted,
+    StepCompleted,
+    StepExpanded,
+    StepFailed,
+    StepStarted,
+)
 from tagent.ports.language_model import AnswerStreamed, ModelRetried, ModelSwitched
 from tagent.task_agent.events import (
     AgentEvent,
@@ -129,3 +142,124 @@ def test_a_row_is_cut_where_the_terminal_ends() -> None:
     with console.capture() as captured:
         console.print(picture.rows())
     assert len(captured.get().splitlines()) == 2
+
+
+def number(item: int) -> int:
+    if item == 3:
+        raise ValueError("three is broken")
+    return item
+
+
+def flow() -> Pipeline:
+    return (
+        Pipeline("p", default_mode=ExecutionMode.CONCURRENT)
+        .step("numbers", run=lambda: list(range(40)))
+        .step(
+            "items",
+            run=number,
+            for_each="numbers",
+            execution_mode=ExecutionMode.PARALLEL_MERGE,
+            min_success=5,
+            max_retries=1,
+        )
+        .step("asked", run=lambda: 1, condition=lambda items: len(items) > 5)
+        .step("high", run=lambda: 1, condition="steps.numbers[0] > 5")
+        .step("low", run=lambda: 1, condition="steps.numbers[0] < 5")
+        .step("rate", run=lambda: 1 / 0, max_retries=0, on_error="spare")
+        .step("spare", run=lambda: 1.5)
+    )
+
+
+async def test_a_log_tells_how_far_many_parts_are_and_which_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten lines for a thousand items, and one for each that failed."""
+    pipeline = flow()
+    await run(pipeline, sinks=(LineView(Picture(pipeline)),))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    assert "↻ items 0.0s 0/40 parts" in lines
+    progress = [line for line in lines if line.startswith("· items") and "parts" in line]
+    assert (len(progress), progress[-1]) == (9, "· items 35/40 parts, 1 failed")
+    failed = [line for line in lines if line.startswith("· items part '3'")]
+    assert [line.split(":")[0].split(" in ")[0] for line in failed] == [
+        "· items part '3' is tried again",
+        "· items part '3' failed",
+    ]
+    assert "✓ items 0.0s 39/40 parts, 1 failed" in lines
+
+
+async def test_a_log_tells_what_was_judged_and_who_took_whose_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """Why a step ran is as interesting as why another did not."""
+    pipeline = flow()
+    await run(pipeline, sinks=(LineView(Picture(pipeline)),))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    assert "· asked goes ahead: <lambda>() is true" in lines
+    assert "· low goes ahead: steps.numbers[0] < 5 is true: steps.numbers[0] is 0" in lines
+    assert "⊘ high steps.numbers[0] > 5 is false: steps.numbers[0] is 0" in lines
+    assert any(line.startswith("↻ rate spare takes its place The step 'rate' raised ZeroDivision") for line in lines)
+    assert any(line.startswith("✓ rate 0.0s from spare, as it failed: The step 'rate' raised") for line in lines)
+
+
+async def test_a_log_tells_that_a_run_is_halted_and_what_was_undone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads it later sees in which order."""
+
+    def undo() -> None:
+        raise TypeError("it is sold")
+
+    pipeline = (
+        Pipeline("p", on_failure="rollback")
+        .step("a", run=lambda: 1, compensate=lambda: None)
+        .step("b", run=lambda: 2, compensate=undo)
+        .step("c", run=lambda a, b: 1 / 0, max_retries=0)
+    )
+    await run(pipeline, sinks=(LineView(Picture(pipeline)),))
+    lines = capsys.readouterr().err.splitlines()
+    at = lines.index("· The step 'c' failed, so the run is rolled back.")
+    assert lines[at + 1].startswith("· b compensation failed: The step 'b' raised TypeError: it is sold")
+    assert lines[at + 2].startswith("↩ a undone")
+    assert lines[-1].startswith("  1/3 steps  1 failed  1 compensated")
+
+
+def test_the_live_view_shows_what_goes_on_inside_a_step() -> None:
+    """Its parts, the judging of its condition, and its undoing; a picture keeps no outputs of them."""
+    picture = Picture(flow())
+
+    def after(event: object, step: str) -> str:
+        picture.emit(event)
+        return " ".join(picture.row(step).plain.split())
+
+    picture.emit(RunStarted("r", "p", {}, {}, 0.0))
+    assert after(StepStarted("rate", 1, "k", 1.0), "spare") == "○ spare stands by for rate"
+    picture.emit(StepStarted("numbers", 1, "k", 1.0))
+    picture.emit(StepCompleted("numbers", 1, list(range(40)), 1.0))
+    assert after(StepExpanded("items", 40, 1.0), "items") == "↻ items 0.0s 0/40 parts"
+    assert after(PartStarted("items", "0", 1, "k", 1.0), "items") == "● items 0.0s 0/40 parts"
+    noticed = AgentNoticed("items", 1, ModelAsked("answer", "m"), 1.0, "0")
+    assert after(noticed, "items") == "● items 0.0s 0/40 parts [0] answer: m"
+    picture.emit(PartCompleted("items", "0", 1, "large", 3.0))
+    assert picture.state.steps["items"].parts["0"].output is None
+    picture.emit(PartStarted("items", "1", 1, "k", 3.0))
+    assert after(PartFailed("items", "1", 1, "c", "It broke.", None, 3.0), "items").endswith("1/40 parts, 1 failed")
+    for n in range(2, 40):
+        picture.emit(PartStarted("items", str(n), 1, "k", 3.0))
+        picture.emit(PartCompleted("items", str(n), 1, n, 3.0))
+    picture.emit(StepStarted("items", 1, "k", 3.0))
+    assert after(AgentNoticed("items", 1, ModelAsked("answer", "m"), 3.0), "items").endswith("merging answer: m")
+    picture.emit(StepCompleted("items", 1, [], 4.0))
+    judging = after(PartStarted("asked", CONDITION, 1, "k", 4.0), "asked")
+    assert judging == "● asked 0.0s judging its condition"
+
+
+def test_the_last_row_says_why_a_run_ends_early_or_waits() -> None:
+    """It is the first question of whoever watches."""
+    picture = Picture(Pipeline("p").step("a", "Say it"))
+    picture.emit(RunStarted("r", "p", {}, {}, 0.0))
+    picture.emit(RunPaused("budget.exceeded", "There is no room\nfor another call.", 1.0))
+    assert picture.total().plain.endswith("waiting  There is no room for another call.")
+
+
+def test_patience_is_counted_down() -> None:
+    """Whoever watches knows when the step goes on at the latest."""
+    soft = Dependency("a", DependencyType.SOFT, wait_seconds=30)
+    picture = Picture(Pipeline("p").step("a", run=lambda: 1).step("b", run=lambda a=0: a, depends_on=[soft]))
+    picture.emit(RunStarted("r", "p", {}, {}, 100.0))
+    picture.emit(StepStarted("a", 1, "k", 110.0))
+    assert picture.row("b").plain.split(maxsplit=2)[2] == "waits for a, 20.0s more"

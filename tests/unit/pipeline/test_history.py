@@ -2,7 +2,8 @@
 
 from builders import services
 from tagent.adapters.storage.memory import MemoryStore
-from tagent.pipeline import Pipeline, PipelineExecutor
+from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor
+from tagent.pipeline.events import COMPENSATION, CONDITION
 from tagent.pipeline.forking import fork_run
 from tagent.pipeline.history import history
 from tagent.pipeline.persistence import load_events
@@ -56,3 +57,52 @@ async def test_a_failure_says_what_and_when_it_is_tried_again() -> None:
     assert "no network" in details[0]
     assert "Tried again in" in details[0]
     assert "Tried again" not in details[1]
+
+
+async def test_parts_conditions_substitutes_and_halts_have_their_entries() -> None:
+    """An audit asks which item it was, why a step ran, and who stopped the run."""
+
+    def undo() -> None:
+        raise TypeError("cannot be undone")
+
+    def fail(rate: float, x: list[int]) -> None:
+        raise TypeError("no")
+
+    def bad() -> float:
+        raise TypeError("no rate")
+
+    def item_of(item: int) -> int:
+        if item == 2:
+            raise OSError("slow")
+        return item
+
+    pipeline = (
+        Pipeline("p", on_failure="rollback")
+        .step("n", run=lambda: [1, 2], compensate=undo, max_retries=0)
+        .step("x", run=item_of, for_each="n", execution_mode=ExecutionMode.PARALLEL_MERGE, min_success=1, max_retries=1)
+        .step("low", run=lambda: 1, condition="steps.n[0] < 5")
+        .step("asked", run=lambda: 1, condition=lambda n: len(n) > 5)
+        .step("rate", run=bad, on_error="spare", max_retries=0)
+        .step("spare", run=lambda: 1.5)
+        .step("end", run=fail)
+    )
+    opened = services(store=MemoryStore())
+    await PipelineExecutor(pipeline, services=opened).execute()
+    entries = list(history(await load_events(opened.store, "run-1")))
+
+    def details(event: str, step: str, part: str = "") -> list[str]:
+        return [it.detail for it in entries if (it.event, it.step, it.part) == (event, step, part)]
+
+    assert details("StepExpanded", "x") == ["2 parts"]
+    assert details("PartStarted", "x", "0") == [""]
+    first, last = details("PartFailed", "x", "1")
+    assert first.startswith("[step.failed] The step 'x' raised OSError: slow")
+    assert "Tried again in" in first
+    assert "Tried again in" not in last
+    assert details("ConditionJudged", "low") == ["holds: steps.n[0] < 5 is true: steps.n[0] is 1"]
+    assert details("PartCompleted", "asked", CONDITION)[0].startswith("does not hold: ")
+    assert details("StepFailed", "rate")[0].endswith(" Something else takes its place.")
+    assert details("StepSubstituted", "rate") == ["the output of spare"]
+    assert details("RunHalted", "end") == ["[run.rollback] The step 'end' failed, so the run is rolled back."]
+    assert "cannot be undone" in details("PartFailed", "n", COMPENSATION)[0]
+    assert entries[-1].detail.startswith("failed [run.rollback] ")

@@ -10,21 +10,18 @@ from builders import CONCURRENT, chain, raising, returning, run, services
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, RunStatus, StepContext
+from tagent.pipeline.at_work import Standstill
 from tagent.pipeline.differences import StepOutcome
+from tagent.pipeline.doubles import with_doubles
 from tagent.pipeline.events import AgentProgressed
 from tagent.pipeline.exporting import export_run
 from tagent.pipeline.importing import read_recording
 from tagent.pipeline.origins import NoPipelineError
-from tagent.pipeline.recorded import (
-    NotRecordedError,
-    OnlyRecorded,
-    RecordedCalls,
-    RecordedStep,
-    RecordedTool,
-    RecordedToolError,
-)
+from tagent.pipeline.recorded import Recorded, RecordedWork
+from tagent.pipeline.recorded_agents import OnlyRecorded, RecordedCalls, RecordedTool
+from tagent.pipeline.recorded_errors import NotRecordedError, RecordedToolError
 from tagent.pipeline.recording import Recording, load_recording
-from tagent.pipeline.replaying import Replay, _with_doubles, replay_run
+from tagent.pipeline.replaying import Replay, replay_run
 from tagent.ports import ModelRequest
 from tagent.ports.model_errors import ModelOutputError, ModelRateLimitError
 from tagent.task_agent.events import AgentEvent, Planned, TaskCompleted, TaskFailed
@@ -216,7 +213,7 @@ def test_a_recorded_call_answers_once_in_order_and_only_for_its_arguments() -> N
         TaskCompleted(0, "first", 0),
         TaskFailed(1, "tool.failed", "gone"),
     ]
-    step = RecordedStep("s", 1, events)
+    step = RecordedWork("s", "", 1, events)
     tool = RecordedTool.like(Tool.of(World().read), RecordedCalls(step))
     assert tool.arguments({"page": 1}) == {"outcome": "first"}
     with pytest.raises(RecordedToolError, match="gone") as failed:
@@ -235,7 +232,7 @@ def test_doubles_leave_no_way_to_a_tool() -> None:
     """Neither in the settings of the run, nor of the pipeline, nor of the step."""
     world = World()
     pipeline = Pipeline("p", config={"tools": [world.read]}).step("a", "Go", config={"tools": [world.send]})
-    doubled = _with_doubles(pipeline, TAgentConfig(), {}, recorded_functions=False)
+    doubled = with_doubles(pipeline, TAgentConfig(), Recorded([]), Standstill(), recorded_functions=False)
     left = [TAgentConfig.of(settings).tools for settings in (doubled.config, doubled.steps[0].config)]
     assert left == [(), ()]
     assert [type(tool) for tool in doubled.steps[0].tools] == [RecordedTool]

@@ -26,10 +26,10 @@ def steered() -> Pipeline:
     soft = Dependency("left_out", DependencyType.SOFT)
     return (
         Pipeline("steered", on_failure="rollback")
-        .step("search", run=returning({"hits": [1, 2, 3]}), compensate=returning(None))
+        .step("search", run=returning({"hits": [*range(10)]}), compensate=returning(None))
         .step("each", run=lambda item: item, for_each="search.hits", execution_mode=PARALLEL)
         .step("both", branches={"x": "Do x", "y": lambda: 1}, execution_mode=PARALLEL, compensate="Undo {both}")
-        .step("left_out", run=returning(1), condition="steps.search.hits.size() > 5")
+        .step("left_out", run=returning(1), condition="steps.search.hits.size() > 50")
         .step("asked", run=returning(1), condition=lambda search: True)
         .step("judged", "Do it", execution_mode=CONDITIONAL, constraints=["Only if it is cold"])
         .step("off", run=returning(1), enabled=False)
@@ -89,7 +89,7 @@ HOSTILE: list[tuple[str, Callable[[Json], object], str]] = [
     ("no parts", lambda v: first(v, "StepExpanded", step="each").update(count=-1), "parts that it cannot have"),
     ("branches", lambda v: first(v, "StepExpanded", step="both").update(count=3), "parts that it cannot have"),
     ("expands", lambda v: first(v, "StepExpanded", step="both").update(step="off"), "parts that it cannot have"),
-    ("part", lambda v: first(v, "PartStarted", step="each").update(part="7"), "a part that its step does not have"),
+    ("part", lambda v: first(v, "PartStarted", step="each").update(part="10"), "a part that its step does not have"),
     ("part text", lambda v: first(v, "PartStarted", step="each").update(part="01"), "a part that its step"),
     ("part path", lambda v: first(v, "PartStarted", step="both").update(part="../x"), "a part that its step"),
     ("condition", lambda v: first(v, "PartStarted", step="each").update(part="<condition>"), "a part that its step"),

@@ -134,8 +134,8 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"enabled": "inputs.region =="}, "bad_condition", "`enabled` cannot be read"),
     ({"enabled": None}, "bad_type", "`enabled` is None"),
     ({"enabled": lambda: True}, "bad_type", "`enabled` is"),
-    ({"branches": ["A", "B"]}, "wrong_mode", "ExecutionMode.PARALLEL_MERGE"),
-    ({"for_each": "search.hits", "merge": "list"}, "wrong_mode", "`for_each`, `merge`"),
+    ({"execution_mode": CONDITIONAL, "branches": ["A", "B"]}, "wrong_mode", "ExecutionMode.PARALLEL_MERGE"),
+    ({"execution_mode": CONDITIONAL, "for_each": "search.hits", "merge": "list"}, "wrong_mode", "`for_each`, `merge`"),
     ({"max_concurrency": 4}, "wrong_mode", "`max_concurrency`"),
     ({"execution_mode": PARALLEL, "branches": ["A"], "for_each": "search.hits", "goal": None}, "two_works", "both"),
     ({"execution_mode": PARALLEL, "branches": ["A"]}, "two_works", "goal, branches"),
@@ -242,6 +242,13 @@ def test_a_parameter_needs_a_default_if_its_step_may_be_left_out(maybe: Mapping[
     along = [Dependency("extra", on_skip="skip")]
     assert codes(Pipeline(before).step("end", run=lambda extra: extra, depends_on=along)) == []
     assert codes(Pipeline(before).step("end", "Use {extra}")) == []
+
+
+def test_a_parameter_of_what_takes_the_place_of_another_needs_a_default() -> None:
+    """It runs only if that one failed."""
+    before = searched(on_error="spare").step("spare", "Do it otherwise")
+    assert codes(Pipeline(before).step("end", run=lambda spare: spare)) == ["needs_default"]
+    assert codes(Pipeline(before).step("end", run=lambda last, spare=None: last)) == []
 
 
 def test_a_parameter_whose_step_is_waited_for_only_soft_needs_a_default() -> None:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option
 from tagent.pipeline.comparing import RunDifference, compare_runs
+from tagent.pipeline.differences import StepOutcome
 from tagent.ports import Services
 
 
@@ -19,7 +20,7 @@ from tagent.ports import Services
 @json_option
 @verbose_option
 def diff_command(one: str, other: str, step: str | None, store: str | None, as_json: bool) -> None:
-    """Compare two runs step by step: where each stands, whether outputs are equal, cost and time."""
+    """Compare two runs step by step: where each stands and why, whether outputs are equal, cost and time."""
 
     async def look(services: Services) -> RunDifference:
         return await compare_runs(services.store, one, other)
@@ -40,6 +41,7 @@ def _as_values(found: RunDifference) -> dict[str, object]:
     return {
         "runs": found.runs,
         "statuses": found.statuses,
+        "codes": found.codes,
         "inputs": found.inputs,
         "costs_usd": found.costs_usd,
         "steps": [
@@ -57,17 +59,29 @@ def _as_values(found: RunDifference) -> dict[str, object]:
 
 def _table(found: RunDifference) -> Table:
     table = Table("step", *found.runs, "output", "cost", "seconds", box=None, pad_edge=False)
-    table.add_row("(the run)", *found.statuses, "", _change(*found.costs_usd, sign="$"), "")
+    fates = (_fate(status, code) for status, code in zip(found.statuses, found.codes, strict=True))
+    table.add_row("(the run)", *fates, "", _change(*found.costs_usd, sign="$"), "")
     for it in found.steps:
         table.add_row(
             Text(it.step),
-            it.before.status,
-            it.after.status,
+            _standing(it.before),
+            _standing(it.after),
             "equal" if it.is_output_equal else "differs",
             _change(it.before.cost_usd, it.after.cost_usd, sign="$"),
             _change(it.before.seconds, it.after.seconds),
         )
     return table
+
+
+def _standing(outcome: StepOutcome) -> Text:
+    """Return where a step stands, why, and how many of its parts."""
+    counted = sum(outcome.parts.values())
+    parts = f" {outcome.parts.get('completed', 0)}/{counted} parts" if counted else ""
+    return _fate(outcome.status, outcome.code, more=parts)
+
+
+def _fate(status: str, code: str, *, more: str = "") -> Text:
+    return Text(f"{status}{f' [{code}]' if code else ''}{more}")
 
 
 def _change(one: float, other: float, *, sign: str = "") -> str:

@@ -89,7 +89,16 @@ def _announce(reuse: Reuse) -> None:
     def named(names: Iterable[str]) -> str:
         return ", ".join(names) or "none"
 
-    interrupted = named(f"{name} ({calls} finished calls reused)" for name, calls in reuse.interrupted.items())
+    def with_parts(name: str, *told: str) -> str:
+        done, count = reuse.parts.get(name, (0, 0))
+        more = [*told, *([f"{done} of {count} parts reused"] if done else [])]
+        return f"{name} ({', '.join(more)})" if more else name
+
+    interrupted = (with_parts(name, _counted(calls)) for name, calls in reuse.interrupted.items())
     click.echo(f"Reused: {named(reuse.completed)}", err=True)
-    click.echo(f"Goes on: {interrupted}", err=True)
-    click.echo(f"Still to do: {named(reuse.open)}", err=True)
+    click.echo(f"Goes on: {named(interrupted)}", err=True)
+    click.echo(f"Still to do: {named(map(with_parts, reuse.open))}", err=True)
+
+
+def _counted(calls: int) -> str:
+    return f"{calls} finished call{'' if calls == 1 else 's'} reused"

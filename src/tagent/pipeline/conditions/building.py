@@ -6,7 +6,7 @@ from enum import Enum
 
 from tagent.exceptions import DataPathError
 from tagent.paths import DataPath
-from tagent.pipeline.conditions.condition import Condition, ConditionTerm, Given, condition_of
+from tagent.pipeline.conditions.condition import Condition
 from tagent.pipeline.conditions.errors import ConditionError
 from tagent.pipeline.conditions.parsing import NAMED_ROOTS, ROOTS, parse
 from tagent.pipeline.conditions.tree import (
@@ -24,11 +24,8 @@ from tagent.pipeline.conditions.tree import (
 )
 
 
-class Field(ConditionTerm):
-    r"""A value that a condition reads. Comparing it makes a condition; where it holds a bool, it is one.
-
-    Attributes:
-        path: Where it is.
+class Field(Condition):
+    r"""A value that a condition reads. Comparing it makes a condition; where it holds a bool, it is one itself.
 
     Example:
         >>> print(field("sentiment.score") > 7, field("inputs.region") == "eu", ~field("review.approved"), sep="\n")
@@ -37,8 +34,7 @@ class Field(ConditionTerm):
         !steps.review.approved
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    __hash__ = Condition.__hash__
 
     def __eq__(self, other: object) -> Condition:  # type: ignore[override]  # it makes a condition
         return self._compared("==", other)
@@ -105,41 +101,16 @@ class Field(ConditionTerm):
             >>> print(field("review.approved").is_true())
             steps.review.approved
         """
-        return Condition(self.path)
-
-    def as_condition(self) -> Condition:
-        """Return the condition that it is true."""
-        return self.is_true()
-
-    def __and__(self, other: Given) -> Condition:
-        return self.is_true() & other
-
-    def __rand__(self, other: Given) -> Condition:
-        return condition_of(other) & self.is_true()
-
-    def __or__(self, other: Given) -> Condition:
-        return self.is_true() | other
-
-    def __ror__(self, other: Given) -> Condition:
-        return condition_of(other) | self.is_true()
-
-    def __invert__(self) -> Condition:
-        return ~self.is_true()
-
-    def __bool__(self) -> bool:
-        return bool(self.is_true())
-
-    def __hash__(self) -> int:
-        return hash(self.path)
+        return Condition(self.tree)
 
     def __repr__(self) -> str:
-        return f"field({self.is_true().text!r})"
+        return f"field({self.text!r})"
 
     def _compared(self, operator: Comparison, other: object) -> Condition:
-        return Condition(Compare(self.path, operator, _node(other)))
+        return Condition(Compare(self.tree, operator, _node(other)))
 
     def _called(self, function: FunctionName, part: object) -> Condition:
-        return Condition(Call(function, (self.path, _node(part))))
+        return Condition(Call(function, (self.tree, _node(part))))
 
 
 def field(path: str) -> Field:
@@ -210,7 +181,7 @@ def _node(value: object) -> Node:
         value = value.value
     match value:
         case Field():
-            return value.path
+            return value.tree
         case None | bool():
             return constant(value)
         case int() if INT_MIN <= value <= INT_MAX:

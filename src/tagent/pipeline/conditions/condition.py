@@ -166,20 +166,12 @@ class Condition:
         return type(self), (self.tree,)
 
 
-class ConditionTerm:
-    """What is no condition yet, but can be taken for one: `field("review.approved")`."""
-
-    def as_condition(self) -> Condition:
-        """Return it as a condition."""
-        raise NotImplementedError
-
-
-Given = str | Condition | ConditionTerm | Callable[..., object]
+Given = str | Condition | Callable[..., object]
 """What is taken for a condition."""
 
 
 def condition_of(given: Given) -> Condition:
-    """Return what is given as a condition: a text, a condition, a field that holds a bool, or a function.
+    """Return what is given as a condition: a text, a condition, or a function; of a `field(...)` that it is true.
 
     Raises:
         ConditionError: If a text cannot be read, or it is none of these.
@@ -189,11 +181,9 @@ def condition_of(given: Given) -> Condition:
         'steps.search.hits >= 3'
     """
     if isinstance(given, Condition):
-        return given
+        return given if type(given) is Condition else Condition(given.tree)
     if isinstance(given, str):
         return _read(given) if len(given) <= MAX_LENGTH else Condition(parse(given))
-    if isinstance(given, ConditionTerm):
-        return given.as_condition()
     if not callable(given):
         raise ConditionError(
             f"A condition is a text, a condition or a function, not {type(given).__name__}.",

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator
 from tagent.pipeline import bindings
 from tagent.pipeline.conditions import Condition, ConditionError, condition_of, condition_problems
 from tagent.pipeline.models import Dependency, ExecutionMode, PipelineStep
-from tagent.pipeline.validating.scope import Found, Scope
+from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, signature_problems, unfilled
 
 
-def when_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def when_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield the mistakes in when `step` runs at all."""
     if not isinstance(step.enabled, bool):
-        yield from _enabled_problems(step.enabled, scope)
+        yield from _enabled_problems(step.enabled, known)
     if step.condition is not None:
-        yield from _condition_problems(step, scope)
+        yield from _condition_problems(step, known)
     elif step.execution_mode == ExecutionMode.CONDITIONAL and not any(map(str.strip, step.constraints)):
         yield (
             "no_condition",
@@ -22,7 +22,7 @@ def when_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
         )
 
 
-def check_problems(dep: Dependency, step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def check_problems(dep: Dependency, step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield the mistakes in what the output of a dependency must fulfil."""
     condition, problem = _read(dep.check)
     its = f"The check of its dependency on {dep.step!r}"
@@ -30,12 +30,12 @@ def check_problems(dep: Dependency, step: PipelineStep, scope: Scope) -> Iterato
         yield "bad_condition", f"{its} cannot be read: {problem}"
         return
     roots = ("steps", "inputs", bindings.OUTPUT)
-    for code, message in _told(condition, scope, roots=roots, output=scope.declared(dep.step)):
+    for code, message in _told(condition, known, roots=roots, output=known.declared(dep.step)):
         yield code, f"{its}: {message}"
-    yield from _function_problems(condition, step, scope, whose="its check's", has_output=True)
+    yield from _function_problems(condition, step, known, whose="its check's", has_output=True)
 
 
-def _enabled_problems(given: object, scope: Scope) -> Iterator[Found]:
+def _enabled_problems(given: object, known: Known) -> Iterator[Found]:
     condition, problem = _read(given)
     if condition is None:
         yield "bad_condition", f"`enabled` cannot be read: {problem}"
@@ -45,11 +45,11 @@ def _enabled_problems(given: object, scope: Scope) -> Iterator[Found]:
         names = ", ".join(map(repr, sorted(condition.steps)))
         yield "bad_condition", f"`enabled` reads steps ({names}), none of which has run by then. Use condition=."
     else:
-        for code, message in _told(condition, scope, roots=("inputs",)):
+        for code, message in _told(condition, known, roots=("inputs",)):
             yield code, f"`enabled`: {message}"
 
 
-def _condition_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def _condition_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     condition, problem = _read(step.condition)
     if condition is None:
         yield "bad_condition", f"Its condition cannot be read: {problem}"
@@ -57,19 +57,19 @@ def _condition_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
     if step.name in condition.steps:
         yield "bad_condition", "Its condition reads its own output, which it does not have yet."
         return
-    for code, message in _told(condition, scope, roots=("steps", "inputs")):
+    for code, message in _told(condition, known, roots=("steps", "inputs")):
         yield code, f"Its condition: {message}"
-    yield from _function_problems(condition, step, scope, whose="its condition's")
+    yield from _function_problems(condition, step, known, whose="its condition's")
 
 
-def _told(condition: Condition, scope: Scope, *, roots: tuple[str, ...], output: object = None) -> Iterator[Found]:
-    inputs = scope.input_names
-    unknown = condition.steps - scope.steps.keys()
-    if unknown and not scope.has_suggestions:
+def _told(condition: Condition, known: Known, *, roots: tuple[str, ...], output: object = None) -> Iterator[Found]:
+    inputs = known.input_names
+    unknown = [name for name in condition.steps if name not in known.steps]
+    if unknown and not known.has_suggestions:
         return iter([("unknown_step", f"There is no step {min(unknown)[:MAX_NAME_LENGTH]!r}.")])
     for name in unknown:
-        scope.nearest_step(name)  # counts, since the conditions look for the nearest name too
-    return condition_problems(condition, step_types=scope.step_types, inputs=inputs, roots=roots, output=output)
+        known.nearest_step(name)  # counts, since the conditions look for the nearest name too
+    return condition_problems(condition, step_types=known.step_types, inputs=inputs, roots=roots, output=output)
 
 
 def _read(given: object) -> tuple[Condition | None, str]:
@@ -81,22 +81,22 @@ def _read(given: object) -> tuple[Condition | None, str]:
 
 
 def _function_problems(
-    condition: Condition, step: PipelineStep, scope: Scope, *, whose: str, has_output: bool = False
+    condition: Condition, step: PipelineStep, known: Known, *, whose: str, has_output: bool = False
 ) -> Iterator[Found]:
     for function in condition.functions:
         yield from signature_problems(function, whose=whose)
-        yield from _unfilled(function, step, scope, whose=whose, has_output=has_output)
+        yield from _unfilled(function, step, known, whose=whose, has_output=has_output)
 
 
 def _unfilled(
-    function: Callable[..., object], step: PipelineStep, scope: Scope, *, whose: str, has_output: bool
+    function: Callable[..., object], step: PipelineStep, known: Known, *, whose: str, has_output: bool
 ) -> Iterator[Found]:
     for parameter in bindings.signature_of(function).parameters:
         name = parameter.name
         if parameter.is_context or not parameter.is_required or (has_output and name == bindings.OUTPUT):
             continue
-        if name in scope.may_lack_output:
+        if name in known.may_lack_output:
             message = f"The parameter {name!r} of {whose} function has no default, and that step may be left out."
             yield "needs_default", f"{message} Give it one."
-        elif scope.pipeline.inputs is not None and parameter.is_nameable:
-            yield from unfilled(name, step, scope, whose=whose)
+        elif known.pipeline.inputs is not None and parameter.is_nameable:
+            yield from unfilled(name, step, known, whose=whose)

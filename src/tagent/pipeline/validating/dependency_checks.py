@@ -12,7 +12,7 @@ from tagent.pipeline import bindings
 from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
 from tagent.pipeline.schema_paths import plain_type
 from tagent.pipeline.validating.condition_checks import check_problems
-from tagent.pipeline.validating.scope import Found, Scope
+from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import is_number, unknown_field
 
 DEFAULT_CHECKS = ("valid", "passed", "approved")
@@ -21,25 +21,25 @@ DEFAULT_CHECKS = ("valid", "passed", "approved")
 _SCALARS = (str, int, float, bool)
 
 
-def dependency_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def dependency_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield the mistakes in what `step` waits for."""
     for dep in step.depends_on:
         name = dep.step if isinstance(dep, Dependency) else dep
-        if name not in scope.steps:
-            yield "unknown_step", f"It depends on the unknown step {name!r}.{scope.nearest_step(name)}"
+        if name not in known.steps:
+            yield "unknown_step", f"It depends on the unknown step {name!r}.{known.nearest_step(name)}"
         if isinstance(dep, Dependency):
             yield from _option_problems(dep)
-            yield from _path_problems(dep, step, scope)
+            yield from _path_problems(dep, step, known)
             if dep.type is DependencyType.VALIDATION:
-                yield from _validation_problems(dep, step, scope)
+                yield from _validation_problems(dep, step, known)
     if len(step.depends_on) > 1:
         yield from _conflicts(step)
     for function in bindings.functions(step):
-        yield from missing_defaults(step, function, scope)
+        yield from missing_defaults(step, function, known)
 
 
 def missing_defaults(
-    step: PipelineStep, function: Callable[..., object], scope: Scope, *, whose: str = "its"
+    step: PipelineStep, function: Callable[..., object], known: Known, *, whose: str = "its"
 ) -> Iterator[Found]:
     """Yield the parameters without a default for which a run may have nothing, and would call the function even so.
 
@@ -47,7 +47,7 @@ def missing_defaults(
     """
     for parameter in bindings.signature_of(function).parameters:
         name = parameter.name
-        if parameter.is_context or not parameter.is_required or name == step.name or name not in scope.steps:
+        if parameter.is_context or not parameter.is_required or name == step.name or name not in known.steps:
             continue
         if bindings.is_item_name(step, name):
             continue
@@ -56,7 +56,7 @@ def missing_defaults(
             continue
         if any(dep.type is DependencyType.SOFT for dep in declared):
             why = f"the step {name!r} is waited for only SOFT"
-        elif name in scope.may_lack_output:
+        elif name in known.may_lack_output:
             why = f"the step {name!r} may be left out"
         else:
             continue
@@ -85,23 +85,23 @@ def _option_problems(dep: Dependency) -> Iterator[Found]:
         yield "bad_dependency", f"`on_skip` is for HARD, and {its} is {dep.type.name}. Change one of them."
 
 
-def _path_problems(dep: Dependency, step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def _path_problems(dep: Dependency, step: PipelineStep, known: Known) -> Iterator[Found]:
     try:
         path = bindings.output_path(dep)
     except DataPathError as error:
         yield "bad_path", error.message
         return
-    if dep.step in scope.steps and not bindings.is_item_name(step, dep.step):
-        yield from unknown_field(path, step, scope)
+    if dep.step in known.steps and not bindings.is_item_name(step, dep.step):
+        yield from unknown_field(path, step, known)
 
 
-def _validation_problems(dep: Dependency, step: PipelineStep, scope: Scope) -> Iterator[Found]:
-    if dep.step not in scope.steps:
+def _validation_problems(dep: Dependency, step: PipelineStep, known: Known) -> Iterator[Found]:
+    if dep.step not in known.steps:
         return
     if dep.check is not None:
-        yield from check_problems(dep, step, scope)
+        yield from check_problems(dep, step, known)
         return
-    declared = plain_type(scope.declared(dep.step))
+    declared = plain_type(known.declared(dep.step))
     if declared is None or _has_default_check(declared):
         return
     names = ", ".join(f"`{name}: bool`" for name in DEFAULT_CHECKS)

@@ -8,22 +8,22 @@ from tagent.exceptions import ConfigurationError, DataPathError
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
 from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
-from tagent.pipeline.validating.scope import Found, Scope
+from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import signature_problems, unfilled, unknown_field
 
 
-def failure_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def failure_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield the mistakes in what becomes of `step` when it fails, and in what it may spend."""
     if step.on_error is not None:
-        yield from _fallback_problems(step, scope)
+        yield from _fallback_problems(step, known)
     if step.compensate is not None:
-        yield from _compensation_problems(step, scope)
+        yield from _compensation_problems(step, known)
     yield from budget_problems(step.budget)
 
 
-def failure_warnings(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
+def failure_warnings(step: PipelineStep, known: Known) -> Iterator[Problem]:
     """Yield what in it has no effect."""
-    on_failure: object = scope.pipeline.on_failure
+    on_failure: object = known.pipeline.on_failure
     if step.compensate is not None and isinstance(on_failure, str) and on_failure != "rollback":
         message = "`compensate` is never called: the pipeline does not say on_failure='rollback'."
         yield Problem("no_effect", message, step.name, "warning")
@@ -51,34 +51,34 @@ def settings_problems(settings: object, *, step: str) -> Iterator[Problem]:
             yield Problem("bad_config", error.message, step)
 
 
-def _fallback_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def _fallback_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     fallback = bindings.fallback_of(step) or Fallback()
     name = fallback.step
     if isinstance(step.on_error, str) and not name:
         yield "bad_fallback", "`on_error` is empty. Name a step, or write Fallback(output=...)."
     elif not name:
-        yield from _output_problems(step, fallback.output, scope)
+        yield from _output_problems(step, fallback.output, known)
     elif fallback.output is not None:
         yield "bad_fallback", f"Its fallback has both the step {name!r} and an output. Keep one of them."
-    elif name not in scope.steps:
-        yield "unknown_step", f"`on_error` names the unknown step {name!r}.{scope.nearest_step(name)}"
+    elif name not in known.steps:
+        yield "unknown_step", f"`on_error` names the unknown step {name!r}.{known.nearest_step(name)}"
     elif name == step.name:
         yield "bad_fallback", "`on_error` names the step itself. To try it again is said by max_retries."
     else:
-        yield from _stand_in_problems(step, scope.steps[name], scope)
+        yield from _stand_in_problems(step, known.steps[name], known)
 
 
-def _output_problems(step: PipelineStep, output: object, scope: Scope) -> Iterator[Found]:
+def _output_problems(step: PipelineStep, output: object, known: Known) -> Iterator[Found]:
     try:
-        scope.output_type(step).dump(output, step=step.name)
+        known.output_type(step).dump(output, step=step.name)
     except TypeError:
         return  # the step's own check says that the type cannot be used
     except StepOutputError as error:
         yield "bad_fallback", f"The output of its fallback cannot take the place of its own. {error.message}"
 
 
-def _stand_in_problems(step: PipelineStep, stand_in: PipelineStep, scope: Scope) -> Iterator[Found]:
-    first, *others = scope.fallbacks[stand_in.name]
+def _stand_in_problems(step: PipelineStep, stand_in: PipelineStep, known: Known) -> Iterator[Found]:
+    first, *others = known.fallbacks[stand_in.name]
     if others and step.name != first:
         message = f"`on_error` names {stand_in.name!r}, which takes the place of {first!r} already."
         yield "bad_fallback", f"{message} Give each a fallback of its own."
@@ -98,14 +98,14 @@ def needs_failed(stand_in: PipelineStep, name: str) -> bool:
     return any(dep.step == name for dep in needed)
 
 
-def _compensation_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def _compensation_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     work = step.compensate
     if isinstance(work, str):
         if not work.strip():
             yield "bad_compensation", "`compensate` is empty. Write a goal, or give it a function."
         for path in bindings.placeholders(work):
             if path.root == step.name or not bindings.is_item_name(step, path.root):
-                yield from unknown_field(path, step, scope)
+                yield from unknown_field(path, step, known)
         return
     if work is None:
         return
@@ -115,11 +115,11 @@ def _compensation_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
         name = parameter.name
         if parameter.is_context or not parameter.is_required or name == step.name:
             continue
-        if name in scope.may_lack_output and not _is_certain(step, name):
+        if name in known.may_lack_output and not _is_certain(step, name):
             message = f"The parameter {name!r} of {whose} function has no default, and that step may be left out."
             yield "needs_default", f"{message} Give it one."
-        elif scope.pipeline.inputs is not None and parameter.is_nameable:
-            yield from unfilled(name, step, scope, whose=whose)
+        elif known.pipeline.inputs is not None and parameter.is_nameable:
+            yield from unfilled(name, step, known, whose=whose)
 
 
 def _is_certain(step: PipelineStep, name: str) -> bool:

@@ -9,20 +9,20 @@ from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.validating.failure_checks import needs_failed
-from tagent.pipeline.validating.scope import Scope
+from tagent.pipeline.validating.known import Known
 
 _Moment = tuple[str, bool]
 """A step, and whether it is its end: with a fallback that is later than its own last attempt."""
 
 
-def order_problems(scope: Scope) -> Iterator[Problem]:
+def order_problems(known: Known) -> Iterator[Problem]:
     """Yield a circle if there is one, else a hint for each group of SERIAL steps that could run together."""
     try:
-        graph = ExecutionGraph.build(scope.pipeline)
+        graph = ExecutionGraph.build(known.pipeline)
         order = graph.topological_order()
         _require_ends(graph)
     except CircularDependencyError as error:
-        if not _is_told(error.cycle, scope):
+        if not _is_told(error.cycle, known):
             yield Problem("cycle", f"{error.message} {error.hint}")
     except (DataPathError, ConditionError):
         return  # the step's own check names the malformed path or condition
@@ -30,15 +30,15 @@ def order_problems(scope: Scope) -> Iterator[Problem]:
         yield from _needless_waits(graph, order)
 
 
-def _is_told(cycle: tuple[str, ...], scope: Scope) -> bool:
+def _is_told(cycle: tuple[str, ...], known: Known) -> bool:
     """Return whether the circle is a step and a fallback that needs it, which the step's own check says better."""
     names = set(cycle)
-    return any(by in names and names == {name, by} for name in names for by in _needy_fallback(name, scope))
+    return any(by in names and names == {name, by} for name in names for by in _needy_fallback(name, known))
 
 
-def _needy_fallback(name: str, scope: Scope) -> Iterator[str]:
-    by = bindings.fallback_of(scope.steps[name])
-    if by is not None and by.step in scope.steps and (by.step == name or needs_failed(scope.steps[by.step], name)):
+def _needy_fallback(name: str, known: Known) -> Iterator[str]:
+    by = bindings.fallback_of(known.steps[name])
+    if by is not None and by.step in known.steps and (by.step == name or needs_failed(known.steps[by.step], name)):
         yield by.step
 
 

@@ -7,7 +7,7 @@ from tagent.paths import DataPath
 from tagent.pipeline import bindings
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import field_problem, list_problem, type_at
-from tagent.pipeline.validating.scope import Found, Scope
+from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_whole, takes_one
 
 MAX_BRANCHES = 1000
@@ -18,7 +18,7 @@ _OF_PARTS = {"branches": None, "for_each": None, "merge": None, "item_schema": N
 _DEFAULT_CONCURRENCY = PipelineStep().max_concurrency
 
 
-def parts_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def parts_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield the mistakes in the parts of `step`."""
     given = [name for name, default in _OF_PARTS.items() if getattr(step, name) is not default]
     if step.max_concurrency != _DEFAULT_CONCURRENCY:
@@ -34,14 +34,14 @@ def parts_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
     elif step.branches is not None:
         yield from _branch_problems(step)
     elif step.for_each is not None:
-        yield from _list_problems(step, scope)
+        yield from _list_problems(step, known)
     else:
-        yield from _without_parts(step, given, scope)
+        yield from _without_parts(step, given, known)
     yield from _work_problems(step)
     yield from _merge_problems(step)
     if step.item_schema is not None:
         try:
-            scope.type_of(step.item_schema)
+            known.type_of(step.item_schema)
         except TypeError as error:
             yield "bad_schema", f"Its item_schema cannot be used: {error}"
 
@@ -84,7 +84,7 @@ def _branch_problems(step: PipelineStep) -> Iterator[Found]:
             yield "bad_branches", f"The branch {name[:60]!r} has an empty goal."
 
 
-def _list_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def _list_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     try:
         path = DataPath.parse(step.for_each or "")
     except DataPathError as error:
@@ -92,35 +92,35 @@ def _list_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
         return
     if path.root == step.name:
         yield "bad_for_each", "`for_each` names the step itself. Name a step before it."
-    elif path.root in scope.steps or (scope.inputs is not None and path.root in scope.known):
-        yield from _no_list(path, scope)
-    elif scope.inputs is not None or scope.nearest_known(path.root):
-        message = f"`for_each` names {path.root!r}, no step or input.{scope.nearest_known(path.root)}"
+    elif path.root in known.steps or (known.inputs is not None and path.root in known.names):
+        yield from _no_list(path, known)
+    elif known.inputs is not None or known.nearest_known(path.root):
+        message = f"`for_each` names {path.root!r}, no step or input.{known.nearest_known(path.root)}"
         yield "unknown_path", message
     declared = [dep for dep in step.depends_on if isinstance(dep, Dependency) and dep.step == path.root]
     if any(dep.type is DependencyType.SOFT for dep in declared):
         yield "bad_dependency", f"It waits for {path.root!r} only SOFT, and cannot go on without its list. Use DATA."
-    for name in sorted(bindings.ITEM_NAMES & scope.known):
-        kind = "A step" if name in scope.steps else "An input"
+    for name in sorted(bindings.ITEM_NAMES & known.names):
+        kind = "A step" if name in known.steps else "An input"
         yield "ambiguous_name", f"{kind} is called {name!r}, which is what for_each calls its own. Rename it."
 
 
-def _no_list(path: DataPath, scope: Scope) -> Iterator[Found]:
-    declared = scope.declared(path.root)
+def _no_list(path: DataPath, known: Known) -> Iterator[Found]:
+    declared = known.declared(path.root)
     if problem := field_problem(declared, path):
         yield "unknown_path", problem
     elif told := list_problem(type_at(declared, path)):
         yield "bad_for_each", f"`for_each` needs a list, and {str(path)!r} is {told}."
 
 
-def _without_parts(step: PipelineStep, given: list[str], scope: Scope) -> Iterator[Found]:
+def _without_parts(step: PipelineStep, given: list[str], known: Known) -> Iterator[Found]:
     """Yield what is wrong with a step that merges what its dependencies give."""
     of_parts = [f"`{name}`" for name in given if name != "merge"]
     if of_parts:
         yield "bad_parts", f"{', '.join(of_parts)} is for parts, and it has neither `branches` nor `for_each`."
     if step.merge is not None and (step.goal is not None or step.run is not None):
         yield "two_works", "It has a work and a `merge`, and no parts. Keep one of them, or say for_each=."
-    if not bindings.dependencies(step, scope.steps, scope.pipeline.global_constraints):
+    if not bindings.dependencies(step, known.steps, known.pipeline.global_constraints):
         yield "no_work", "It has nothing to merge. Give it `branches`, `for_each`, or steps that it depends on."
 
 

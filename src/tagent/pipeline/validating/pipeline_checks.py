@@ -11,21 +11,21 @@ from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure, Pipeline, Pip
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
 from tagent.pipeline.validating.failure_checks import budget_problems, settings_problems
-from tagent.pipeline.validating.scope import Scope
+from tagent.pipeline.validating.known import Known
 
 
-def pipeline_problems(scope: Scope) -> Iterator[Problem]:
+def pipeline_problems(known: Known) -> Iterator[Problem]:
     """Yield what is wrong with the pipeline as a whole; the order of its steps aside."""
-    pipeline = scope.pipeline
-    yield from _name_problems(scope)
-    yield from _unused_inputs(scope)
-    for name in sorted(scope.steps.keys() & set(scope.inputs or ())):
+    pipeline = known.pipeline
+    yield from _name_problems(known)
+    yield from _unused_inputs(known)
+    for name in sorted(known.steps.keys() & set(known.inputs or ())):
         yield Problem("ambiguous_name", "An input has the same name. Rename one of them.", name)
     final: object = pipeline.final
     if final is not None and not isinstance(final, str):
         yield Problem("bad_type", f"`final` is of the type {type(final).__name__}; it must be the name of a step.")
-    elif final is not None and final not in scope.steps:
-        yield Problem("unknown_step", f"`final` names the unknown step {final!r}.{scope.nearest_step(final)}")
+    elif final is not None and final not in known.steps:
+        yield Problem("unknown_step", f"`final` names the unknown step {final!r}.{known.nearest_step(final)}")
     try:
         OutputType().dump(pipeline.shared_context, step="shared_context")
     except StepOutputError:
@@ -41,9 +41,9 @@ def pipeline_problems(scope: Scope) -> Iterator[Problem]:
     yield from settings_problems(pipeline.config, step="")
 
 
-def _name_problems(scope: Scope) -> Iterator[Problem]:
-    for step in scope.pipeline.steps:
-        if scope.steps[step.name] is not step:
+def _name_problems(known: Known) -> Iterator[Problem]:
+    for step in known.pipeline.steps:
+        if known.steps[step.name] is not step:
             yield Problem("duplicate_name", "Another step has this name. Names must be unique.", step.name)
 
 
@@ -90,16 +90,16 @@ def _trigger_problems(pipeline: Pipeline) -> Iterator[Problem]:
                     yield Problem("trigger_inputs", message)
 
 
-def _unused_inputs(scope: Scope) -> Iterator[Problem]:
-    if scope.pipeline.inputs is not None or not scope.inputs:
+def _unused_inputs(known: Known) -> Iterator[Problem]:
+    if known.pipeline.inputs is not None or not known.inputs:
         return
-    read = {name for step in scope.pipeline.steps for name in _names_read(step, scope)}
-    for name in sorted(set(scope.inputs) - read):
+    read = {name for step in known.pipeline.steps for name in _names_read(step, known)}
+    for name in sorted(set(known.inputs) - read):
         yield Problem("unused_input", f"No step reads the input {name!r}.{nearest(name, read)}", severity="warning")
 
 
-def _names_read(step: PipelineStep, scope: Scope) -> list[str]:
+def _names_read(step: PipelineStep, known: Known) -> list[str]:
     try:
-        return list(bindings.names_read(step, scope.pipeline.global_constraints))
+        return list(bindings.names_read(step, known.pipeline.global_constraints))
     except DataPathError:
         return []  # the step's own check names the malformed path

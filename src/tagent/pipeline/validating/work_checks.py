@@ -14,7 +14,7 @@ from tagent.pipeline.awaited import Event, event_of
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import field_problem
-from tagent.pipeline.validating.scope import Found, Scope
+from tagent.pipeline.validating.known import Found, Known
 from tagent.ports.toolsets import MCPServer
 from tagent.task_agent.foreign import agent_problem
 from tagent.task_agent.tools.tool import Tool, tools_by_name
@@ -26,7 +26,7 @@ _OF_AGENTS = ("constraints", "tools", "tools_filter", "read_data")
 _OF_OUR_AGENTS = ("tools", "tools_filter", "model")
 
 
-def work_problems(step: PipelineStep, _scope: Scope) -> Iterator[Found]:
+def work_problems(step: PipelineStep, _known: Known) -> Iterator[Found]:
     """Yield the mistakes in what `step` does."""
     yield from _name_problems(step.name)
     yield from _number_problems(step)
@@ -38,17 +38,17 @@ def work_problems(step: PipelineStep, _scope: Scope) -> Iterator[Found]:
         yield from _event_problems(step.wait_for)
 
 
-def reading_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def reading_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield the mistakes in what `step` reads, gives and uses."""
-    yield from _path_problems(step, scope)
+    yield from _path_problems(step, known)
     run: object = step.run
     if run is not None and not callable(run):
         yield "bad_function", f"`run` must be a function, not {type(run).__name__}."
     else:
         for function in bindings.functions(step):
-            yield from _function_problems(step, function, scope)
+            yield from _function_problems(step, function, known)
     try:
-        scope.output_type(step)
+        known.output_type(step)
     except TypeError as error:
         yield "bad_schema", f"Its output type cannot be used: {error}"
     if step.tools:
@@ -58,9 +58,9 @@ def reading_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
             yield "bad_tool", error.message
 
 
-def warnings_of(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
+def warnings_of(step: PipelineStep, known: Known) -> Iterator[Problem]:
     """Yield what in `step` is probably a mistake."""
-    yield from _unknown_placeholders(step, scope)
+    yield from _unknown_placeholders(step, known)
     is_judged = step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
     for useless, reader in ((_OF_AGENTS, step.run), (_OF_OUR_AGENTS, step.agent)):
         if reader is None:
@@ -70,7 +70,7 @@ def warnings_of(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
             told = "a function; they are for agents" if reader is step.run else "an agent that is not ours"
             yield Problem("no_effect", f"{', '.join(given)} mean nothing to {told}.", step.name, "warning")
     if step.run is None and step.agent is None and step.tools_filter:
-        yield from _unknown_tools(step, scope)
+        yield from _unknown_tools(step, known)
 
 
 def without_servers(tools: Sequence[object]) -> list[Callable[..., object] | Tool]:
@@ -90,10 +90,10 @@ def signature_problems(function: Callable[..., object], *, whose: str) -> Iterat
         yield "bad_function", f"{whose.capitalize()} function is a generator. Return a list instead."
 
 
-def unfilled(parameter: str, step: PipelineStep, scope: Scope, *, whose: str = "its") -> Iterator[Found]:
+def unfilled(parameter: str, step: PipelineStep, known: Known, *, whose: str = "its") -> Iterator[Found]:
     """Yield that no step or input has the name of a parameter."""
-    if parameter == step.name or parameter not in scope.known:
-        suggestion = nearest(parameter, scope.known - {step.name}) if scope.has_suggestions else ""
+    if parameter == step.name or parameter not in known.names:
+        suggestion = nearest(parameter, known.names - {step.name}) if known.has_suggestions else ""
         message = f"Nothing fills the parameter {parameter!r} of {whose} function: no step or input has this name."
         yield "unknown_parameter", f"{message}{suggestion}"
 
@@ -177,62 +177,62 @@ def _event_problems(wait_for: str | Event) -> Iterator[Found]:
         yield "bad_event", str(error)
 
 
-def _path_problems(step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def _path_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     if step.run is None:
-        for text in bindings.texts(step, scope.pipeline.global_constraints):
+        for text in bindings.texts(step, known.pipeline.global_constraints):
             for path in bindings.placeholders(text):
-                yield from unknown_field(path, step, scope)
+                yield from unknown_field(path, step, known)
     for written in step.read_data:
         try:
             path = DataPath.parse(written)
         except DataPathError as error:
             yield "bad_path", f"In `read_data`: {error.message}"
             continue
-        if path.root not in scope.known and not bindings.is_item_name(step, path.root):
-            message = f"`read_data` names {path.root!r}, no step or input.{scope.nearest_known(path.root)}"
+        if path.root not in known.names and not bindings.is_item_name(step, path.root):
+            message = f"`read_data` names {path.root!r}, no step or input.{known.nearest_known(path.root)}"
             yield "unknown_path", message
-        yield from unknown_field(path, step, scope)
+        yield from unknown_field(path, step, known)
 
 
-def unknown_field(path: DataPath, step: PipelineStep, scope: Scope) -> Iterator[Found]:
+def unknown_field(path: DataPath, step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield why a path that `step` reads leads nowhere in the output, or the item, that it begins with."""
     if not path.parts:
         return
     try:
         is_item = bindings.is_item_name(step, path.root)
-        declared = scope.declared_item(step, path.root) if is_item else scope.declared(path.root)
+        declared = known.declared_item(step, path.root) if is_item else known.declared(path.root)
     except DataPathError:
         return  # that of `for_each` itself; its own check says so
-    if (is_item or path.root in scope.steps) and (problem := field_problem(declared, path)):
+    if (is_item or path.root in known.steps) and (problem := field_problem(declared, path)):
         yield "unknown_path", problem
 
 
-def _function_problems(step: PipelineStep, function: Callable[..., object], scope: Scope) -> Iterator[Found]:
+def _function_problems(step: PipelineStep, function: Callable[..., object], known: Known) -> Iterator[Found]:
     yield from signature_problems(function, whose="its")
-    if scope.pipeline.inputs is None:
+    if known.pipeline.inputs is None:
         return
     for parameter in bindings.signature_of(function).parameters:
         is_filled = parameter.is_context or bindings.is_item_name(step, parameter.name)
         if parameter.is_required and parameter.is_nameable and not is_filled:
-            yield from unfilled(parameter.name, step, scope)
+            yield from unfilled(parameter.name, step, known)
 
 
-def _unknown_placeholders(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
+def _unknown_placeholders(step: PipelineStep, known: Known) -> Iterator[Problem]:
     texts = bindings.texts(step) if step.run is None else ()
     if isinstance(step.compensate, str):
         texts = (*texts, step.compensate)
     for text in texts:
         for path in bindings.placeholders(text):
-            if path.root in scope.known or bindings.is_item_name(step, path.root):
+            if path.root in known.names or bindings.is_item_name(step, path.root):
                 continue
-            if suggestion := scope.nearest_known(path.root):
+            if suggestion := known.nearest_known(path.root):
                 message = f"{{{path}}} names no step or input and stays as it is.{suggestion}"
                 yield Problem("unknown_placeholder", message, step.name, "warning")
 
 
-def _unknown_tools(step: PipelineStep, scope: Scope) -> Iterator[Problem]:
+def _unknown_tools(step: PipelineStep, known: Known) -> Iterator[Problem]:
     try:
-        shared = TAgentConfig.of(step.config).tools or scope.tools
+        shared = TAgentConfig.of(step.config).tools or known.tools
         given = [*shared, *step.tools]
         if any(isinstance(tool, MCPServer) for tool in given):
             return  # what its tools are called is known when it is asked

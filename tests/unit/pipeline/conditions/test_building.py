@@ -7,6 +7,7 @@ from enum import Enum
 
 import pytest
 
+from tagent.pipeline import Pipeline
 from tagent.pipeline.conditions import Condition, ConditionError, NeedsCallError, condition_of, exists, field
 
 
@@ -57,7 +58,12 @@ def test_objects_write_the_text(condition: Condition, text: str) -> None:
 
 def test_a_field_that_holds_a_bool_is_a_condition() -> None:
     """`condition=field("review.approved")` is what people write first."""
-    assert condition_of(field("review.approved")).text == "steps.review.approved"
+    approved = field("review.approved")
+    assert isinstance(approved, Condition)
+    assert condition_of(approved) == approved.is_true() == condition_of("steps.review.approved")
+    assert approved.steps == {"review"}
+    assert copy.deepcopy(approved).judge({"steps": {"review": {"approved": True}}}).holds
+    assert [step.name for step in Pipeline("p").step("a", "A").step("b", "B", condition=approved).steps] == ["a", "b"]
 
 
 def test_conditions_copy_pickle_and_compare() -> None:
@@ -70,6 +76,7 @@ def test_conditions_copy_pickle_and_compare() -> None:
     assert (field("a.n") == 1) != (field("a.n") == True)  # noqa: E712 - 1 and true are two conditions
     assert (field("a.n") == 1) != (field("a.n") == 1.0)
     assert condition != "steps.a.n > 1"
+    assert condition_of(lambda: True) != condition_of(lambda: False)  # two functions, one text
 
 
 @pytest.mark.parametrize(

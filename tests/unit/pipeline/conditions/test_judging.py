@@ -134,6 +134,15 @@ def test_numbers_compare_by_value_and_bools_are_none() -> None:
         assert condition_of(text).judge({}).holds, text
 
 
+def test_what_is_no_number_has_no_order() -> None:
+    """`score > 7` and `score <= 7` would both be false, and nobody would notice."""
+    values = {"inputs": {"score": float("nan")}}
+    for text in ("inputs.score > 7.0", "inputs.score <= 7.0", "7 < inputs.score"):
+        with pytest.raises(ConditionError, match="does not go with NaN"):
+            condition_of(text).judge(values)
+    assert condition_of("inputs.score != inputs.score").judge(values).holds
+
+
 def test_whole_numbers_beyond_64_bits_compare_but_do_not_calculate() -> None:
     """JSON has no limit for numbers; an id of 20 digits in some output must not break a condition beside it."""
     values = {"inputs": {"id": 2**70}}

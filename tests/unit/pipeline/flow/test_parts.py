@@ -70,6 +70,15 @@ async def test_a_function_runs_for_each_item_and_the_outputs_keep_their_order() 
     assert (await run(over([5], tenfold))).result.final_output == [50]
 
 
+async def test_items_and_branches_make_a_step_parallel_by_themselves() -> None:
+    """Nobody should have to say the same thing twice."""
+    pipeline = Pipeline("p", default_mode=ExecutionMode.CONCURRENT).step("orders", run=returning([1, 2]))
+    pipeline.step("each", run=tenfold, for_each="orders").step("both", branches=[returning(1), returning(2)])
+    ran = await run(pipeline)
+    assert ran.result.step_outputs == {"orders": [1, 2], "each": [10, 21], "both": [1, 2]}
+    assert pipeline.steps[1].execution_mode is PARALLEL
+
+
 async def test_no_items_give_an_empty_list() -> None:
     """Nothing to do is done."""
     ran = await run(over([], tenfold))

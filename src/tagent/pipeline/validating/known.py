@@ -22,15 +22,15 @@ _TEXT = OutputType(str)
 _ANYTHING = OutputType()
 
 
-class Scope:
-    """One pipeline under check. Everything is worked out at most once, so that the checks stay linear.
+class Known:
+    """What is known of one pipeline under check. Everything is worked out at most once, so that the checks stay linear.
 
     Attributes:
         pipeline: The definition.
         inputs: The names that a run is given; None when they are not known yet.
         tools: The functions that the run offers to every step.
         steps: Step name -> the first step of this name.
-        known: The names of steps and inputs.
+        names: Those of steps and inputs.
     """
 
     def __init__(self, pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]) -> None:
@@ -40,7 +40,7 @@ class Scope:
         self.steps: dict[str, PipelineStep] = {}
         for step in pipeline.steps:
             self.steps.setdefault(step.name, step)
-        self.known: Set[str] = self.steps.keys() | set(inputs or ())
+        self.names: Set[str] = self.steps.keys() | set(inputs or ())
         self._types: dict[int, OutputType] = {}
         self._nearest: dict[tuple[str, bool], str] = {}
 
@@ -68,8 +68,8 @@ class Scope:
         Raises:
             TypeError: If Pydantic cannot check the type.
         """
-        if (known := self._types.get(id(declared))) is not None:
-            return known
+        if (ready := self._types.get(id(declared))) is not None:
+            return ready
         if isinstance(declared, str):
             raise TypeError(f"{declared[:80]!r} is text, not a type.")
         try:
@@ -100,7 +100,7 @@ class Scope:
 
     def nearest_known(self, name: str) -> str:
         """Return " Did you mean 'x'?" for the step or input that is named most like `name`; "" when none is near."""
-        return self._suggestion(name, self.known)
+        return self._suggestion(name, self.names)
 
     def nearest_step(self, name: str) -> str:
         """Return the same for the step that is named most like `name`."""
@@ -111,12 +111,12 @@ class Scope:
         """Whether unknown names are still compared with the known ones."""
         return len(self._nearest) < MOST_SUGGESTIONS
 
-    def _suggestion(self, name: str, known: Set[str]) -> str:
-        key = (name, known is self.known)
+    def _suggestion(self, name: str, among: Set[str]) -> str:
+        key = (name, among is self.names)
         if key not in self._nearest:
             if not self.has_suggestions:
                 return ""
-            self._nearest[key] = nearest(name, known)
+            self._nearest[key] = nearest(name, among)
         return self._nearest[key]
 
     @cached_property

@@ -1,0 +1,82 @@
+"""Generated pipelines whose process dies before or after any commits, again and again, or that are cancelled."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import services
+from crashes import Crash, CrashingStore, everybody_is_gone
+from property.flow_laws import JournalReader
+from property.flow_plans import ANY_TIME, FlowPlan, flows
+from property.flow_runs import LAW, ran, told
+from property.flow_world import INPUTS, World
+from tagent.config import TAgentConfig
+from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
+from tagent.pipeline.events import PartCompleted, RunEvent
+from tagent.pipeline.persistence import load_events
+from tagent.pipeline.resuming import resume_run
+
+Crashes = Sequence[tuple[int, bool]]
+
+crashes = st.lists(st.tuples(st.integers(1, 25), st.booleans()), min_size=1, max_size=3)
+
+
+@dataclass
+class Survived:
+    """A run that went on behind its crashes; None if it had not begun, or was at its end already."""
+
+    result: PipelineResult | None
+    events: Sequence[RunEvent]
+    world: World
+
+
+def survived(flow: FlowPlan, crashes: Crashes) -> Survived:
+    """Run the pipeline of a plan, in a new process whenever one dies."""
+
+    async def driven() -> Survived:
+        world, store = World(), CrashingStore()
+        opened = everybody_is_gone(services(clock=world.clock, store=store, model=world.model(flow)))
+        for number, (at, is_written) in enumerate([*crashes, (10**9, True)]):
+            store.arm(at, is_written=is_written)
+            pipeline = world.pipeline(flow)
+            try:
+                if number == 0:
+                    result = await PipelineExecutor(pipeline, inputs=INPUTS, services=opened).execute()
+                else:
+                    result = await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline)
+                return Survived(result, await load_events(store, "run-1"), world)
+            except Crash:
+                if not await store.runs() or (await store.records("run-1"))[-1].kind == "RunFinished":
+                    return Survived(None, (), world)
+        raise AssertionError("the last round does not crash")
+
+    return asyncio.run(driven())
+
+
+@LAW
+@given(flows(), crashes)
+def test_crashes_anywhere_and_a_resume_give_what_no_crash_gives(flow: FlowPlan, crashes: Crashes) -> None:
+    """Promise 4, with all modes, conditions, parts and fallbacks: statuses, codes, attempts and outputs are the same."""
+    disturbed = survived(flow, crashes)
+    JournalReader(flow).read(disturbed.events)
+    if disturbed.result is not None:
+        assert told(disturbed.result) == told(ran(flow).result)
+
+
+@LAW
+@given(flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback")), crashes)
+def test_behind_a_crash_nothing_happens_that_the_rules_do_not_allow(flow: FlowPlan, crashes: Crashes) -> None:
+    """What time decides may come out differently, but as the journal says: a step sees the same again, each undo is once."""
+    disturbed = survived(flow, crashes)
+    JournalReader(flow).read(disturbed.events)
+    undone = Counter(e.step for e in disturbed.events if isinstance(e, PartCompleted) and e.part == "<compensation>")
+    assert all(count == 1 for count in undone.values())
+    for step in undone:
+        assert disturbed.world.undone.count(step) >= 1
+    if disturbed.result is not None:
+        compensated = {n for n, it in disturbed.result.step_metadata.items() if it["status"] is StepStatus.COMPENSATED}
+        assert compensated == set(undone)

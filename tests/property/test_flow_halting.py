@@ -1,0 +1,120 @@
+"""Generated pipelines that are cancelled at any commit, roll back, or are taken up again behind their end."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import services
+from property.flow_laws import JournalReader
+from property.flow_plans import ANY_TIME, FlowPlan, flows
+from property.flow_runs import LAW
+from property.flow_world import INPUTS, Effect, World
+from tagent.adapters.storage.memory import MemoryStore
+from tagent.config import TAgentConfig
+from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepStatus
+from tagent.pipeline.cancelling import RunEndedError, cancel_run
+from tagent.pipeline.events import PartStarted, RunEvent, RunHalted, RunResumed, StepCompleted, StepStarted
+from tagent.pipeline.persistence import load_events
+from tagent.pipeline.resuming import resume_run
+from tagent.ports import Batch, Services
+
+ANYHOW = flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback"))
+
+
+class CancellingStore(MemoryStore):
+    """Has its run cancelled just before or behind one of its commits, as by another process."""
+
+    def __init__(self, at: int, *, is_before: bool) -> None:
+        super().__init__()
+        self.services: Services | None = None
+        self._left = at
+        self._is_before = is_before
+
+    async def commit(self, batch: Batch) -> None:
+        """Write the batch."""
+        self._left -= 1
+        is_time = self._left == 0
+        if is_time and self._is_before:
+            await self._cancel(batch.run_id)
+        await super().commit(batch)
+        if is_time and not self._is_before:
+            await self._cancel(batch.run_id)
+
+    async def _cancel(self, run_id: str) -> None:
+        assert self.services is not None
+        with suppress(RunEndedError):
+            await cancel_run(run_id, self.services)
+
+
+@dataclass
+class Halted:
+    """What the rounds of a run came to: the first one, and one for each time that it was taken up again."""
+
+    results: list[PipelineResult]
+    events: Sequence[RunEvent]
+    world: World
+
+
+def halted(flow: FlowPlan, *, at: int = 10**9, is_before: bool = False, rounds: int = 0) -> Halted:
+    """Run the pipeline of a plan, have it cancelled, and take it up again so many times."""
+
+    async def driven() -> Halted:
+        world, store = World(), CancellingStore(at, is_before=is_before)
+        opened = services(clock=world.clock, store=store, model=world.model(flow))
+        store.services = opened
+        pipeline = world.pipeline(flow)
+        results = [await PipelineExecutor(pipeline, inputs=INPUTS, services=opened).execute()]
+        for _ in range(rounds):
+            results.append(await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline))
+        return Halted(results, await load_events(store, "run-1"), world)
+
+    return asyncio.run(driven())
+
+
+@LAW
+@given(ANYHOW, st.integers(1, 25), st.booleans())
+def test_no_step_starts_after_a_committed_cancel(flow: FlowPlan, at: int, is_before: bool) -> None:  # noqa: FBT001
+    """Promise 8: whoever cancels can rely on it, whatever the run was just doing; and every step says why it ended."""
+    run = halted(flow, at=at, is_before=is_before)
+    JournalReader(flow).read(run.events)
+    cancels = [number for number, event in enumerate(run.events) if _is_cancel(event)]
+    if not cancels:
+        assert run.results[0].status is not RunStatus.CANCELLED
+        return
+    assert run.results[0].status is RunStatus.CANCELLED
+    assert not any(isinstance(event, StepStarted | PartStarted) for event in run.events[cancels[0] :])
+    started = {
+        Effect(event.step, event.part if isinstance(event, PartStarted) else "", event.attempt)
+        for event in run.events
+        if isinstance(event, StepStarted | PartStarted)
+    }
+    assert {*run.world.begun} <= started, "something ran that the journal does not know"
+
+
+@LAW
+@given(ANYHOW, st.integers(1, 40), st.integers(1, 3))
+def test_a_run_that_is_taken_up_behind_its_end_keeps_what_is_done_and_opens_the_rest(
+    flow: FlowPlan, at: int, rounds: int
+) -> None:
+    """Resuming what failed, was cancelled or undone follows the same rules as the first time."""
+    run = halted(flow, at=at, is_before=False, rounds=rounds)
+    JournalReader(flow).read(run.events)
+    for before, after in zip(run.results, run.results[1:], strict=False):
+        kept = {name for name, it in before.step_metadata.items() if it["status"] is StepStatus.COMPLETED}
+        for name in kept:
+            assert after.step_outputs.get(name, before.step_outputs[name]) == before.step_outputs[name]
+            assert after.step_metadata[name]["attempts"] == before.step_metadata[name]["attempts"]
+    ends = [number for number, event in enumerate(run.events) if isinstance(event, RunResumed)]
+    assert len(ends) == sum(result.status is not RunStatus.COMPLETED for result in run.results[:-1])
+
+
+def _is_cancel(event: RunEvent) -> bool:
+    return isinstance(event, RunHalted) and event.code == "run.cancelled"
+
+
+def _completed(events: Sequence[RunEvent]) -> list[str]:
+    return [event.step for event in events if isinstance(event, StepCompleted)]
