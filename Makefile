@@ -6,7 +6,7 @@ LOCK   := requirements.lock
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-crash check fix diagrams bench bench-peers lock clean
+.PHONY: help setup run test test-crash fuzz check fix diagrams bench bench-peers lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(READY) ## Run the whole test suite with branch coverage
 
 test-crash: $(READY) ## Kill a real process at every crash point and at random instants, resume, compare
 	$(BIN)/python -m pytest tests/crash -m "crash or not crash"
+
+fuzz: $(READY) ## Try a million random and hostile conditions and definitions in child processes
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run
 
 check: $(READY) ## Formatting, lint, types and import layers
 	$(BIN)/ruff format --check .

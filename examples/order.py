@@ -130,7 +130,6 @@ pipeline = (
         "offers",
         run=offer,
         for_each="basket",
-        execution_mode=ExecutionMode.PARALLEL_MERGE,
         min_success=1,
         retry=RetryPolicy(never=[LookupError]),
     )

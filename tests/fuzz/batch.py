@@ -15,7 +15,7 @@ from fuzz.cases import random_condition
 from fuzz.definitions import random_definitions
 from fuzz.hostile import HOSTILE, VALUES
 from tagent.exceptions import TAgentError
-from tagent.pipeline.conditions import condition_of, condition_problems
+from tagent.pipeline.conditions import ConditionError, condition_of, condition_problems
 
 SECONDS = 1.0
 """Processor time for one case."""
@@ -31,17 +31,25 @@ def read_and_judge(text: str) -> str:
     """
     try:
         condition = condition_of(text)
-        problems = list(condition_problems(condition, step_types={"a": None, "b": int}, inputs=None))
-        if condition_of(condition.text) != condition:
-            raise AssertionError(f"It is written as another condition: {condition.text!r}")
-        if not all(isinstance(part, str) for problem in problems for part in problem):
-            raise AssertionError("A problem is no text.")
+    except ConditionError as error:
+        return _told("cannot be read", error)
+    problems = list(condition_problems(condition, step_types={"a": None, "b": int}, inputs=None))
+    if condition_of(condition.text) != condition:
+        raise AssertionError(f"It is written as another condition: {condition.text!r}")
+    if not all(isinstance(part, str) for problem in problems for part in problem):
+        raise AssertionError("A problem is no text.")
+    try:
         verdict = condition.judge(VALUES)
-    except TAgentError as error:
-        str(error).encode()
-        return error.code
+    except ConditionError as error:
+        return _told("cannot be answered", error)
     verdict.reason.encode()
-    return str(verdict.holds)
+    return f"is {verdict.holds}"
+
+
+def _told(outcome: str, error: ConditionError) -> str:
+    """Return `outcome`, after making sure that the error can be shown."""
+    str(error).encode()
+    return outcome
 
 
 def conditions(seed: int, count: int) -> Iterator[Case]:

@@ -9,10 +9,10 @@ from fuzz.run import BatchFailedError, run_batch
 def test_hostile_and_random_conditions_end_with_an_answer_or_a_clear_error() -> None:
     """Conditions come with definitions from elsewhere: none of them may hang, crash or run anything."""
     outcomes = run_batch("conditions", 0, 2_000)
-    assert outcomes.keys() == {"True", "False", "pipeline.condition"}
+    assert outcomes.keys() == {"is True", "is False", "cannot be read", "cannot be answered"}
     assert outcomes.total() == len(HOSTILE) + 2_000
     assert len(set(HOSTILE)) >= 200
-    assert min(outcomes.values()) > 20
+    assert min(outcomes.values()) > 10
 
 
 def test_random_definitions_end_with_an_answer_or_a_clear_error() -> None:

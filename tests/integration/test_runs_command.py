@@ -145,3 +145,60 @@ def test_a_file_that_is_no_database_is_a_clear_error(folder: Path) -> None:
     ran = tagent("runs", "list", cwd=folder)
     assert (ran.returncode, "Traceback" in ran.stderr, "runs.db" in ran.stderr) == (1, False, True)
     assert (folder / ".tagent" / "runs.db").read_text().startswith("no database at all")
+
+
+FLOW = """
+import pathlib
+from tagent.pipeline import ExecutionMode, Pipeline
+
+def item_of(item):
+    if item == 2:
+        raise TypeError("two is broken")
+    return item
+
+def sold(items):
+    if not pathlib.Path("mended").exists():
+        raise TypeError("sold out")
+    return "sold"
+
+flow = (
+    Pipeline("flow", on_failure="rollback")
+    .step("numbers", run=lambda: [1, 2, 3], compensate=lambda: None)
+    .step("items", run=item_of, for_each="numbers", execution_mode=ExecutionMode.PARALLEL_MERGE, min_success=2)
+    .step("high", run=lambda: 1, condition="steps.numbers[0] > 5")
+    .step("sold", run=sold)
+)
+"""
+
+
+def test_a_run_that_does_not_complete_is_explained_at_once_and_later(tmp_path: Path) -> None:
+    """Why, without looking for it: after the run, in `runs show`, in its JSON, and in `runs logs`."""
+    (tmp_path / "flow.py").write_text(FLOW)
+    ran = tagent("run", "flow.py", cwd=tmp_path)
+    assert ran.returncode == 1, ran.stderr
+    explained = [
+        "The run of 'flow' failed [run.rollback]: The step 'sold' failed, so the run is rolled back.",
+        "- 'numbers' was undone.",
+        "- 'items' completed without 1 of its 3 parts:",
+        "    part '1' failed [step.failed]: The step 'items' raised TypeError: two is broken (flow.py, line 7)",
+        "- 'high' was skipped [condition_false]: steps.numbers[0] > 5 is false: steps.numbers[0] is 1",
+        "- 'sold' failed [step.failed]: The step 'sold' raised TypeError: sold out (flow.py, line 12)",
+    ]
+    assert ran.stderr.splitlines()[-len(explained) :] == explained
+    run_id = str(listed(tmp_path)[0]["run_id"])
+    assert tagent("runs", "show", run_id, cwd=tmp_path).stdout.splitlines()[-len(explained) :] == explained
+    shown = json.loads(tagent("runs", "show", run_id, "--json", cwd=tmp_path).stdout)
+    assert (shown["code"], shown["explanation"]) == ("run.rollback", explained)
+    assert shown["steps"]["items"]["parts"]["1"]["code"] == "step.failed"
+    assert shown["steps"]["high"]["condition"]["holds"] is False
+    logged = tagent("runs", "logs", run_id, cwd=tmp_path).stdout
+    assert "PartFailed  items[1] (attempt 1)  [step.failed]" in logged
+
+    (tmp_path / "mended").touch()
+    fork = tagent("runs", "fork", run_id, "--from", "sold", cwd=tmp_path)
+    assert "Reused: items\nRuns again: numbers, high, sold\n" in fork.stderr
+    resumed = tagent("runs", "resume", fork.stdout.strip(), cwd=tmp_path)
+    assert (resumed.returncode, resumed.stdout) == (0, "sold\n"), resumed.stderr
+    compared = tagent("runs", "diff", run_id, fork.stdout.strip(), cwd=tmp_path, env={"COLUMNS": "200"}).stdout
+    assert "failed [run.rollback]" in compared
+    assert "completed 2/3 parts" in compared

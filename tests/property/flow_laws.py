@@ -142,24 +142,26 @@ class JournalReader:
                     known.status, known.is_cut_off = S.PENDING, True
             stays = step.status is S.COMPLETED or (step.code in LEFT_OUT and not was_undone)
             if self.is_finished and not stays:
-                self._reopen(step)
+                self._reopen(step, was_undone=was_undone)
         if self.is_finished:
             self.is_finished, self.halted = False, None
             self.completions = [place for place in self.completions if self.steps[place].status is S.COMPLETED]
             self.undone = []
 
-    def _reopen(self, step: KnownStep) -> None:
-        is_anew = step.status is S.COMPENSATED
-        step.status, step.has_fallen = S.PENDING, False
-        if is_anew:
-            step.parts, step.count = {}, None
+    def _reopen(self, step: KnownStep, *, was_undone: bool) -> None:
+        step.status, step.has_fallen, step.count = S.PENDING, False, None
+        if was_undone:  # all begins anew
+            step.parts, step.holds = {}, None
         for name, part in step.parts.items():
-            if part.status is not S.COMPLETED and name != COMPENSATION:
+            is_to_be_asked = name == CONDITION and not step.holds
+            if (part.status is not S.COMPLETED and name != COMPENSATION) or is_to_be_asked:
                 part.status = S.PENDING
+        step.holds = step.holds or None
 
     def _part_started(self, event: PartStarted) -> None:
         place = _place(event.step)
         step, part = self.steps[place], self.steps[place].part(event.part)
+        is_cut_off = part.is_cut_off
         part.begins(event.attempt)
         if event.part == COMPENSATION:
             self._may_be_undone(place)
@@ -168,7 +170,8 @@ class JournalReader:
         if event.part == CONDITION:
             assert step.status is S.PENDING, f"its step is {step.status}"
             self._may_begin(place, is_asked=False)
-            self._sees(place, event.seen, is_same=event.attempt > 1 and event.seen == step.seen)
+            self._sees(place, event.seen, is_same=is_cut_off)
+            step.seen = event.seen
             return
         parts = self.flow.steps[place].parts
         assert parts is not None, "it has no parts"

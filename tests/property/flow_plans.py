@@ -4,7 +4,7 @@ A plan is plain data, so that an oracle can read it as a person would read the d
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from hypothesis import strategies as st
@@ -25,8 +25,20 @@ ConditionKind = Literal["text", "has", "on", "off", "function", "writing", "mode
 """`text` and `has` read a step; `on` and `off` are inputs; `writing` is a function that writes into the memory."""
 
 
-@dataclass(frozen=True)
-class DepPlan:
+class Plan:
+    """Shown as what is special about it, so that a failing example can be read."""
+
+    def __repr__(self) -> str:
+        told = [
+            f"{it.name}={getattr(self, it.name)!r}"
+            for it in fields(self)  # type: ignore[arg-type]  # each plan is a dataclass
+            if getattr(self, it.name) != it.default
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+@dataclass(frozen=True, repr=False)
+class DepPlan(Plan):
     """A dependency on the step at a place."""
 
     source: int
@@ -34,8 +46,8 @@ class DepPlan:
     wait_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class WorkPlan:
+@dataclass(frozen=True, repr=False)
+class WorkPlan(Plan):
     """How a function behaves: how often it fails before it works, how long an attempt takes."""
 
     failures: int = 0
@@ -50,8 +62,8 @@ class WorkPlan:
         return min(self.failures, max_retries) + 1, self.failures <= max_retries
 
 
-@dataclass(frozen=True)
-class ConditionPlan:
+@dataclass(frozen=True, repr=False)
+class ConditionPlan(Plan):
     """When a step runs; `source` is the step that a text reads, `holds` what the model says, None for no answer."""
 
     kind: ConditionKind
@@ -60,8 +72,8 @@ class ConditionPlan:
     work: WorkPlan = WorkPlan()
 
 
-@dataclass(frozen=True)
-class PartsPlan:
+@dataclass(frozen=True, repr=False)
+class PartsPlan(Plan):
     """The parts of a PARALLEL_MERGE step.
 
     Attributes:
@@ -79,8 +91,8 @@ class PartsPlan:
     max_concurrency: int
 
 
-@dataclass(frozen=True)
-class StepPlan:
+@dataclass(frozen=True, repr=False)
+class StepPlan(Plan):
     """A step. One whose `fallback` is a step has it at the next place."""
 
     deps: tuple[DepPlan, ...] = ()
@@ -95,8 +107,8 @@ class StepPlan:
     parts: PartsPlan | None = None
 
 
-@dataclass(frozen=True)
-class FlowPlan:
+@dataclass(frozen=True, repr=False)
+class FlowPlan(Plan):
     """A pipeline; its steps are named s0, s1, ... by place."""
 
     steps: tuple[StepPlan, ...]

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hypothesis import settings
+from hypothesis import note, settings
 
 from builders import services
 from property.flow_plans import FlowPlan
@@ -52,6 +52,7 @@ class FlowRun:
 
 def ran(flow: FlowPlan) -> FlowRun:
     """Run the pipeline of a plan to its end."""
+    note(repr(flow))
 
     async def driven() -> FlowRun:
         world, store = World(), CountingStore()

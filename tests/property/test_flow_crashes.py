@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from builders import services
@@ -36,6 +36,7 @@ class Survived:
 
 def survived(flow: FlowPlan, crashes: Crashes) -> Survived:
     """Run the pipeline of a plan, in a new process whenever one dies."""
+    note(repr(flow))
 
     async def driven() -> Survived:
         world, store = World(), CrashingStore()

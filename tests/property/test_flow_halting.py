@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from builders import services
@@ -61,6 +61,7 @@ class Halted:
 
 def halted(flow: FlowPlan, *, at: int = 10**9, is_before: bool = False, rounds: int = 0) -> Halted:
     """Run the pipeline of a plan, have it cancelled, and take it up again so many times."""
+    note(repr(flow))
 
     async def driven() -> Halted:
         world, store = World(), CancellingStore(at, is_before=is_before)

@@ -93,9 +93,17 @@ class Picture:
             self.state.steps[run_event.step].part(run_event.part).output = None
             if run_event.part in {CONDITION, COMPENSATION}:
                 self._move(run_event.step)
+            else:
+                self._forget(run_event.step, run_event.part)
         elif isinstance(run_event, StepStarted | _Moved):
             self.state.steps[run_event.step].output = None
             self._move(run_event.step)
+
+    def _forget(self, name: str, part: str) -> None:
+        """Say no more of what the agent of an item or a branch does: it begins anew or has ended."""
+        for told in (self._doing, self._decided):
+            if told.get(name, "").startswith(f"[{part}] "):
+                del told[name]
 
     def _move(self, name: str) -> None:
         """Note that something else happens in a step now, the last one of all."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeGuard, Union, cast, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
@@ -276,21 +276,40 @@ def dependencies(
     Raises:
         DataPathError: If a path of `read_data` or `for_each` is malformed.
     """
-    written = () if isinstance(step.depends_on, str) else step.depends_on  # validation refuses a string
-    declared = [dep if isinstance(dep, Dependency) else Dependency(dep) for dep in written]
-    named = {dep.step for dep in declared if dep.type is not DependencyType.DATA}
-    told = {(dep.step, dep.path) for dep in declared if dep.type is DependencyType.DATA}
+    needed = needs(step, step_names, global_constraints)
+    return tuple(dep if isinstance(dep, Dependency) else Dependency(dep) for dep in needed)
+
+
+def needs(
+    step: PipelineStep, step_names: Collection[str], global_constraints: Collection[str] = ()
+) -> tuple[str | Dependency, ...]:
+    """Return the same as `dependencies`, where a name alone stands for a HARD one; graphs have many of these.
+
+    Raises:
+        DataPathError: If a path of `read_data` or `for_each` is malformed.
+    """
+    declared = () if isinstance(step.depends_on, str) else step.depends_on  # validation refuses a string
+    needed = [path for path in _paths_needed(step, global_constraints) if path.root in step_names]
+    welcome = [name for name in _names_welcome(step) if name in step_names]
+    if not needed and not welcome and step.for_each is None:
+        return tuple(declared)
+    told = {(dep.step, dep.path) for dep in declared if _is_data(dep)}
+    named = {dep.step if isinstance(dep, Dependency) else dep for dep in declared if not _is_data(dep)}
     read: dict[tuple[str, str], Dependency] = {}
-    for path in _paths_needed(step, global_constraints):
-        if path.root in step_names and path.root not in named and not _is_own(step, path.root):
+    for path in needed:
+        if path.root not in named and not _is_own(step, path.root):
             _add_data(read, path, told)
     if step.for_each is not None:
         path = DataPath.parse(step.for_each)
         if path.root in step_names and path.root != step.name:
             _add_data(read, path, told)
     met = named.union(name for name, _ in told).union(name for name, _ in read)
-    welcome = dict.fromkeys(name for name in _names_welcome(step) if name in step_names and name not in met)
-    return (*declared, *read.values(), *(Dependency(name) for name in welcome if not _is_own(step, name)))
+    unmet = dict.fromkeys(name for name in welcome if name not in met and not _is_own(step, name))
+    return (*declared, *read.values(), *unmet)
+
+
+def _is_data(dep: str | Dependency) -> TypeGuard[Dependency]:
+    return isinstance(dep, Dependency) and dep.type is DependencyType.DATA
 
 
 def names_read(step: PipelineStep, global_constraints: Collection[str] = ()) -> Iterator[str]:
@@ -314,9 +333,8 @@ def names_read(step: PipelineStep, global_constraints: Collection[str] = ()) -> 
 
 def conditions_of(step: PipelineStep) -> Iterator[Condition]:
     """Yield the conditions of a step that can be read: whether it is enabled, when it runs, its checks."""
-    given = [step.enabled, step.condition] if step.condition is not None or step.enabled is not True else []
-    given += [dep.check for dep in step.depends_on if isinstance(dep, Dependency) and dep.check is not None]
-    for one in given:
+    checks = [dep.check for dep in step.depends_on if isinstance(dep, Dependency)]
+    for one in (step.enabled, step.condition, *checks):
         if one is not None and not isinstance(one, bool):
             with suppress(ConditionError):
                 yield condition_of(one)

@@ -193,10 +193,14 @@ class Decider:
             case StartPart(_, part, attempt):
                 if attempt > 1 and self._is_abandoned(step, part):
                     return self._given_up(step, part, attempt - 1, now)
-                seen = self._state.seen_now(step) if part == CONDITION else ()
+                seen = self._seen_by_condition(step) if part == CONDITION else ()
                 return PartStarted(step, part, attempt, f"{self._key(step)}/{part}", now, seen)
             case _:
                 assert_never(command)
+
+    def _seen_by_condition(self, step: str) -> tuple[str, ...]:
+        record = self._state.steps[step]
+        return record.seen if record.part(CONDITION).is_interrupted else self._state.seen_now(step)
 
     def _has_seen(self, step: str) -> bool:
         """Whether what the step sees was settled before: its parts saw it, or its interrupted attempt."""

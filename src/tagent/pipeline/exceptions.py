@@ -4,6 +4,7 @@ PipelineError
 ├── PipelineValidationError     the definition has mistakes; it lists all of them
 ├── InputError                  the inputs do not fit the pipeline
 ├── PipelineLoadError           a file does not give a pipeline
+├── ConditionError              a condition cannot be read, or cannot be answered
 ├── DeadlockError               no step can start, yet some have not finished
 └── StepError                   one attempt at a step failed
     ├── StepTimeoutError        it took too long

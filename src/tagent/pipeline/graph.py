@@ -1,6 +1,6 @@
 """The immutable graph that a definition compiles to: who waits for whom, by step name."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Self
@@ -10,8 +10,9 @@ from tagent.pipeline import bindings
 from tagent.pipeline.conditions import Condition, condition_of
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.kinds import DependencyType, ExecutionMode
-from tagent.pipeline.models import Dependency, OnFailure, Pipeline
+from tagent.pipeline.models import Dependency, OnFailure, Pipeline, PipelineStep
 from tagent.pipeline.rules import NO_RULES, StepRules
+from tagent.values import value
 
 
 class CircularDependencyError(PipelineError):
@@ -36,7 +37,7 @@ class CircularDependencyError(PipelineError):
         super().__init__(f"Steps wait for each other: {' -> '.join(cycle)}.", hint="Remove one dependency.")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Edge:
     """A dependency as the graph knows it.
 
@@ -113,15 +114,14 @@ class ExecutionGraph:
         stand_ins: dict[str, list[Edge]] = {}
         for step in pipeline.steps:
             rules = StepRules.of(step)
-            if rules != NO_RULES:
+            if rules is not NO_RULES:
                 special[step.name] = rules
             if rules.fallback is not None and rules.fallback.step in positions:
                 by = rules.fallback.step
                 stand_ins.setdefault(by, []).append(Edge(step.name, by, DependencyType.HARD, is_fallback=True))
         for step in pipeline.steps:
-            declared = bindings.dependencies(step, positions, pipeline.global_constraints)
-            edges = [_edge(dep, step.name) for dep in declared if dep.step in positions]
-            edges += stand_ins.get(step.name, [])
+            edges = _edges_to(step, positions, pipeline.global_constraints)
+            edges += stand_ins.get(step.name, ())
             incoming[step.name] = tuple(edges)
             for edge in edges:
                 outgoing[edge.source].append(edge)
@@ -160,23 +160,56 @@ class ExecutionGraph:
         Raises:
             CircularDependencyError: If there is no such order; it names one circle.
         """
-        waits = {name: self.dependencies(name) for name in self.positions}
-        for rules_of, rules in self.special.items():
-            if rules.fallback is not None and rules.fallback.step in self.positions:
-                for edge in self.outgoing[rules_of]:
-                    if edge.target != rules.fallback.step:
-                        waits[edge.target] = (*waits[edge.target], rules.fallback.step)
-        sorter = TopologicalSorter(waits)
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            raise CircularDependencyError(tuple(reversed(error.args[1]))) from error
+        behind_stand_ins = self._behind_stand_ins()
+        unmet = {name: len(edges) for name, edges in self.incoming.items()}
+        for targets in behind_stand_ins.values():
+            for target in targets:
+                unmet[target] += 1
         order: list[str] = []
-        while sorter.is_active():
-            ready = sorted(sorter.get_ready(), key=self.positions.__getitem__)
-            order.extend(ready)
-            sorter.done(*ready)
+        ready = [name for name, count in unmet.items() if not count]
+        while ready:
+            order += ready
+            freed: list[str] = []
+            for name in ready:
+                for target in (*[edge.target for edge in self.outgoing[name]], *behind_stand_ins.get(name, ())):
+                    unmet[target] -= 1
+                    if not unmet[target]:
+                        freed.append(target)
+            ready = sorted(freed, key=self.positions.__getitem__)
+        if len(order) < len(unmet):
+            raise CircularDependencyError(self._circle(behind_stand_ins))
         return tuple(order)
+
+    def _behind_stand_ins(self) -> dict[str, list[str]]:
+        """Return who waits for each step that may take the place of another, because they wait for that one."""
+        behind: dict[str, list[str]] = {}
+        for name, rules in self.special.items():
+            if rules.fallback is not None and rules.fallback.step in self.positions:
+                by = rules.fallback.step
+                behind.setdefault(by, []).extend(edge.target for edge in self.outgoing[name] if edge.target != by)
+        return behind
+
+    def _circle(self, behind_stand_ins: Mapping[str, list[str]]) -> tuple[str, ...]:
+        """Return the names along one circle of a graph that has one; the first is the last again."""
+        waits = {name: list(self.dependencies(name)) for name in self.positions}
+        for by, targets in behind_stand_ins.items():
+            for target in targets:
+                waits[target].append(by)
+        try:
+            TopologicalSorter(waits).prepare()
+        except CycleError as error:
+            circle: list[str] = error.args[1]
+            return tuple(reversed(circle))
+        raise ValueError("The graph has no circle.")
+
+
+def _edges_to(step: PipelineStep, positions: Mapping[str, int], global_constraints: Collection[str]) -> list[Edge]:
+    """Return what `step` waits for, apart from the failure of a step whose place it takes."""
+    return [
+        Edge(dep, step.name, DependencyType.HARD) if isinstance(dep, str) else _edge(dep, step.name)
+        for dep in bindings.needs(step, positions, global_constraints)
+        if (dep if isinstance(dep, str) else dep.step) in positions
+    ]
 
 
 def _edge(dependency: Dependency, target: str) -> Edge:

@@ -25,8 +25,8 @@ _Part = PartStarted | PartCompleted | PartFailed
 def not_inherited(state: PipelineState) -> set[str]:
     """Return the steps of which a fork takes over nothing, wherever it begins.
 
-    That is what was undone or is being undone; after a rollback all that has not completed, as it may rest on what was
-    undone; and a step whose condition was judged and that has not yet been skipped for it, so that it is judged anew.
+    That is what was undone or is being undone, and after a rollback all that has not completed: it may rest on what was
+    undone.
 
     Args:
         state: The state of the run at the fork point.
@@ -36,12 +36,11 @@ def not_inherited(state: PipelineState) -> set[str]:
 
 
 def _begins_anew(state: PipelineState, name: str, *, was_rolled_back: bool) -> bool:
-    status, record = state.statuses[name], state.steps[name]
+    status = state.statuses[name]
     if status is StepStatus.COMPLETED:
-        undoing = record.parts.get(COMPENSATION)
+        undoing = state.steps[name].parts.get(COMPENSATION)
         return undoing is not None and undoing.status is not StepStatus.FAILED
-    is_judged_against = status is StepStatus.PENDING and record.holds is False
-    return was_rolled_back or is_judged_against or status is StepStatus.COMPENSATED
+    return was_rolled_back or status is StepStatus.COMPENSATED
 
 
 def with_dependents(state: PipelineState, seeds: Iterable[str], *, given: Collection[str] = ()) -> set[str]:

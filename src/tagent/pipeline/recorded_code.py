@@ -12,8 +12,6 @@ from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.recorded import Recorded, RecordedWork
 from tagent.pipeline.recorded_errors import NotRecordedError, RecordedMisfitError, RecordedWorkError
 
-DEPENDENCY_UNMET = "dependency_unmet"
-
 
 class RecordedCode:
     """Makes the doubles of one step's functions.
@@ -76,40 +74,37 @@ class RecordedCode:
 
     def condition(self, original: Condition) -> Condition:
         """Return a condition that comes to what the step's own came to."""
-        return _RecordedCondition(original, self._recorded.of(self._step, CONDITION))
+        return self._judged(original, self._verdict)
 
     def check(self, original: Condition, of: str) -> Condition:
         """Return the check of the dependency on the step `of` that comes to what it came to."""
-        return _RecordedCondition(original, self._recorded.of(self._step, CONDITION), of=of)
+        begin = f"The step {of!r} did not validate: "
 
+        def verdict() -> Verdict:
+            told = self._verdict()
+            has_decided = not told.holds and told.reason.startswith(begin)
+            return Verdict(not has_decided, told.reason.removeprefix(begin))
 
-class _RecordedCondition(Condition):
-    """Judges as it was judged, and asks nothing. It has the tree of the original, so that it looks like that."""
+        return self._judged(original, verdict)
 
-    def __init__(self, original: Condition, work: RecordedWork, *, of: str = "") -> None:
-        super().__init__(original.tree)
-        self._work = work
-        self._of = of
-
-    def judge(
-        self,
-        values: Mapping[str, object],  # noqa: ARG002 - as every condition
-        answers: Mapping[Callable[..., object], bool] | None = None,  # noqa: ARG002 - likewise
-    ) -> Verdict:
-        """Return what was recorded.
-
-        Raises:
-            RecordedWorkError: If it could not be found out.
-            NotRecordedError: If it was not asked for.
-        """
-        ended = self._work.ended
+    def _verdict(self) -> Verdict:
+        ended = self._recorded.of(self._step, CONDITION).ended
         if isinstance(ended, StepFailed | PartFailed):
             raise RecordedWorkError(ended)
         told = ended.output if ended is not None else None
         if not isinstance(told, dict):
-            raise NotRecordedError(self._work.step, "what its condition comes to")
-        holds, code, reason = told.get("holds") is True, told.get("code"), str(told.get("reason", ""))
-        if code != DEPENDENCY_UNMET:
-            return Verdict(holds, reason) if not self._of else Verdict(holds=True, reason="")
-        begin = f"The step {self._of!r} did not validate: "
-        return Verdict(not (self._of and reason.startswith(begin)), reason.removeprefix(begin))
+            raise NotRecordedError(self._step, "what its condition comes to")
+        return Verdict(told.get("holds") is True, str(told.get("reason", "")))
+
+    def _judged(self, original: Condition, verdict: Callable[[], Verdict]) -> Condition:
+        """Return a condition that looks like the original, and whose verdict is this one: it asks nobody."""
+
+        def judge(
+            values: Mapping[str, object],  # noqa: ARG001 - as every condition
+            answers: Mapping[Callable[..., object], bool] | None = None,  # noqa: ARG001 - likewise
+        ) -> Verdict:
+            return verdict()
+
+        double = Condition(original.tree)
+        double.judge = judge  # type: ignore[method-assign]  # of this one; a class of its own is not taken for one
+        return double

@@ -78,6 +78,8 @@ class StepRules:
             ConditionError: If a condition cannot be read.
             DataPathError: If a path cannot be read.
         """
+        if _is_plain(step):
+            return NO_RULES
         condition = None if step.condition is None else condition_of(step.condition)
         has_part = needs_condition_part(step)
         enabled = None if isinstance(step.enabled, bool) else condition_of(step.enabled)
@@ -94,6 +96,15 @@ class StepRules:
 
 
 NO_RULES = StepRules()
+"""Those of most steps."""
+
+
+def _is_plain(step: PipelineStep) -> bool:
+    """Return whether nothing is special about a step, so that no rules need be made for it."""
+    if step.enabled is not True or step.optional or step.execution_mode == ExecutionMode.CONDITIONAL:
+        return False
+    has_options = not (step.condition is step.on_error is step.compensate is None)
+    return not has_options and _expansion(step) is None and not asked_checks(step)
 
 
 def needs_condition_part(step: PipelineStep) -> bool:

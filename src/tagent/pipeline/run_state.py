@@ -170,7 +170,7 @@ class PipelineState:
         """Count what an open step waits for, and let one that waits for nothing go on."""
         rules = self.graph.rules(name)
         edges = self.graph.incoming[name]
-        self.patient[name] = sum(edge.is_patient for edge in edges)
+        self.patient[name] = len([edge for edge in edges if edge.is_patient])
         # The inputs are known with `RunStarted` only.
         self.unmet[name] = len(edges) - self.patient[name] + (rules.enabled is not None)
         if rules.is_disabled:
@@ -188,13 +188,18 @@ class PipelineState:
         """Let a step go on that waits for nothing any more but what it waits for with patience, unless that is in vain."""
         if name in self.held:
             self.doomed[name] = self.held.pop(name)
-        elif self.patient[name]:
+        elif self.patient[name] and not self._is_being_judged(name):
             record = self.steps[name]
             record.arrived_at = self.last_at if record.arrived_at is None else record.arrived_at
             if self.timers.of(name, PATIENCE) is None:
                 self.be_patient(name)
         else:
             self.admit(name)
+
+    def _is_being_judged(self, name: str) -> bool:
+        """Whether its patience had ended before a crash, which cut off how its condition was judged."""
+        part = self.steps[name].parts.get(CONDITION)
+        return part is not None and (part.is_interrupted or part.status is StepStatus.WAITING)
 
     def be_patient(self, name: str) -> None:
         """Have the patience of `name` end when that for the last of its unsettled dependencies does."""
@@ -212,9 +217,11 @@ class PipelineState:
     def admit(self, name: str) -> None:
         """Let a step go on whose dependencies are settled: to its condition if it has one, else to its start."""
         self.leave_patience(name)
-        rules = self.graph.rules(name)
-        is_judged = self.steps[name].holds is not None
-        if rules.condition is not None and not is_judged:
+        rules, record = self.graph.rules(name), self.steps[name]
+        is_judged = record.holds is not None
+        if record.holds is False:  # judged just before a crash
+            self.doomed[name] = (record.verdict_code, record.verdict)
+        elif rules.condition is not None and not is_judged:
             self.to_judge.add(name)
         elif rules.has_condition_part and not is_judged:
             self.open_queue(name, PartQueue.of([CONDITION]))

@@ -289,7 +289,7 @@ class PipelineScheduler:
 
     Attributes:
         pipeline: The definition.
-        graph: What it compiles to.
+        graph: What it compiles to; built unless it is given.
         step_status: Step name -> where it stands. During a run it is the run's own; by hand it may be
             changed to ask what would be ready then.
 
@@ -302,9 +302,9 @@ class PipelineScheduler:
         ['b']
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, graph: ExecutionGraph | None = None) -> None:
         self.pipeline = pipeline
-        self.graph = ExecutionGraph.build(pipeline)
+        self.graph = graph or ExecutionGraph.build(pipeline)
         self.step_status: dict[str, StepStatus] = dict.fromkeys(self.graph.positions, StepStatus.PENDING)
 
     @property

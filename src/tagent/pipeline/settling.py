@@ -9,7 +9,7 @@ from tagent.pipeline.graph import Edge
 from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
 from tagent.pipeline.parts import PartQueue
 from tagent.pipeline.run_state import LEFT_OUT, PipelineState
-from tagent.pipeline.timers import ATTEMPT
+from tagent.pipeline.timers import ATTEMPT, PATIENCE
 
 VALID_FIELDS = ("valid", "passed", "approved")
 """What a VALIDATION dependency without a check looks for in an output."""
@@ -81,21 +81,22 @@ def _settle_soft(state: PipelineState, edge: Edge) -> None:
         state.count_down(edge.target)
         return
     state.patient[edge.target] -= 1
-    if not state.unmet[edge.target]:
-        if state.patient[edge.target]:
-            state.be_patient(edge.target)
-        else:
-            state.admit(edge.target)
+    if state.timers.of(edge.target, PATIENCE) is None:  # not yet waited for, or not any more
+        return
+    if state.patient[edge.target]:
+        state.be_patient(edge.target)
+    else:
+        state.admit(edge.target)
 
 
 def _unmet(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
     """Return why what the edge asks for is not there; None if it is."""
-    if not state.is_settled_well(edge.source):
+    has_output = state.statuses[edge.source] is StepStatus.COMPLETED
+    if not (has_output or state.is_settled_well(edge.source)):
         how = {StepStatus.FAILED: "failed", StepStatus.CANCELLED: "was cancelled"}.get(
             state.statuses[edge.source], "was skipped"
         )
         return "upstream_failed", f"The step {edge.source!r} before it {how}."
-    has_output = state.statuses[edge.source] is StepStatus.COMPLETED
     match edge.type:
         case DependencyType.HARD:
             if not has_output and edge.skips:
@@ -196,6 +197,11 @@ def _reopen_step(state: PipelineState, name: str, *, was_undone: bool) -> None:
         record.parts.clear()
         record.holds = None
         record.output = None
+    elif record.holds is False:  # its check said no, and may say something else now
+        record.holds = None
+        if (asked := record.parts.get(CONDITION)) is not None:
+            asked.reopen()
+            asked.status = StepStatus.PENDING
     record.count = None  # the same items again, of which the completed ones stay so
     record.reopen()
     record.has_fallen = False

@@ -363,7 +363,7 @@ def _judged(state: PipelineState, name: str, *, holds: bool, code: str, reason: 
     record = state.steps[name]
     state.to_judge.discard(name)
     state.leave_patience(name)
-    record.holds, record.verdict = holds, reason
+    record.holds, record.verdict, record.verdict_code = holds, reason, "" if holds else code
     if holds:
         state.make_ready(name)
     else:

@@ -75,9 +75,10 @@ class Timers:
 
     def clear(self, key: Key) -> bool:
         """Have `key` due no more; return whether it was."""
-        was_set = self._at.pop(key, None) is not None
+        if self._at.pop(key, None) is None:
+            return False
         self._tidy()
-        return was_set
+        return True
 
     def clear_all(self) -> None:
         """Have nothing due any more."""

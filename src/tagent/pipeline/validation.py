@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator
 from copy import copy
+from dataclasses import dataclass
 from typing import cast, get_args
 
 from pydantic import BaseModel
 
 from tagent.pipeline.exceptions import PipelineValidationError, Problem
+from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import MemoryUse, Pipeline, PipelineStep
 from tagent.pipeline.schema_paths import field_problem
 from tagent.pipeline.validating.condition_checks import when_problems
@@ -58,8 +60,15 @@ def validate(
         ...     print(problem.severity, problem)
         warning step 'text': {fact.name} names no step or input and stays as it is. Did you mean 'facts'?
     """
+    return _examined(pipeline, inputs, tools)[0]
+
+
+def _examined(
+    pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]
+) -> tuple[list[Problem], Known | None]:
+    """Return every problem, and what was found out about the pipeline on the way; None if nothing could be."""
     if not _is_model(pipeline.inputs):
-        return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")]
+        return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")], None
     unreadable = {id(step): wrong for step in pipeline.steps if (wrong := list(type_problems(step)))}
     readable = _readable(pipeline, unreadable) if unreadable else pipeline
     known = Known(readable, set(pipeline.inputs.model_fields) if pipeline.inputs else inputs, tools)
@@ -72,7 +81,7 @@ def validate(
             found += [Problem("bad_type", message, str(step.name)[:MAX_NAME_LENGTH]) for message in messages]
         else:
             found += _step_problems(step, known)
-    return found
+    return found, known
 
 
 def _is_model(declared: object) -> bool:
@@ -109,8 +118,34 @@ def require_valid(
     Raises:
         PipelineValidationError: If it has any error; all of them are listed.
     """
-    problems = validate(pipeline, inputs=inputs, tools=tools)
+    return list(checked(pipeline, inputs=inputs, tools=tools).problems)
+
+
+def checked(pipeline: Pipeline, *, inputs: Collection[str] | None = None, tools: Collection[object] = ()) -> "Checked":
+    """Return the graph of `pipeline`, with its warnings and hints.
+
+    Raises:
+        PipelineValidationError: If it has any error; all of them are listed.
+
+    Example:
+        >>> checked(Pipeline("p").step("facts", "Find facts").step("text", "Describe {facts}")).graph.sinks
+        ('text',)
+    """
+    problems, known = _examined(pipeline, inputs, tools)
     errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
+    if errors or known is None:
         raise PipelineValidationError(pipeline.name, errors)
-    return problems
+    return Checked(known.graph, tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a definition without errors has come to.
+
+    Attributes:
+        graph: What it compiles to.
+        problems: Its warnings and hints.
+    """
+
+    graph: ExecutionGraph
+    problems: tuple[Problem, ...]

@@ -88,6 +88,7 @@ class StepRecord(WorkRecord):
         count: How many items or branches it has; None before that is known.
         holds: What its condition came to; None before it was judged.
         verdict: Why.
+        verdict_code: The same for programs, where it does not hold.
         seen: The SOFT dependencies whose outputs the current attempt sees.
         shared_seen: How many writes to the shared memory it sees.
         arrived_at: When all that it does not only wait for with patience was settled; None before.
@@ -100,6 +101,7 @@ class StepRecord(WorkRecord):
     count: int | None = None
     holds: bool | None = None
     verdict: str = ""
+    verdict_code: str = ""
     seen: tuple[str, ...] = ()
     shared_seen: int = 0
     arrived_at: float | None = None

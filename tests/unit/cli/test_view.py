@@ -177,13 +177,13 @@ async def test_a_log_tells_how_far_many_parts_are_and_which_failed(capsys: pytes
     lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
     assert "↻ items 0.0s 0/40 parts" in lines
     progress = [line for line in lines if line.startswith("· items") and "parts" in line]
-    assert (len(progress), progress[-1]) == (9, "· items 35/40 parts, 1 failed")
+    assert (len(progress), progress[0]) == (9, "· items 4/40 parts")
     failed = [line for line in lines if line.startswith("· items part '3'")]
     assert [line.split(":")[0].split(" in ")[0] for line in failed] == [
         "· items part '3' is tried again",
         "· items part '3' failed",
     ]
-    assert "✓ items 0.0s 39/40 parts, 1 failed" in lines
+    assert any(line.startswith("✓ items") and line.endswith("39/40 parts, 1 failed") for line in lines)
 
 
 async def test_a_log_tells_what_was_judged_and_who_took_whose_place(capsys: pytest.CaptureFixture[str]) -> None:

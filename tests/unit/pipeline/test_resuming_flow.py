@@ -161,3 +161,29 @@ async def test_a_part_that_kills_every_process_ends_as_a_crash_loop(what: str) -
     with pytest.raises(CrashLoopError, match=named) as given_up:
         await resume(everybody_is_gone(opened), pipeline)
     assert given_up.value.resumes == MAX_IDLE_RESUMES
+
+
+async def test_the_failed_parts_of_a_completed_step_stay_failed() -> None:
+    """The step is done, and what it lacks is still worth knowing when the run is taken up again."""
+    is_broken = True
+
+    def grade(item: int) -> int:
+        if item == 2:
+            raise TypeError("no")
+        return item
+
+    def end(x: list[int]) -> int:
+        if is_broken:
+            raise TypeError("not yet")
+        return len(x)
+
+    pipeline = Pipeline("p").step("n", run=returning([1, 2, 3]))
+    pipeline.step("x", run=grade, for_each="n", execution_mode=PARALLEL, min_success=1, max_retries=0)
+    pipeline.step("end", run=end)
+    opened = services(store=MemoryStore())
+    first = await PipelineExecutor(pipeline, services=opened).execute()
+    is_broken = False
+    result, _ = await resume(opened, pipeline)
+    assert result.final_output == 2
+    assert result.step_metadata["x"]["parts"] == first.step_metadata["x"]["parts"]
+    assert "completed without 1 of its 3 parts" in result.explain()

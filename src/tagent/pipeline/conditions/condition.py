@@ -98,7 +98,7 @@ class Condition:
     def judge(
         self, values: Mapping[str, object], answers: Mapping[Callable[..., object], bool] | None = None
     ) -> Verdict:
-        """Return what it comes to.
+        """Return what it comes to. Where a function decides that was not asked yet, it raises `NeedsCallError`.
 
         Args:
             values: `steps`, `inputs` and, for the check of a dependency, `output`, as JSON values.
@@ -106,7 +106,6 @@ class Condition:
 
         Raises:
             ConditionError: If a field is missing, values do not go together, or the result is no bool.
-            NeedsCallError: If a function has to be asked first.
 
         Example:
             >>> condition_of("inputs.region in ['eu', 'uk']").judge({"inputs": {"region": "eu"}}).reason

@@ -130,6 +130,9 @@ def _has_default_check(declared: object) -> bool:
 
 def _conflicts(step: PipelineStep) -> Iterator[Found]:
     """Yield what is said of one step twice, and does not go together."""
+    names = {dep.step if isinstance(dep, Dependency) else dep for dep in step.depends_on}
+    if len(names) == len(step.depends_on):
+        return
     said: dict[str, list[Dependency]] = {}
     for dep in step.depends_on:
         given = dep if isinstance(dep, Dependency) else Dependency(dep)

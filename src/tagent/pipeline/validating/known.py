@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from tagent.exceptions import nearest
 from tagent.paths import DataPath
 from tagent.pipeline import bindings
+from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.schema_paths import item_type, type_at
@@ -118,6 +119,16 @@ class Known:
                 return ""
             self._nearest[key] = nearest(name, among)
         return self._nearest[key]
+
+    @cached_property
+    def graph(self) -> ExecutionGraph:
+        """What the definition compiles to.
+
+        Raises:
+            DataPathError: If a path is malformed.
+            ConditionError: If a condition cannot be read.
+        """
+        return ExecutionGraph.build(self.pipeline)
 
     @cached_property
     def step_types(self) -> dict[str, object]:

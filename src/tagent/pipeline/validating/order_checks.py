@@ -18,7 +18,7 @@ _Moment = tuple[str, bool]
 def order_problems(known: Known) -> Iterator[Problem]:
     """Yield a circle if there is one, else a hint for each group of SERIAL steps that could run together."""
     try:
-        graph = ExecutionGraph.build(known.pipeline)
+        graph = known.graph
         order = graph.topological_order()
         _require_ends(graph)
     except CircularDependencyError as error:

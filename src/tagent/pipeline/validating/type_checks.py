@@ -1,6 +1,8 @@
 """Fields of another type than they must be, before anything is read from them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter, is_not
 
 from tagent.budget import Budget
 from tagent.circuit import CircuitPolicy
@@ -27,22 +29,23 @@ def type_problems(step: PipelineStep) -> Iterator[str]:
     if goal is not None and not isinstance(goal, str):
         advice = " Did you mean run=?" if callable(goal) else ""
         yield f"Its goal is of the type {type(goal).__name__}; it must be text.{advice}"
-    for key, of in _SEQUENCES.items():
-        given = getattr(step, key)
-        if given is not _DEFAULTS[key]:
-            yield from _sequence_problems(key, given, of)
     retry: object = step.retry
     if not isinstance(retry, RetryPolicy):
         yield f"`retry` is {retry!r}; it must be a RetryPolicy. How often is said by max_retries."
     model: object = step.model
     if model is not None and not (isinstance(model, str) or hasattr(model, "ask")):
         yield f"`model` is {model!r}; it must be a string or a language model."
-    for option, (is_right, said) in _OPTIONS.items():
-        given = getattr(step, option)
-        if given is _DEFAULTS[option]:
-            continue
-        if not is_right(given):
-            yield f"`{option}` is {_shown(given)}; it must be {said}."
+    for option in compress(_DEFAULTS, map(is_not, _options_of(step), _DEFAULTS.values())):
+        yield from _option_problems(option, getattr(step, option))
+
+
+def _option_problems(option: str, given: object) -> Iterator[str]:
+    if option in _SEQUENCES:
+        yield from _sequence_problems(option, given, _SEQUENCES[option])
+        return
+    is_right, said = _OPTIONS[option]
+    if not is_right(given):
+        yield f"`{option}` is {_shown(given)}; it must be {said}."
 
 
 def _sequence_problems(key: str, given: object, of: tuple[type, ...]) -> Iterator[str]:
@@ -127,8 +130,11 @@ _OPTIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 }
 """What is right for the options that may be left out, and how that is said."""
 
-_DEFAULTS: Mapping[str, object] = {name: getattr(PipelineStep(), name) for name in (*_OPTIONS, *_SEQUENCES)}
+_DEFAULTS: Mapping[str, object] = {name: getattr(PipelineStep(), name) for name in (*_SEQUENCES, *_OPTIONS)}
 """What they are when left out; compared by identity, since comparing conditions makes another one."""
+
+_options_of = attrgetter(*_DEFAULTS)
+"""Returns the options of a step, in this order."""
 
 
 def _shown(given: object) -> str:
