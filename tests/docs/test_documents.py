@@ -129,6 +129,9 @@ def test_the_error_reference_names_every_code_and_what_is_retried() -> None:
         "agent.plan_rejected",
         "tool.unknown",
         "step.cancelled",
+        "step.compensation",
+        "step.parts",
+        "run.cancelled",
         "upstream_failed",
         "dependency_unmet",
     }

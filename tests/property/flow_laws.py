@@ -390,6 +390,8 @@ def check_fold(graph: ExecutionGraph, events: Sequence[RunEvent], commits: Seque
         apply(state, event)
         if number in ends:
             afresh = deepcopy(state, {id(state.graph): state.graph})
+            for name, part in afresh.running_parts:
+                afresh.steps[name].parts[part].is_interrupted = True
             recount(afresh)
             if running := [name for name in afresh.running if name in graph.serial]:
                 afresh.serial_running = running[0]
@@ -404,8 +406,9 @@ def _queues(state: PipelineState) -> dict[str, object]:
     lost = {*state.doomed, *state.broken}
     waits = [name for name, status in state.statuses.items() if status is S.PENDING and name not in lost]
     return {
-        "held": state.held,
-        "doomed": dict(sorted(state.doomed.items())),
+        # Of several reasons to skip a step the first one is told; worked out afresh, another one may come first.
+        "held": {name: code in LEFT_OUT for name, (code, _) in state.held.items()},
+        "doomed": {name: code in LEFT_OUT for name, (code, _) in state.doomed.items()},
         "broken": dict(sorted(state.broken.items())),
         "stood_in": dict(sorted(state.stood_in.items())),
         "ready": sorted(state.ready),

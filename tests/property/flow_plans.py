@@ -214,7 +214,7 @@ def _step(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...]) -> St
 def flows(
     draw: st.DrawFn,
     *,
-    most: int = 12,
+    most: int = 40,
     kinds: tuple[DepKind, ...] = TIMELESS,
     on_failure: tuple[str, ...] = ("continue",),
 ) -> FlowPlan:

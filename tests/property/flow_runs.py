@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hypothesis import note, settings
+from hypothesis import currently_in_test_context, note, settings
 
 from builders import services
 from property.flow_plans import FlowPlan
@@ -50,9 +50,15 @@ class FlowRun:
     commits: list[int] = field(default_factory=list)
 
 
+def show(flow: FlowPlan) -> None:
+    """Have a failing test say which plan it was, by what is special about it."""
+    if currently_in_test_context():
+        note(repr(flow))
+
+
 def ran(flow: FlowPlan) -> FlowRun:
     """Run the pipeline of a plan to its end."""
-    note(repr(flow))
+    show(flow)
 
     async def driven() -> FlowRun:
         world, store = World(), CountingStore()

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hypothesis import given, note
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from property.flow_laws import JournalReader
 from property.flow_plans import ANY_TIME, FlowPlan, flows
-from property.flow_runs import LAW, ran, told
+from property.flow_runs import LAW, ran, show, told
 from property.flow_world import INPUTS, World
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
@@ -36,7 +36,7 @@ class Survived:
 
 def survived(flow: FlowPlan, crashes: Crashes) -> Survived:
     """Run the pipeline of a plan, in a new process whenever one dies."""
-    note(repr(flow))
+    show(flow)
 
     async def driven() -> Survived:
         world, store = World(), CrashingStore()

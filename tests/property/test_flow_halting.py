@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hypothesis import given, note
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import services
 from property.flow_laws import JournalReader
 from property.flow_plans import ANY_TIME, FlowPlan, flows
-from property.flow_runs import LAW
+from property.flow_runs import LAW, show
 from property.flow_world import INPUTS, Effect, World
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
@@ -61,7 +61,7 @@ class Halted:
 
 def halted(flow: FlowPlan, *, at: int = 10**9, is_before: bool = False, rounds: int = 0) -> Halted:
     """Run the pipeline of a plan, have it cancelled, and take it up again so many times."""
-    note(repr(flow))
+    show(flow)
 
     async def driven() -> Halted:
         world, store = World(), CancellingStore(at, is_before=is_before)

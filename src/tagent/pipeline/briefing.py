@@ -83,6 +83,12 @@ class Briefer:
             for entry in await fitting(goal, reach.memory.pipeline):
                 context.add_fact(f"remembered: {entry.key}", entry.value)
 
+    def _items_of(self) -> str:
+        """Return the step of whose output each part is told one item: none need read the whole list."""
+        if self._step.for_each is None or not self._scope.part:
+            return ""
+        return DataPath.parse(self._step.for_each).root
+
     def _context(self, known: Mapping[str, object], outputs: Mapping[str, object]) -> EnhancedContextManager:
         """Return what the agent is told besides its goal.
 
@@ -98,7 +104,8 @@ class Briefer:
         texts = (self._step.goal or "", *self._rules)
         inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
         shared = self._reader.shared(self._step.name, self._scope.part)
+        known_by_item = self._items_of()
         for name, fact in {**shared, **outputs, **self._scope.given, **self._scope.facts}.items():
-            if name not in inserted:
+            if name not in inserted and name != known_by_item:
                 told.add_fact(name, fact)
         return told

@@ -45,6 +45,7 @@ def question_of(step: PipelineStep) -> PipelineStep:
         tools=(),
         tools_filter=(),
         read_data=(),
+        for_each=None,
         output_schema=Judgement,
     )
 

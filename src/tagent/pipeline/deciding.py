@@ -228,7 +228,9 @@ class Decider:
         try:
             plain = self._output_types[step].dump(output, step=step)
         except StepOutputError as error:
-            return StepFailed(step, 0, error.code, f"What takes its place does not fit: {error}", None, now)
+            failed = self._state.steps[step]
+            reason = f"{failed.reason} And what {by or 'its default'!r} gives in its place does not fit: {error}"
+            return StepFailed(step, 0, failed.code, reason, None, now)
         return StepSubstituted(step, plain, by or "default", now)
 
     def _falls_back(self, step: str) -> bool:

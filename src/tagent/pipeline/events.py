@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 
-from tagent.pipeline.models import RunStatus
+from tagent.pipeline.kinds import RunStatus
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.values import value
 

@@ -25,6 +25,7 @@ from tagent.pipeline.reports import final_step
 from tagent.pipeline.run_limits import RunLimits
 from tagent.pipeline.run_loop import RunLoop
 from tagent.pipeline.scheduler import PipelineScheduler
+from tagent.pipeline.settling import may_run
 from tagent.pipeline.showing import Audience
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_executor import StepExecutor
@@ -181,7 +182,8 @@ class PipelineExecutor:
         reader = RunReader(self.pipeline, state, self._output_types, large, store_url=services.store_url)
         reach = RunReach(self.pipeline, state, services)
         steps = StepExecutor(self.pipeline, reader, reach, self.base_config, services)
-        await steps.check_models()  # before anything is written: a run that cannot be asked does not begin
+        # Before anything is written: a run whose model cannot be asked does not begin.
+        await steps.check_models(may_run(state, self._inputs))
         self.scheduler.step_status = state.statuses
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)

@@ -81,6 +81,7 @@ class ExecutionGraph:
         outgoing: Step name -> the edges that wait for it, in definition order.
         serial: The names of the SERIAL steps.
         sinks: The steps on which no other depends, in definition order; those that take the place of others are none.
+        stand_ins: The steps that take the place of others, should these fail.
         special: Step name -> its rules, for the steps that have any.
         on_failure: What a run does when a step has failed that is not optional.
 
@@ -96,6 +97,7 @@ class ExecutionGraph:
     outgoing: Mapping[str, tuple[Edge, ...]]
     serial: frozenset[str]
     sinks: tuple[str, ...]
+    stand_ins: frozenset[str] = frozenset()
     special: Mapping[str, StepRules] = field(default_factory=dict)
     on_failure: OnFailure = "continue"
 
@@ -108,21 +110,20 @@ class ExecutionGraph:
             ConditionError: If a condition cannot be read.
         """
         positions = {step.name: position for position, step in enumerate(pipeline.steps)}
-        incoming: dict[str, tuple[Edge, ...]] = {}
-        outgoing: dict[str, list[Edge]] = {name: [] for name in positions}
         special: dict[str, StepRules] = {}
+        declared: dict[str, list[Edge]] = {}
         stand_ins: dict[str, list[Edge]] = {}
         for step in pipeline.steps:
+            declared[step.name] = _edges_to(step, positions, pipeline.global_constraints)
             rules = StepRules.of(step)
             if rules is not NO_RULES:
                 special[step.name] = rules
             if rules.fallback is not None and rules.fallback.step in positions:
                 by = rules.fallback.step
                 stand_ins.setdefault(by, []).append(Edge(step.name, by, DependencyType.HARD, is_fallback=True))
-        for step in pipeline.steps:
-            edges = _edges_to(step, positions, pipeline.global_constraints)
-            edges += stand_ins.get(step.name, ())
-            incoming[step.name] = tuple(edges)
+        incoming = {name: (*edges, *stand_ins.get(name, ())) for name, edges in declared.items()}
+        outgoing: dict[str, list[Edge]] = {name: [] for name in positions}
+        for edges in incoming.values():
             for edge in edges:
                 outgoing[edge.source].append(edge)
         # Who only waits does not keep others from working.
@@ -136,6 +137,7 @@ class ExecutionGraph:
             {name: tuple(edges) for name, edges in outgoing.items()},
             serial,
             tuple(n for n, edges in outgoing.items() if n not in stand_ins and all(e.is_fallback for e in edges)),
+            frozenset(stand_ins),
             special,
             pipeline.on_failure,
         )

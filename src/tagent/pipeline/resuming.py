@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tagent.budget import LIMITS, Budget
 from tagent.config import TAgentConfig
+from tagent.pipeline.accounts import overridden
 from tagent.pipeline.definition import Definition, bind
 from tagent.pipeline.events import RunEvent, RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
@@ -116,7 +118,11 @@ async def resume_run(
         stored = latest_definition(first, events)
         is_current = definition == "current"
         chosen = code if is_current else bind(stored, code)
-        counts = Definition.of(code, stored.origin) if is_current else stored
+        if overrides is not None and overrides.model_fields_set.intersection(LIMITS):  # whoever is next has them too
+            chosen = Pipeline(chosen, budget=overridden(Budget.of(chosen.budget), overrides))
+            counts = Definition.of(chosen, stored.origin)
+        else:
+            counts = Definition.of(code, stored.origin) if is_current else stored
         resumed = RunResumed(
             journal.epoch,
             services.processes.user(),

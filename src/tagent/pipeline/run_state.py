@@ -185,7 +185,7 @@ class PipelineState:
             self.arrive(name)
 
     def arrive(self, name: str) -> None:
-        """Let a step go on that waits for nothing any more but what it waits for with patience, unless that is in vain."""
+        """Let a step go on, unless in vain, that only waits for what it waits for with patience."""
         if name in self.held:
             self.doomed[name] = self.held.pop(name)
         elif self.patient[name] and not self._is_being_judged(name):
@@ -244,9 +244,11 @@ class PipelineState:
 
     def open_queue(self, name: str, queue: PartQueue) -> None:
         """Have these parts of a step done; what of them has been done before stays so."""
-        for part in tuple(queue.waiting):
+        for _ in range(len(queue.waiting)):
+            part = queue.waiting[0]
             record = self.steps[name].parts.get(part)
             if record is None or record.status is StepStatus.PENDING:
+                queue.waiting.rotate(-1)  # all of them once around are in order again
                 continue
             queue.started(part)
             if record.status is StepStatus.WAITING:
@@ -273,12 +275,17 @@ class PipelineState:
         self.completions.append(name)
 
     def find_what_to_undo(self) -> None:
-        """Note whose effects are to be undone, now that a run that rolls back has stopped everything."""
+        """Note whose effects are to be undone, now that a run that rolls back has stopped everything.
+
+        A step whose output came from elsewhere has had no effect of its own.
+        """
+        last_first = dict.fromkeys(reversed(self.completions))  # it may have completed in an earlier life, too
         self.to_undo = [
             name
-            for name in dict.fromkeys(self.completions)
+            for name in reversed(last_first)
             if self.statuses[name] is StepStatus.COMPLETED
             and self.graph.rules(name).has_compensation
+            and not self.steps[name].substituted_by
             and not self._is_undone(name)
         ]
 

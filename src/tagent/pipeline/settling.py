@@ -1,5 +1,7 @@
 """What becomes of the steps behind one that is settled, and what is open again when a run is taken up."""
 
+from collections.abc import Iterator, Mapping
+
 from tagent.exceptions import DataPathError
 from tagent.paths import field_values
 from tagent.pipeline.blobs import StoredOutput
@@ -160,6 +162,20 @@ def settle_enabled(state: PipelineState, name: str) -> None:
         state.doomed[name] = ("disabled", f"It is disabled: {verdict.reason}")
 
 
+def may_run(state: PipelineState, inputs: Mapping[str, object]) -> Iterator[str]:
+    """Yield the steps that are not done yet, and not disabled in a run with these inputs."""
+    for name, status in state.statuses.items():
+        rules = state.graph.rules(name)
+        if status is StepStatus.COMPLETED or rules.is_disabled:
+            continue
+        try:
+            is_enabled = rules.enabled is None or rules.enabled.judge({"steps": {}, "inputs": inputs}).holds
+        except ConditionError:  # the step fails with it, when it is its turn
+            continue
+        if is_enabled:
+            yield name
+
+
 def reopen(state: PipelineState) -> None:
     """Open again what was cut off, and all that did not end well if the run had ended; work out what waits for what."""
     everything = state.is_finished
@@ -210,19 +226,27 @@ def _reopen_step(state: PipelineState, name: str, *, was_undone: bool) -> None:
 
 
 def _reopen_parts(state: PipelineState, name: str, *, everything: bool) -> None:
-    for part, record in state.steps[name].parts.items():
+    step = state.steps[name]
+    undoing = step.parts.get(COMPENSATION)
+    if everything and undoing is not None and undoing.status is StepStatus.FAILED:
+        del step.parts[COMPENSATION]  # should the step be undone another time, that is tried again
+        step.code = step.reason = ""
+    is_done = state.statuses[name] is StepStatus.COMPLETED  # what it lacks is no longer to be had
+    for record in step.parts.values():
         if record.status is StepStatus.RUNNING:
             record.is_interrupted = True
             record.status = StepStatus.PENDING
-        elif everything and record.status is not StepStatus.COMPLETED and part != COMPENSATION:
+        elif everything and not is_done and record.status is not StepStatus.COMPLETED:
             record.reopen()
             record.status = StepStatus.PENDING
 
 
 def recount(state: PipelineState) -> None:
     """Work out afresh, from the statuses alone, what each step waits for and which may start."""
-    for queue in (state.held, state.doomed, state.broken, state.stood_in, state.ready, state.ready_serial, state.to_judge):
-        queue.clear()
+    for waits in (state.held, state.doomed, state.broken, state.stood_in, state.to_judge):
+        waits.clear()
+    state.ready.clear()
+    state.ready_serial.clear()
     state.queues.clear()
     state.startable.clear()
     state.to_undo.clear()

@@ -84,8 +84,8 @@ def redacted(event: RunEvent | AgentNoticed, redact: Redact) -> RunEvent | Agent
         case StepSubstituted():
             return replace(event, output=redact(event.output))
         case (
-            StepFailed() | StepSkipped() | StepCancelled() | PartFailed() | ConditionJudged() | RunHalted() | RunPaused()
-            | RunFinished()
+            StepFailed() | StepSkipped() | StepCancelled() | PartFailed() | ConditionJudged()
+            | RunHalted() | RunPaused() | RunFinished()
         ):  # fmt: skip
             return replace(event, reason=str(redact(event.reason))) if event.reason else event
         case AgentProgressed():

@@ -262,7 +262,7 @@ def _fail(state: PipelineState, event: StepFailed, record: StepRecord) -> None:
         fall(state, name)
     else:
         _finish(state, event, _S.FAILED)
-        if not state.graph.rules(name).is_optional:
+        if not state.graph.rules(name).is_optional and name not in state.graph.stand_ins:
             state.failed = state.failed or name
         settle(state, name)
 

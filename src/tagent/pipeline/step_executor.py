@@ -4,7 +4,7 @@ Whatever goes wrong inside comes back as a value; only a cancellation passes thr
 """
 
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import field
 from functools import partial
 from traceback import format_exception
@@ -99,13 +99,14 @@ class StepExecutor:
             (step.name, ""): self._works.of(step) for step in pipeline.steps
         }
 
-    async def check_models(self) -> None:
-        """Open the model of every agent step, so that a run that cannot be asked does not begin.
+    async def check_models(self, names: Iterable[str]) -> None:
+        """Open the model of each of these steps that has an agent, so that a run that cannot be asked does not begin.
 
         Raises:
             ModelError: If a step's model cannot be had.
         """
-        for name, step in self._definitions.items():
+        for name in names:
+            step = self._definitions[name]
             work = self._steps[name, ""]
             settings = work.config if isinstance(work, AgentStep) else self._works.settings_of_agents(step)
             if settings is not None:

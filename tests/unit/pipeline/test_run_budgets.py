@@ -402,3 +402,17 @@ async def test_a_step_that_has_spent_its_own_budget_fails_in_a_run_that_waits() 
     pipeline = Pipeline("p", on_budget="wait").step("s", "Do it", budget={"max_tokens": 1}, tools=[think])
     result = await ran(pipeline, ScriptedModel([[{"tool_name": "think"}]]))
     assert (result.status, over_budget(result)) == (RunStatus.FAILED, ["s"])
+
+
+async def test_a_larger_budget_counts_for_whoever_resumes_the_run_next() -> None:
+    """A worker that takes it up after a crash must not stop at the old limit again."""
+    store, model = MemoryStore(), answering()
+    pipeline = crowd(3, budget={"max_model_calls": 1}, on_budget="wait")
+    first = await ran(pipeline, model, store=store)
+    opened = services(store=store, model=model)
+    larger = TAgentConfig(max_model_calls=2)
+    second = await resume_run(first.run_id, opened, TAgentConfig(), pipeline=pipeline, overrides=larger)
+    third = await resume_run(first.run_id, opened, TAgentConfig(), pipeline=pipeline)
+    assert (second.status, third.status) == (RunStatus.WAITING, RunStatus.WAITING)
+    assert "allows 2" in third.reason
+    assert len(model.requests) == 2

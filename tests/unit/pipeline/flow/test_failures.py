@@ -340,3 +340,88 @@ async def test_a_function_s_step_has_a_deadline_over_all_its_attempts() -> None:
     metadata = ran.result.step_metadata["a"]
     assert (metadata["code"], metadata["attempts"]) == ("budget.exceeded", 2)
     assert clock.now() == 1030
+
+
+async def test_an_optional_step_s_fallback_may_fail_too() -> None:
+    """It is the optional step that has failed, and the run is complete without it."""
+    pipeline = Pipeline("p").step("a", run=raising(BROKEN), on_error="b", optional=True).step("b", run=raising(BROKEN))
+    ran = await run(pipeline.step("end", run=returning(1), depends_on=["a"]))
+    assert ran.result.status is RunStatus.COMPLETED
+    assert ran.result.final_output == 1
+
+
+async def test_what_came_from_elsewhere_is_not_undone() -> None:
+    """A step that failed has had no effect that its compensation knows."""
+    undone: list[str] = []
+
+    async def undo(context: StepContext) -> None:
+        undone.append(context.step)
+
+    pipeline = Pipeline("p", on_failure="rollback")
+    pipeline.step("a", run=raising(BROKEN), on_error=Fallback(output=3), compensate=undo)
+    pipeline.step("b", run=returning(1), compensate=undo)
+    await run(pipeline.step("c", run=raising(BROKEN), depends_on=["a", "b"]))
+    assert undone == ["b"]
+
+
+async def test_what_completed_last_in_the_second_life_is_undone_first() -> None:
+    """The order is that of the effects that there are."""
+    undone: list[str] = []
+    flight_is_slow: list[bool] = []
+
+    async def undo(context: StepContext) -> None:
+        undone.append(context.step)
+
+    async def fly() -> str:
+        for _ in range(50 if flight_is_slow else 1):
+            await asyncio.sleep(0)
+        return "booked"
+
+    async def stay() -> str:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return "booked"
+
+    pipeline = Pipeline("trip", on_failure="rollback", default_mode=CONCURRENT)
+    pipeline.step("hotel", run=stay, compensate=undo).step("flight", run=fly, compensate=undo)
+    pipeline.step("pay", run=raising(BROKEN), depends_on=["hotel", "flight"])
+    opened = services()
+    first = await PipelineExecutor(pipeline, services=opened).execute()
+    assert undone == ["hotel", "flight"]
+    flight_is_slow.append(True)
+    await resume_run(first.run_id, opened, TAgentConfig(), pipeline=pipeline)
+    assert undone[2:] == ["flight", "hotel"]
+
+
+async def test_a_fallback_that_does_not_fit_leaves_the_first_failure_to_be_read() -> None:
+    """Both have gone wrong, and the first is the cause."""
+
+    async def seven() -> int:
+        return 7
+
+    pipeline = Pipeline("p").step("a", run=raising(BROKEN), output_schema=int, on_error="b")
+    ran = await run(pipeline.step("b", run=returning("no number")).step("end", run=seven))
+    metadata = ran.result.step_metadata["a"]
+    assert (metadata["status"].value, metadata["code"]) == ("failed", "step.failed")
+    assert "broken" in metadata["reason"]
+    assert "'b'" in metadata["reason"]
+
+
+async def test_a_step_that_is_disabled_needs_no_model() -> None:
+    """Nobody should need a key for what does not run."""
+    from tagent.config import TAgentConfig as Settings
+    from tagent.ports.model_errors import ModelError
+
+    class NoModels:
+        async def model_for(self, config: Settings) -> ScriptedModel:
+            raise ModelError("none", "There is no model.")
+
+    from dataclasses import replace as replaced
+
+    opened = replaced(services(), models=NoModels())
+    pipeline = Pipeline("p").step("a", "Say it", enabled="inputs.is_wanted").step("b", "Say it", enabled=False)
+    pipeline.step("c", run=returning(1))
+    executor = PipelineExecutor(pipeline, services=opened, inputs={"is_wanted": False})
+    assert (await executor.execute()).success
+    with pytest.raises(ModelError):
+        await PipelineExecutor(pipeline, services=opened, inputs={"is_wanted": True}).execute()

@@ -310,3 +310,13 @@ async def test_items_have_keys_of_their_own() -> None:
 
     ran = await run(over([1, 2], keyed))
     assert keys == {part: f"{ran.result.run_id}/each/{part}" for part in ("0", "1")}
+
+
+async def test_the_agent_of_an_item_is_not_told_the_whole_list() -> None:
+    """A thousand agents that each read a thousand items would cost a million."""
+    model = ScriptedModel(lambda request: "described")
+    pipeline = Pipeline("p").step("cities", run=returning(["Lisbon", "Porto"]))
+    pipeline.step("each", "Describe it", for_each="cities")
+    await run(pipeline, model=model)
+    asked = [request.messages[-1].content for request in model.requests]
+    assert all(("Lisbon" in one) is not ("Porto" in one) for one in asked)
