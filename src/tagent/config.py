@@ -41,6 +41,15 @@ MODEL_OF_PURPOSE: Mapping[str, str] = {
 """The purpose of a model call -> the setting that names a model for it."""
 
 
+_OF_PIPELINES = frozenset(
+    {
+        "after_step", "before_step", "budget", "default_mode", "description", "final", "global_constraints", "memory",
+        "on_budget", "on_failure", "shared_context", "spaces", "triggers",
+    }
+)  # fmt: skip
+"""What a pipeline says of itself, and is given as a setting by mistake."""
+
+
 class ModelLimits(BaseModel):
     """What a provider may be asked at once and per minute, by all runs of a process together.
 
@@ -235,6 +244,8 @@ def _told(name: str, kind: str, message: str, depth: int) -> str:
     known: Iterable[str] = TAgentConfig.model_fields if depth == 1 else ModelLimits.model_fields
     match kind:
         case "extra_forbidden":
+            if depth == 1 and name in _OF_PIPELINES:
+                return f"{name!r} is not a setting. It belongs to the pipeline: Pipeline(..., {name}=...)."
             return f"{name!r} is not a setting.{nearest(name.rpartition('.')[2], known)}"
         case "tuple_type":
             return f"{name}: Write a list."

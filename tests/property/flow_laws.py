@@ -118,7 +118,8 @@ class JournalReader:
             case RunResumed():
                 self._resumed()
             case RunHalted():
-                assert self.halted is None, "it is halted already"
+                is_cut_short = event.code == "run.cancelled" and not self.is_finished  # its rollback, or its end
+                assert self.halted is None or is_cut_short, "it is halted already"
                 self.halted = event
             case RunFinished():
                 assert all(step.status.is_terminal for step in self.steps), "a step has no final status"
@@ -135,7 +136,8 @@ class JournalReader:
                 pass
 
     def _resumed(self) -> None:
-        was_undone = self.halted is not None and self.halted.code == "run.rollback"
+        is_rolled_back = self.halted is not None and self.halted.code == "run.rollback"
+        was_undone = is_rolled_back or any(step.status is S.COMPENSATED for step in self.steps)
         for step in self.steps:
             for known in (step, *step.parts.values()):
                 if known.status is S.RUNNING:
@@ -229,9 +231,7 @@ class JournalReader:
             under_way = [it for it in others if it.status in {S.RUNNING, S.WAITING} and not it.has_fallen]
             assert len(under_way) == 1, "SERIAL steps overlap"
 
-    def _step_ended(
-        self, event: StepCompleted | StepFailed | StepSkipped | StepCancelled | StepSubstituted
-    ) -> None:
+    def _step_ended(self, event: StepCompleted | StepFailed | StepSkipped | StepCancelled | StepSubstituted) -> None:
         place = _place(event.step)
         step = self.steps[place]
         match event:
@@ -248,7 +248,6 @@ class JournalReader:
                 assert plan.fallback == "output" or self.steps[place + 1].status is S.COMPLETED
                 step.ends(S.COMPLETED)
                 step.output = event.output
-                self.completions.append(place)
             case StepFailed():
                 self._failed(place, event)
             case StepSkipped():

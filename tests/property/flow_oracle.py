@@ -6,7 +6,7 @@ It knows the plan and the rules, and nothing of how they are carried out.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from property.flow_plans import SOFT_KINDS, DepPlan, FlowPlan, PartsPlan, StepPlan
+from property.flow_plans import SOFT_KINDS, ConditionPlan, DepPlan, FlowPlan, PartsPlan, StepPlan
 from property.flow_world import (
     BRANCHES,
     INPUTS,
@@ -71,11 +71,12 @@ class Oracle:
 
     def status(self) -> RunStatus:
         """Return what the run comes to."""
-        if all(self._is_settled_well(place) for place in range(len(self._flow.steps))):
+        places = range(len(self._flow.steps))
+        stands_in = {place for place in places if self._flow.stands_in_for(place) is not None}
+        if all(self._is_settled_well(place) for place in places if place not in stands_in):
             return RunStatus.COMPLETED
-        waited_for = {dep.source for place in range(len(self._flow.steps)) for dep in self._flow.all_deps(place)}
-        stands_in = {place for place in range(len(self._flow.steps)) if self._flow.stands_in_for(place) is not None}
-        sinks = set(range(len(self._flow.steps))) - waited_for - stands_in
+        waited_for = {dep.source for place in places for dep in self._flow.all_deps(place)}
+        sinks = {*places} - waited_for - stands_in
         is_part_done = any(self.final(place).status is COMPLETED for place in sinks)
         return RunStatus.PARTIAL if is_part_done else RunStatus.FAILED
 
@@ -147,33 +148,19 @@ class Oracle:
             return Expected(SKIPPED, frozenset({"dependency_unmet"}), parts=parts)
         if condition is None:
             return None
-        match condition.kind:
-            case "text":
-                if f"s{condition.source}" not in seen or _n(seen[f"s{condition.source}"]) is None:
-                    if "<condition>" in parts:
-                        parts["<condition>"] = (FAILED, 1)
-                    return Expected(FAILED, frozenset({"pipeline.condition"}), parts=parts)
-                holds = (_n(seen[f"s{condition.source}"]) or 0) > THRESHOLD
-            case "has":
-                there = seen.get(f"s{condition.source}")
-                if there is not None and _n(there) is None:
-                    if "<condition>" in parts:
-                        parts["<condition>"] = (FAILED, 1)
-                    return Expected(FAILED, frozenset({"pipeline.condition"}), parts=parts)
-                holds = there is not None and (_n(there) or 0) > THRESHOLD
-            case "on" | "off":
-                holds = INPUTS[condition.kind] is True
-            case "model":
-                parts["<condition>"] = (FAILED if condition.holds is None else COMPLETED, 1)
-                if condition.holds is None:
-                    return Expected(FAILED, frozenset({"step.failed"}), parts=parts)
-                holds = condition.holds
-            case _:
-                attempts, works = condition.work.attempts(plan.max_retries)
-                parts["<condition>"] = (COMPLETED if works else FAILED, attempts)
-                if not works:
-                    return Expected(FAILED, frozenset({"step.failed"}), parts=parts)
-                holds = holds_for(seen)
+        if condition.kind in {"function", "writing", "model"}:
+            attempts, works = condition.work.attempts(plan.max_retries)
+            if condition.kind == "model":
+                attempts, works = 1, condition.holds is not None
+            parts["<condition>"] = (COMPLETED if works else FAILED, attempts)
+            holds = (condition.holds if condition.kind == "model" else holds_for(seen)) if works else None
+            code = "step.failed"
+        else:
+            holds, code = _said(condition, seen), "pipeline.condition"
+            if holds is None and asked:
+                parts["<condition>"] = (FAILED, 1)
+        if holds is None:
+            return Expected(FAILED, frozenset({code}), parts=parts)
         return None if holds else Expected(SKIPPED, frozenset({"condition_false"}), parts=parts)
 
     def _merged(
@@ -244,6 +231,17 @@ def is_met(dep: DepPlan, output: object) -> bool:
             return passes(output)
         case _:
             return True
+
+
+def _said(condition: ConditionPlan, seen: Mapping[str, object]) -> bool | None:
+    """Return what a condition that is a text comes to; None if it cannot be answered."""
+    if condition.kind in {"on", "off"}:
+        return INPUTS[condition.kind] is True
+    name = f"s{condition.source}"
+    if name not in seen:
+        return False if condition.kind == "has" else None
+    number = _n(seen[name])
+    return None if number is None else number > THRESHOLD
 
 
 def _n(output: object) -> int | None:

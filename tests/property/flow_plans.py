@@ -13,7 +13,7 @@ from tagent.pipeline import ExecutionMode
 
 DepKind = Literal["hard", "skip", "data", "item", "list", "soft", "patient", "valid", "check", "asked"]
 """`skip` is HARD with `on_skip="skip"`; `data`, `item` and `list` are DATA with the paths `n`, `items[1]` and `items`;
-`patient` is SOFT with an end of its wait; `valid`, `check` and `asked` are VALIDATION by a field, a text, a function."""
+`patient` is SOFT with `wait_seconds`; `valid`, `check` and `asked` are VALIDATION by a field, a text, a function."""
 
 TIMELESS: tuple[DepKind, ...] = ("hard", "hard", "skip", "data", "item", "soft", "valid", "check", "asked")
 
@@ -165,7 +165,7 @@ def _deps(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...]) -> tu
 def _parts(draw: st.DrawFn, hard: list[int], *, has_deps: bool) -> PartsPlan:
     shapes = ["things", "branches", "named", *(["items", "items"] if hard else []), *(["none"] if has_deps else [])]
     return PartsPlan(
-        draw(st.sampled_from(shapes)),  # type: ignore[arg-type]  # they are its literals
+        draw(st.sampled_from(shapes)),
         draw(st.sampled_from(hard)) if hard else 0,
         tuple(draw(st.lists(gentle, min_size=1, max_size=4))),
         draw(st.sampled_from(["function", "function", "default", "broken"])),
@@ -229,4 +229,4 @@ def flows(
         if len(steps) >= size - 1 and step.fallback == "step":
             step = StepPlan(**{**vars(step), "fallback": ""})
         steps.append(step)
-    return FlowPlan(tuple(steps), draw(st.sampled_from(on_failure)))  # type: ignore[arg-type]  # a literal
+    return FlowPlan(tuple(steps), draw(st.sampled_from(on_failure)))

@@ -105,8 +105,10 @@ class World:
                 retry=RetryPolicy(base_seconds=1, jitter=False),
                 enabled={"yes": True, "no": False}.get(plan.enabled, f"inputs.{plan.enabled}"),
                 optional=plan.is_optional,
-                on_error={"output": Fallback(output=SUBSTITUTE), "step": f"s{place + 1}"}.get(plan.fallback),
-                compensate=None if plan.compensation is None or flow.on_failure != "rollback" else self._undo(plan.compensation),
+                on_error=_on_error(place, plan),
+                compensate=None
+                if plan.compensation is None or flow.on_failure != "rollback"
+                else self._undo(plan.compensation),
                 condition=None if plan.condition is None else self._condition(plan.condition),
                 constraints=["Only if all is well."] if plan.condition and plan.condition.kind == "model" else [],
                 branches=self._branches(place, plan),
@@ -226,6 +228,16 @@ def _dependency(dep: DepPlan) -> Dependency:
             return Dependency(name, DependencyType.VALIDATION, check=passes_later)
         case _:
             return Dependency(name, DependencyType.DATA, path=_PATHS[dep.kind])
+
+
+def _on_error(place: int, plan: StepPlan) -> str | Fallback | None:
+    match plan.fallback:
+        case "output":
+            return Fallback(output=SUBSTITUTE)
+        case "step":
+            return f"s{place + 1}"
+        case _:
+            return None
 
 
 def _list_of(plan: StepPlan) -> str | None:

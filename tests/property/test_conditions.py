@@ -415,8 +415,8 @@ class Steps(BaseModel):
     x: object
 
 
-MISMATCH = re.compile("does not go with|only a list can be looked through|, so .* leads nowhere|not a bool")
-"""What an error says where values do not go together."""
+MISMATCH = re.compile("does not go with(?! NaN)|only a list can be looked through|, so .* leads nowhere|not a bool")
+"""What an error says where values do not go together; no type says whether a number is NaN."""
 
 
 @LAW

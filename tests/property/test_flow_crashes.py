@@ -61,7 +61,7 @@ def survived(flow: FlowPlan, crashes: Crashes) -> Survived:
 @LAW
 @given(flows(), crashes)
 def test_crashes_anywhere_and_a_resume_give_what_no_crash_gives(flow: FlowPlan, crashes: Crashes) -> None:
-    """Promise 4, with all modes, conditions, parts and fallbacks: statuses, codes, attempts and outputs are the same."""
+    """Promise 4, with all modes, conditions, parts, fallbacks: the same statuses, codes, attempts and outputs."""
     disturbed = survived(flow, crashes)
     JournalReader(flow).read(disturbed.events)
     if disturbed.result is not None:
@@ -71,7 +71,7 @@ def test_crashes_anywhere_and_a_resume_give_what_no_crash_gives(flow: FlowPlan, 
 @LAW
 @given(flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback")), crashes)
 def test_behind_a_crash_nothing_happens_that_the_rules_do_not_allow(flow: FlowPlan, crashes: Crashes) -> None:
-    """What time decides may come out differently, but as the journal says: a step sees the same again, each undo is once."""
+    """What time decides may come out differently, but an attempt sees the same again, and each undo is once."""
     disturbed = survived(flow, crashes)
     JournalReader(flow).read(disturbed.events)
     undone = Counter(e.step for e in disturbed.events if isinstance(e, PartCompleted) and e.part == "<compensation>")

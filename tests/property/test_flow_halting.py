@@ -17,7 +17,7 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.cancelling import RunEndedError, cancel_run
-from tagent.pipeline.events import PartStarted, RunEvent, RunHalted, RunResumed, StepCompleted, StepStarted
+from tagent.pipeline.events import PartStarted, RunEvent, RunHalted, RunResumed, StepStarted
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.resuming import resume_run
 from tagent.ports import Batch, Services
@@ -69,8 +69,7 @@ def halted(flow: FlowPlan, *, at: int = 10**9, is_before: bool = False, rounds: 
         store.services = opened
         pipeline = world.pipeline(flow)
         results = [await PipelineExecutor(pipeline, inputs=INPUTS, services=opened).execute()]
-        for _ in range(rounds):
-            results.append(await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline))
+        results += [await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline) for _ in range(rounds)]
         return Halted(results, await load_events(store, "run-1"), world)
 
     return asyncio.run(driven())
@@ -115,7 +114,3 @@ def test_a_run_that_is_taken_up_behind_its_end_keeps_what_is_done_and_opens_the_
 
 def _is_cancel(event: RunEvent) -> bool:
     return isinstance(event, RunHalted) and event.code == "run.cancelled"
-
-
-def _completed(events: Sequence[RunEvent]) -> list[str]:
-    return [event.step for event in events if isinstance(event, StepCompleted)]

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from tagent import run_pipeline
 from tagent.config import (
     PROVIDER_KEYS,
     TAgentConfig,
@@ -15,6 +16,7 @@ from tagent.config import (
     provider_from_keys,
 )
 from tagent.exceptions import ConfigurationError
+from tagent.pipeline import Pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +100,14 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigurationError) as raised:
         TAgentConfig.load(environment={})
     assert str(raised.value) == "In tagent.toml: 'temprature' is not a setting. Did you mean 'temperature'?"
+
+
+@pytest.mark.parametrize("option", ["on_failure", "on_budget", "budget"])
+def test_an_option_of_the_pipeline_is_no_setting(option: str) -> None:
+    """People look for it where settings are, and no setting is named like it."""
+    with pytest.raises(ConfigurationError) as raised:
+        run_pipeline(Pipeline("p").step("a", run=lambda: 1), **{option: "fail"})  # type: ignore[arg-type]  # wrong on purpose
+    assert f"{option!r} is not a setting. It belongs to the pipeline: Pipeline(..., {option}=...)." in str(raised.value)
 
 
 def test_every_problem_is_listed_at_once() -> None:

@@ -1,6 +1,6 @@
 """`MemoryScope`: one scope of memory, as people read and write it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,7 +115,7 @@ class MemoryScope:
         *,
         ttl_seconds: float | None = None,
         expected_version: int | None = None,
-        merge: Merge | None = None,
+        merge: Callable[[Any, Any], object] | None = None,
     ) -> None:
         """Remember `value` under `key`. Unless told otherwise the last one who writes wins.
 
@@ -153,7 +153,7 @@ class MemoryScope:
         *,
         ttl_seconds: float | None = None,
         expected_version: int | None = None,
-        merge: Merge | None = None,
+        merge: Callable[[Any, Any], object] | None = None,
     ) -> None:
         """Remember `value` under `key`."""
         put = self._put(key, value, ttl_seconds, expected_version)

@@ -90,7 +90,11 @@ class RunAccounts:
             spent=sum(before.values(), Spending()),
             waits=pipeline.on_budget == "wait",
         )
-        limited = {step.name: replace(step_budget(step), deadline_seconds=None) for step in pipeline.steps}
+        limited = {
+            step.name: replace(step_budget(step), deadline_seconds=None)
+            for step in pipeline.steps
+            if step.budget is not None or step.config is not None
+        }
         self._steps = {
             name: Account(limits, whose="step", spent=before.get(name))
             for name, limits in limited.items()

@@ -51,6 +51,7 @@ LONGEST_WAIT_SECONDS = 3600.0
 """A provider that asks to wait longer than this has failed the step."""
 
 Start = StepStarted | PartStarted
+_STARTS = (StepStarted, PartStarted)
 Unit = tuple[str, str]
 """A step, and a part of it; empty for the step itself."""
 
@@ -68,9 +69,10 @@ def work_at(state: PipelineState, unit: Unit) -> WorkRecord:
 
 def is_current(state: PipelineState, start: Start) -> bool:
     """Return whether an attempt is still that of the run: not one that was cancelled meanwhile."""
-    unit = unit_of(start)
-    is_running = unit in state.running_parts if unit[1] else unit[0] in state.running
-    return is_running and work_at(state, unit).attempts == start.attempt
+    if isinstance(start, PartStarted):
+        unit = (start.step, start.part)
+        return unit in state.running_parts and work_at(state, unit).attempts == start.attempt
+    return start.step in state.running and state.steps[start.step].attempts == start.attempt
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ class Decider:
                 event = self._event_of(command, at, decided.deadlock)
                 apply(self._state, event)
                 decided.events.append(event)
-                if isinstance(event, StepStarted | PartStarted):
+                if isinstance(event, _STARTS):
                     decided.starts.append(event)
                 else:
                     has_changed = not isinstance(event, RunFinished)
@@ -188,8 +190,7 @@ class Decider:
             case StartStep(_, attempt):
                 if attempt > 1 and self._is_abandoned(step, ""):
                     return self._given_up(step, "", attempt - 1, now)
-                seen = self._state.steps[step].seen if self._has_seen(step) else self._state.seen_now(step)
-                return StepStarted(step, attempt, self._key(step), now, seen)
+                return StepStarted(step, attempt, self._key(step), now, self._seen_by(step))
             case StartPart(_, part, attempt):
                 if attempt > 1 and self._is_abandoned(step, part):
                     return self._given_up(step, part, attempt - 1, now)
@@ -202,10 +203,13 @@ class Decider:
         record = self._state.steps[step]
         return record.seen if record.part(CONDITION).is_interrupted else self._state.seen_now(step)
 
-    def _has_seen(self, step: str) -> bool:
-        """Whether what the step sees was settled before: its parts saw it, or its interrupted attempt."""
+    def _seen_by(self, step: str) -> tuple[str, ...]:
+        """Return which SOFT dependencies an attempt sees: the same as its parts, or as before a crash cut it off."""
+        if step not in self._state.graph.soft:
+            return ()
         record = self._state.steps[step]
-        return record.count is not None or record.is_interrupted
+        has_seen = record.count is not None or record.is_interrupted
+        return record.seen if has_seen else self._state.seen_now(step)
 
     def _key(self, step: str) -> str:
         """Return the idempotency key of the step: another one each time that its effects were undone."""

@@ -15,11 +15,10 @@ PipelineError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from traceback import extract_tb
 from typing import Literal
 
 from tagent.exceptions import TAgentError, text_of
+from tagent.pipeline.places import place_of
 from tagent.retries import MISTAKES
 
 
@@ -258,10 +257,7 @@ class StepFailedError(StepError):
 
     def __init__(self, step: str, cause: BaseException) -> None:
         self.is_retryable = not isinstance(cause, MISTAKES)  # type: ignore[misc]  # one class, two fates
-        super().__init__(step, f"The step {step!r} raised {type(cause).__name__}: {text_of(cause)}{_place_of(cause)}")
-
-
-def _place_of(error: BaseException) -> str:
-    """Return " (file, line N)" for the innermost line of the traceback, "" where there is none."""
-    frames = extract_tb(error.__traceback__)
-    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+        said = text_of(cause)
+        told = f"{type(cause).__name__}: {said}" if said.strip() else type(cause).__name__
+        place = place_of(cause)
+        super().__init__(step, f"The step {step!r} raised {told}{f' ({place})' if place else ''}")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tagent.exceptions import text_of
-from tagent.pipeline.bindings import signature_of
+from tagent.pipeline.bindings import Parameter, signature_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.reading import RunReader
@@ -67,34 +67,38 @@ class FunctionStep:
         """Return what the function is called with, and the context if that is among it."""
         arguments: dict[str, object] = {}
         context: StepContext | None = None
-        known = self._known()
+        reader, given = self._reader, self._scope.given
+        inputs: Mapping[str, object] | None = None
         for parameter in self._signature.parameters:
             name = parameter.name
             if parameter.is_context:
-                arguments[name] = context = context or self._reader.context(self._name, attempt, self._scope.part)
-            elif name in known:
-                value = known[name]()
-                arguments[name] = (
-                    value if parameter.adapter is None else self._converted(name, value, parameter.adapter)
-                )
-            elif parameter.is_required and name in self._reader.output_types and parameter.is_nameable:
-                message = f"The step {self._name!r} needs the output of {name!r}, and there is none."
-                raise StepInputError(self._name, message)
+                arguments[name] = context = context or reader.context(self._name, attempt, self._scope.part)
+                continue
+            if name in given:
+                value = given[name]
+            elif reader.may_read(self._name, name, self._scope.part):
+                value = reader.output_of(name)
+            else:
+                inputs = reader.inputs() if inputs is None else inputs
+                if name not in inputs:
+                    self._require_optional(parameter)
+                    continue
+                value = inputs[name]
+            arguments[name] = value if parameter.adapter is None else self._converted(name, value, parameter.adapter)
         if self._signature.takes_the_rest:
             for name, value in self._reader.outputs_before(self._name, self._scope.part).items():
                 arguments.setdefault(name, value)
         return arguments, context
 
-    def _known(self) -> Mapping[str, Callable[[], object]]:
-        """Return what can fill a parameter, by name; each is read when it is asked for."""
-        reader, scope = self._reader, self._scope
-        inputs: Mapping[str, object] = {}
-        if any(parameter.name not in reader.output_types for parameter in self._signature.parameters):
-            inputs = reader.inputs()
-        known: dict[str, Callable[[], object]] = {name: partial(inputs.__getitem__, name) for name in inputs}
-        for name in reader.readable(self._name, scope.part):
-            known[name] = partial(reader.output_of, name)
-        return known | {name: partial(scope.given.__getitem__, name) for name in scope.given}
+    def _require_optional(self, parameter: Parameter) -> None:
+        """Check that a parameter for which there is nothing does not need the output of a step.
+
+        Raises:
+            StepInputError: If it does.
+        """
+        if parameter.is_required and parameter.name in self._reader.output_types and parameter.is_nameable:
+            message = f"The step {self._name!r} needs the output of {parameter.name!r}, and there is none."
+            raise StepInputError(self._name, message)
 
     def _converted(self, parameter: str, value: object, adapter: TypeAdapter[Any]) -> object:
         """Return what a parameter is given as its annotation: "3" for an `int` is 3, a dict for a model the model."""

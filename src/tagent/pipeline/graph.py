@@ -83,6 +83,7 @@ class ExecutionGraph:
         sinks: The steps on which no other depends, in definition order; those that take the place of others are none.
         stand_ins: The steps that take the place of others, should these fail.
         special: Step name -> its rules, for the steps that have any.
+        soft: Step name -> the steps that it waits for only SOFT, for the steps that do.
         on_failure: What a run does when a step has failed that is not optional.
 
     Example:
@@ -99,6 +100,7 @@ class ExecutionGraph:
     sinks: tuple[str, ...]
     stand_ins: frozenset[str] = frozenset()
     special: Mapping[str, StepRules] = field(default_factory=dict)
+    soft: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_failure: OnFailure = "continue"
 
     @classmethod
@@ -123,9 +125,12 @@ class ExecutionGraph:
                 stand_ins.setdefault(by, []).append(Edge(step.name, by, DependencyType.HARD, is_fallback=True))
         incoming = {name: (*edges, *stand_ins.get(name, ())) for name, edges in declared.items()}
         outgoing: dict[str, list[Edge]] = {name: [] for name in positions}
+        soft: dict[str, list[str]] = {}
         for edges in incoming.values():
             for edge in edges:
                 outgoing[edge.source].append(edge)
+                if edge.type is DependencyType.SOFT:
+                    soft.setdefault(edge.target, []).append(edge.source)
         # Who only waits does not keep others from working.
         serial = frozenset(
             s.name for s in pipeline.steps if s.execution_mode == ExecutionMode.SERIAL and s.wait_for is None
@@ -139,6 +144,7 @@ class ExecutionGraph:
             tuple(n for n, edges in outgoing.items() if n not in stand_ins and all(e.is_fallback for e in edges)),
             frozenset(stand_ins),
             special,
+            {name: tuple(sources) for name, sources in soft.items()},
             pipeline.on_failure,
         )
 
@@ -152,7 +158,7 @@ class ExecutionGraph:
         Raises:
             KeyError: If there is no such step.
         """
-        return tuple(dict.fromkeys(edge.source for edge in self.incoming[step]))
+        return tuple(dict.fromkeys([edge.source for edge in self.incoming[step]]))
 
     def topological_order(self) -> tuple[str, ...]:
         """Return every step behind what it depends on, in definition order where that leaves a choice.

@@ -1,16 +1,21 @@
 """What a run is given: checked against the pipeline, kept as JSON values, read as declared types."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from tagent.exceptions import nearest
 from tagent.paths import field_values
 from tagent.pipeline.bindings import ITEM_NAMES, OUTPUT, conditions_of, functions, signature_of
+from tagent.pipeline.conditions import Condition
+from tagent.pipeline.conditions.writing import path_text
 from tagent.pipeline.exceptions import InputError, StepOutputError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
+
+_MOST_SUGGESTIONS: Final = 50
+"""So many missing inputs are compared with what is there: each takes the time of all of these together."""
 
 
 def check_inputs(pipeline: Pipeline, given: Mapping[str, object] | BaseModel | None) -> dict[str, object]:
@@ -76,12 +81,27 @@ def _names(model: type[BaseModel]) -> set[str]:
     return set(model.model_fields) | aliases
 
 
-def _functions(step: PipelineStep) -> Iterator[Callable[..., object]]:
+def _wanted(step: PipelineStep, steps: Set[str], items: Set[str]) -> Iterator[tuple[str, str, bool]]:
+    """Yield the inputs without which a step cannot work, why it needs them, and whether they are parameters."""
+    conditions = list(conditions_of(step))
+    for function in _functions(step, conditions):
+        for parameter in signature_of(function).parameters:
+            name = parameter.name
+            is_fed = parameter.is_context or name in steps or name in items or (name == OUTPUT and step.depends_on)
+            if parameter.is_required and not is_fed:
+                yield name, f"the function of step {step.name!r} asks for it.", True
+    for condition in conditions:
+        for name in sorted(condition.inputs_needed):
+            guard = f"has({path_text('inputs', (name,))}) && ..."
+            yield name, f"a condition of step {step.name!r} reads it. If it may be missing, write {guard}.", False
+
+
+def _functions(step: PipelineStep, conditions: Iterable[Condition]) -> Iterator[Callable[..., object]]:
     """Yield the functions of a step whose parameters are filled by name."""
     yield from functions(step)
     if callable(step.compensate):
         yield step.compensate
-    for condition in conditions_of(step):
+    for condition in conditions:
         yield from condition.functions
 
 
@@ -94,15 +114,17 @@ def _undeclared(pipeline: Pipeline, named: dict[str, object]) -> dict[str, objec
         except StepOutputError:
             problems[name] = "cannot be written as JSON."
     step_names = {step.name for step in pipeline.steps}
+    left = _MOST_SUGGESTIONS
     for step in pipeline.steps:
-        given = {*(ITEM_NAMES if step.for_each is not None else ()), *((OUTPUT,) if step.depends_on else ())}
-        for parameter in (it for function in _functions(step) for it in signature_of(function).parameters):
-            name = parameter.name
-            is_fed = parameter.is_context or name in step_names or name in named or name in given
-            if parameter.is_required and not is_fed:
-                known = (step_names | named.keys()) - {step.name}
-                suggestion = nearest(parameter.name, known)
-                problems[parameter.name] = f"is missing; the function of step {step.name!r} asks for it.{suggestion}"
+        items = ITEM_NAMES if step.for_each is not None else frozenset()
+        for name, why, is_parameter in _wanted(step, step_names, items):
+            if name in named or name in problems:
+                continue
+            problems[name] = f"is missing; {why}"
+            if left > 0:
+                left -= 1
+                known = {*named, *step_names, *items} - {step.name} if is_parameter else named.keys()
+                problems[name] += nearest(name, known)
     if problems:
         raise InputError(pipeline.name, problems, hint="Pass them as inputs={...}, or --input name=value.")
     return values

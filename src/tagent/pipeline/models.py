@@ -76,6 +76,12 @@ class Dependency:
     on_skip: Literal["run", "skip"] = field(default="run", kw_only=True)
     check: Check | None = field(default=None, kw_only=True)
 
+    def __post_init__(self) -> None:
+        kind: object = self.type
+        if isinstance(kind, str) and not isinstance(kind, DependencyType):
+            with suppress(ValueError):  # validation names an unknown type
+                object.__setattr__(self, "type", DependencyType(kind))
+
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
@@ -142,7 +148,7 @@ class PipelineStep:
         item_schema: What the output of each part must be; None takes it from `output_schema`, where that is a list
             or a dict of something.
         max_concurrency: How many parts run at once, from 1.
-        min_success: How many parts must succeed, from 0, or which share of them, below 1.0; None means all.
+        min_success: How many parts must succeed, from 0, or which share of them, up to 1.0; None means all.
         optional: Whether the run is complete without it: those that depend on it go on without its output.
         on_error: What takes its place if it fails for good: a step's name, or a `Fallback`.
         compensate: What undoes its effects when a run that is to `rollback` fails: a function or a goal.
@@ -239,6 +245,13 @@ class StepOptions(TypedDict, total=False):
     cache: object
     memory: MemoryUse | None
     budget: Budget | Mapping[str, object] | None
+
+
+_INSTEAD: Mapping[str, str] = {
+    "fallback": " What takes its place if it fails is said by on_error=.",
+    "on_failure": " What takes its place is said by on_error=, what the run does by Pipeline(..., on_failure=...).",
+}
+"""What to write in the place of options that have another name here, though not a similar one."""
 
 
 def _texts(given: Sequence[str]) -> list[str]:
@@ -349,7 +362,8 @@ class Pipeline:
         known = {field.name for field in fields(PipelineStep)}
         for option in options:
             if option not in known:
-                raise PipelineError(f"step({name!r}) has no option {option!r}.{nearest(option, known)}")
+                suggestion = _INSTEAD.get(option) or nearest(option, known)
+                raise PipelineError(f"step({name!r}) has no option {option!r}.{suggestion}")
         options.setdefault("execution_mode", self.default_mode)
         return self.add_step(PipelineStep(name=name, goal=goal, **options))
 

@@ -100,6 +100,12 @@ class RunReader:
         ended_well = {StepStatus.COMPLETED, StepStatus.COMPENSATED}
         return tuple(name for name, status in self._state.statuses.items() if status in ended_well)
 
+    def may_read(self, step: str, source: str, part: str = "") -> bool:
+        """Return whether `step` may read the output of the step `source`, which it names and so depends on."""
+        if part == COMPENSATION:
+            return source in self.readable(step, part)
+        return source in self._state.statuses and self._state.sees(step, source)
+
     def outputs_before(self, step: str, part: str = "") -> dict[str, object]:
         """Return the outputs of the steps that `step` may read, by name."""
         return {source: self.output_of(source) for source in self.readable(step, part)}
@@ -110,7 +116,7 @@ class RunReader:
 
     def left_out_before(self, step: str) -> tuple[str, ...]:
         """Return the steps on which `step` depends and whose outputs it does not see."""
-        seen = self.readable(step)
+        seen = frozenset(self.readable(step))
         return tuple(source for source in self._state.graph.dependencies(step) if source not in seen)
 
     def values_for(self, step: str) -> dict[str, object]:

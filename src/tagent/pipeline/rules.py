@@ -20,13 +20,13 @@ class Expansion:
         path: The list whose items they are; None for branches.
         branches: The names of the branches; empty for items.
         max_concurrency: How many run at once.
-        min_success: How many must succeed, or which share of them, below 1.0; None means all.
+        min_success: How many must succeed, or, as a float, which share of them, up to 1.0; None means all.
     """
 
     path: DataPath | None
     branches: tuple[str, ...]
     max_concurrency: int
-    min_success: float | None
+    min_success: int | float | None
 
     def names(self, count: int) -> tuple[str, ...]:
         """Return what the parts are called when there are `count` of them."""
@@ -36,13 +36,14 @@ class Expansion:
         """Return how many of `count` parts may fail.
 
         Example:
-            >>> [Expansion(None, (), 16, least).allowed_failures(10) for least in (None, 7, 0.5, 0)]
-            [0, 3, 5, 10]
+            >>> [Expansion(None, (), 16, least).allowed_failures(10) for least in (None, 7, 0.5, 0, 1, 1.0)]
+            [0, 3, 5, 10, 9, 0]
         """
         least = self.min_success
         if least is None:
             return 0
-        needed = math.ceil(least * count) if least < 1 else int(least)
+        # 0.55 of 100 is 55, and 0.55 * 100 a little more.
+        needed = math.ceil(round(least * count, 6)) if isinstance(least, float) else least
         return max(0, count - needed)
 
 

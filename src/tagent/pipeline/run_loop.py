@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from tagent.exceptions import StoreError, TAgentError, ungrouped
@@ -49,18 +48,23 @@ from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.models import Failure
+from tagent.values import value
 
 Outcome = AttemptSucceeded | AttemptFailed
 
+_BEGINNINGS = (RunStarted, RunResumed, RunForked)
+_OUTPUTS = (StepCompleted, StepSubstituted)
+_CUT_OFF = (StepSkipped, StepCancelled)
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class _Progress:
     """An agent has come further."""
 
     event: AgentEvent
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Report:
     """What an attempt has to say.
 
@@ -182,16 +186,15 @@ class RunLoop:
         return False
 
     def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
-        unit = unit_of(start)
-        name = f"step:{start.step}{f'[{unit[1]}]' if unit[1] else ''}"
-        step, part = unit
+        step, part = unit_of(start)
+        name = f"step:{step}[{part}]" if part else f"step:{step}"
         self._tasks.setdefault(step, {})[part] = group.create_task(self._attempt(start), name=name)
 
     def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
         """Tell everybody who is to know what is committed now, and stop what was cancelled."""
         for event in events:
             self._show(event)
-            if isinstance(event, StepCancelled | StepSkipped):
+            if isinstance(event, _CUT_OFF):
                 self._cancel(event.step)
         for future in committed:
             if not future.done():
@@ -204,7 +207,7 @@ class RunLoop:
 
     def _summary(self, events: list[RunEvent]) -> RunSummary | None:
         """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
-        is_beginning = isinstance(events[0], RunStarted | RunResumed | RunForked)
+        is_beginning = isinstance(events[0], _BEGINNINGS)
         if is_beginning or self._state.is_finished or self._state.status is RunStatus.WAITING:
             return summary_of(self._state)
         return None
@@ -236,11 +239,12 @@ class RunLoop:
         return self._state.is_finished or self._state.halted is not None or bool(under_way - self._paused.keys())
 
     def _show(self, event: RunEvent) -> None:
-        if isinstance(event, StepCompleted | StepSubstituted):
+        if isinstance(event, _OUTPUTS):
             self._shared_state.add_fact(event.step, self._large.shown(event.step, event.output))
-        if isinstance(event, StepCompleted | StepSubstituted | StepFailed | StepSkipped | StepCancelled):
             self._large.ended(event.step)
-        if isinstance(event, PartCompleted) or (isinstance(event, PartFailed) and event.retry_at is None):
+        elif isinstance(event, (StepFailed, *_CUT_OFF)):
+            self._large.ended(event.step)
+        elif isinstance(event, PartCompleted) or (isinstance(event, PartFailed) and event.retry_at is None):
             self._steps.forget(event.step, event.part)
         self._audience.show(event)
 
@@ -270,10 +274,12 @@ class RunLoop:
         Returns:
             What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
         """
-        if not self._inbox or not is_current(self._state, self._inbox[0].start):
+        if not self._inbox:
             return None
         outcome = self._inbox[0].content
         if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
+            return None
+        if not is_current(self._state, self._inbox[0].start):
             return None
         report = self._inbox.popleft()
         now = self._services.clock.now()
@@ -339,7 +345,7 @@ class RunLoop:
         """Run one attempt and report its outcome; a cancellation of the run passes through."""
         unit = unit_of(start)
         context: StepContext | None = None
-        attempt = self._attempt_of(start)
+        attempt = self._attempt_of(start, unit)
         try:
             if self._hooks and (context := await self._context_of(unit, attempt)) is not None:
                 await self._hooks.before(context)
@@ -384,9 +390,9 @@ class RunLoop:
         known = work_at(self._state, unit)  # a success may have been refused when it was to be committed
         return StepOutcome(status, None, known.code, known.reason)
 
-    def _attempt_of(self, start: Start) -> Attempt:
+    def _attempt_of(self, start: Start, unit: Unit) -> Attempt:
         """Return the attempt as its work sees it."""
-        step, _ = unit = unit_of(start)
+        step = start.step
 
         async def record(event: AgentEvent) -> None:
             committed = asyncio.get_running_loop().create_future()

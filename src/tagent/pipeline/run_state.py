@@ -6,7 +6,7 @@ from heapq import heapify, heappop, heappush
 
 from tagent.pipeline.events import COMPENSATION, CONDITION, RunHalted
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
+from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.pipeline.parts import PartQueue
 from tagent.pipeline.timers import PATIENCE, Timers
 from tagent.pipeline.work import StepRecord
@@ -141,21 +141,18 @@ class PipelineState:
 
     def visible(self, step: str) -> tuple[str, ...]:
         """Return the dependencies of `step` whose outputs its current attempt sees, in the order of declaration."""
-        seen = self.steps[step].seen
-        soft = {e.source for e in self.graph.incoming[step] if e.type is DependencyType.SOFT}
-        return tuple(
-            source
-            for source in self.graph.dependencies(step)
-            if self.statuses[source] is StepStatus.COMPLETED and (source not in soft or source in seen)
-        )
+        return tuple([source for source in self.graph.dependencies(step) if self.sees(step, source)])
+
+    def sees(self, step: str, source: str) -> bool:
+        """Return whether the current attempt of `step` sees the output of `source`, on which it depends."""
+        if self.statuses[source] is not StepStatus.COMPLETED:
+            return False
+        return source not in self.graph.soft.get(step, ()) or source in self.steps[step].seen
 
     def seen_now(self, step: str) -> tuple[str, ...]:
         """Return the SOFT dependencies of `step` that have an output now."""
-        return tuple(
-            edge.source
-            for edge in self.graph.incoming[step]
-            if edge.type is DependencyType.SOFT and self.statuses[edge.source] is StepStatus.COMPLETED
-        )
+        soft = self.graph.soft.get(step, ())
+        return tuple([name for name in soft if self.statuses[name] is StepStatus.COMPLETED])
 
     def values_for(self, step: str) -> dict[str, object]:
         """Return what conditions of `step` are judged by; `steps` holds those of its dependencies with an output."""
@@ -212,7 +209,8 @@ class PipelineState:
 
     def leave_patience(self, name: str) -> None:
         """Have a step wait for nothing with patience any more."""
-        self.timers.clear((name, PATIENCE))
+        if name in self.graph.soft:  # nothing else is waited for with patience
+            self.timers.clear((name, PATIENCE))
 
     def admit(self, name: str) -> None:
         """Let a step go on whose dependencies are settled: to its condition if it has one, else to its start."""

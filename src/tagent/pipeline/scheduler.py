@@ -1,7 +1,6 @@
 """What to do next in a run. Pure: state and time in, commands out; nothing here runs, waits or writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from tagent.exceptions import DataPathError
@@ -30,12 +29,13 @@ from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.rules import Expansion
 from tagent.pipeline.run_state import PipelineState
 from tagent.pipeline.timers import ATTEMPT, PATIENCE
+from tagent.values import value
 
 MOST_PARTS = 100_000
 """How many items a step may have."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Limits:
     """What may end a run early.
 
@@ -50,6 +50,9 @@ class Limits:
 
 NO_LIMITS = Limits()
 
+_NO_STARTS = (FailStep, JudgeStep)
+"""What may become of a step instead of its start."""
+
 
 def next_commands(state: PipelineState, now: float, limits: Limits = NO_LIMITS) -> Sequence[Command]:
     """Return what to do now, in definition order; nothing means: wait for what runs.
@@ -61,14 +64,14 @@ def next_commands(state: PipelineState, now: float, limits: Limits = NO_LIMITS) 
     """
     if state.halted is not None:
         return _last_commands(state, now)
-    if settled := list(_settled(state)):
-        return settled
+    if state.broken or state.doomed or state.stood_in or state.to_judge:
+        return list(_settled(state))
     if halt := _halt(state, now, limits):
         return [halt]
     if not state.unfinished:
         return [FinishRun(final_status(state))]
     starts = [] if limits.is_holding else _starts(state, now)
-    failed = [command for command in starts if isinstance(command, FailStep | JudgeStep)]
+    failed = [command for command in starts if isinstance(command, _NO_STARTS)]
     if failed:
         return failed
     commands: list[Command] = list(starts)
@@ -202,7 +205,9 @@ def _part_starts(state: PipelineState, due: list[tuple[str, str]]) -> Iterator[S
 def _wake_at(state: PipelineState, now: float, limits: Limits) -> float | None:
     """Return when something is due that is not due now; None for never."""
     later = None if limits.is_holding else state.timers.next_after(now)
-    return min((at for at in (later, limits.deadline_at) if at is not None), default=None)
+    if later is None or limits.deadline_at is None:
+        return limits.deadline_at if later is None else later
+    return min(later, limits.deadline_at)
 
 
 def _last_commands(state: PipelineState, now: float) -> Sequence[Command]:

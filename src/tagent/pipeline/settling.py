@@ -56,6 +56,8 @@ def _settle_edge(state: PipelineState, edge: Edge) -> None:
         state.doomed[edge.target] = ("not_needed", f"The step {edge.source!r} did not fail.")
     elif edge.type is DependencyType.SOFT:
         _settle_soft(state, edge)
+    elif edge.type is DependencyType.HARD and state.statuses[edge.source] is StepStatus.COMPLETED:
+        state.count_down(edge.target)
     elif problem := _unmet(state, edge):
         _give_up(state, edge.target, problem)
     else:
@@ -179,7 +181,9 @@ def may_run(state: PipelineState, inputs: Mapping[str, object]) -> Iterator[str]
 def reopen(state: PipelineState) -> None:
     """Open again what was cut off, and all that did not end well if the run had ended; work out what waits for what."""
     everything = state.is_finished
-    was_undone = everything and state.halted is not None and state.halted.code == "run.rollback"
+    is_rolled_back = state.halted is not None and state.halted.code == "run.rollback"
+    # A run can be cancelled while it rolls back.
+    was_undone = everything and (is_rolled_back or StepStatus.COMPENSATED in state.statuses.values())
     state.status = RunStatus.RUNNING
     state.code = state.reason = ""
     state.running.clear()

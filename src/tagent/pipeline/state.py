@@ -100,14 +100,14 @@ def apply(state: PipelineState, event: RunEvent) -> None:
     """
     before, state.last_at = state.last_at, max(state.last_at, event.at)
     match event:
+        case StepStarted() | StepExpanded() | ConditionJudged():
+            _begin_step(state, event)
+        case StepCompleted() | StepFailed() | StepSubstituted() | StepSkipped() | StepCancelled():
+            _end_step(state, event)
         case PartStarted() | PartCompleted() | PartFailed():
             _apply_to_part(state, event)
         case AgentProgressed():
             _progress(state, event)
-        case ConditionJudged() | StepExpanded() | StepStarted():
-            _begin_step(state, event)
-        case StepCompleted() | StepFailed() | StepSubstituted() | StepSkipped() | StepCancelled():
-            _end_step(state, event)
         case _:
             _apply_to_run(state, event, before=before)
 
@@ -178,6 +178,15 @@ def _progress(state: PipelineState, event: AgentProgressed) -> None:
 def _begin_step(state: PipelineState, event: _StepBegins) -> None:
     record = state.steps[event.step]
     match event:
+        case StepStarted():
+            _move(state, event, _S.RUNNING)
+            _leave(state, event.step)
+            state.running.add(event.step)
+            if event.step in state.graph.serial:
+                state.serial_running = event.step
+            if record.begin(event.attempt, at=event.at):
+                record.shared_seen = len(state.shared_writes)
+                record.seen = event.seen
         case ConditionJudged():
             _move(state, event, _S.PENDING)
             _judged(state, event.step, holds=event.holds, code="condition_false", reason=event.reason)
@@ -188,15 +197,6 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
             record.opened_at = event.at if record.opened_at is None else record.opened_at
             record.started_at = event.at if record.started_at is None else record.started_at
             expand(state, event.step)
-        case StepStarted():
-            _move(state, event, _S.RUNNING)
-            _leave(state, event.step)
-            state.running.add(event.step)
-            if event.step in state.graph.serial:
-                state.serial_running = event.step
-            if record.begin(event.attempt, at=event.at):
-                record.shared_seen = len(state.shared_writes)
-                record.seen = event.seen
         case _:
             assert_never(event)
 

@@ -5,11 +5,13 @@ Whatever goes wrong inside comes back as a value; only a cancellation passes thr
 
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
 from functools import partial
 from traceback import format_exception
 from typing import TypeVar
 
+from tagent.circuit import CircuitPolicy
 from tagent.circuits import CircuitOpenError, guarded
 from tagent.config import TAgentConfig
 from tagent.effects import EffectBuffer
@@ -44,6 +46,8 @@ _SAY_WHEN = (ModelRateLimitError, ForeignAgentError, CircuitOpenError)
 
 _ASIDE = (CONDITION, COMPENSATION)
 """Parts that are not the work that a step's circuit is about."""
+
+_UNGUARDED = nullcontext()
 
 logger = logging.getLogger("tagent")
 
@@ -146,7 +150,7 @@ class StepExecutor:
         circuit = None if part in _ASIDE else step.circuit
         try:
             limit = self._time_limit(step, attempt)
-            with guarded(f"step:{self._pipeline.name}/{name}", circuit, now=self._services.clock.now):
+            with _UNGUARDED if circuit is None else self._guarded(name, circuit):
                 work = self._work(step, part, attempt)
                 returned, context = await (work if limit is None else self._within(*limit, work))
                 return self._succeeded(step, part, attempt, returned, context)
@@ -162,6 +166,9 @@ class StepExecutor:
             return AttemptFailed(
                 Failure(failed.code, scrubbed(str(failed)), failed.is_retryable), kinds=kinds_of(error)
             )
+
+    def _guarded(self, name: str, circuit: CircuitPolicy) -> AbstractContextManager[None]:
+        return guarded(f"step:{self._pipeline.name}/{name}", circuit, now=self._services.clock.now)
 
     def _succeeded(
         self, step: PipelineStep, part: str, attempt: Attempt, returned: object, context: StepContext | None
@@ -179,10 +186,12 @@ class StepExecutor:
 
         An agent looks after the deadline of its step itself: it knows what to put on record then.
         """
+        if step.timeout is None and step.budget is None and step.config is None:
+            return None
         limits: list[tuple[float, TAgentError]] = []
         if step.timeout is not None and step.wait_for is None:
             limits.append((step.timeout, StepTimeoutError(step.name, seconds=step.timeout)))
-        allowed = step_budget(step).deadline_seconds if step.budget is not None or step.config is not None else None
+        allowed = step_budget(step).deadline_seconds
         if allowed is not None and step.goal is None:
             spent = self._services.clock.now() - (attempt.work_began_at or attempt.began_at)
             over = BudgetExceeded("deadline_seconds", allowed, allowed, whose="step")

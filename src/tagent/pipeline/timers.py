@@ -36,6 +36,8 @@ class Timers:
 
     def due(self, now: float) -> list[Key]:
         """Return whose time has come, the earliest first."""
+        if not self._heap:
+            return []
         found: list[tuple[float, Key]] = []
         places = [0]
         while places:  # a heap's children are never before it, so what is not due need not be looked below
@@ -49,6 +51,8 @@ class Timers:
 
     def next_after(self, now: float) -> float | None:
         """Return the earliest time that is still to come; None when nothing is."""
+        if not self._heap:
+            return None
         times: list[float] = []
         places = [0]
         while places:

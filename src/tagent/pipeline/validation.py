@@ -12,11 +12,11 @@ from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import MemoryUse, Pipeline, PipelineStep
 from tagent.pipeline.schema_paths import field_problem
 from tagent.pipeline.validating.condition_checks import when_problems
-from tagent.pipeline.validating.dependency_checks import dependency_problems
+from tagent.pipeline.validating.dependency_checks import dependency_hints, dependency_problems
 from tagent.pipeline.validating.failure_checks import failure_problems, failure_warnings, settings_problems
 from tagent.pipeline.validating.known import Known
 from tagent.pipeline.validating.order_checks import order_problems
-from tagent.pipeline.validating.parts_checks import MAX_BRANCHES, parts_problems
+from tagent.pipeline.validating.parts_checks import MAX_BRANCHES, parts_problems, parts_warnings
 from tagent.pipeline.validating.pipeline_checks import memory_problem, pipeline_problems
 from tagent.pipeline.validating.type_checks import type_problems
 from tagent.pipeline.validating.work_checks import (
@@ -107,7 +107,9 @@ def _step_problems(step: PipelineStep, known: Known) -> Iterator[Problem]:
         yield memory_problem(step.memory, step=shown)
     yield from settings_problems(step.config, step=step.name)
     yield from warnings_of(step, known)
+    yield from parts_warnings(step)
     yield from failure_warnings(step, known)
+    yield from dependency_hints(step, known)
 
 
 def require_valid(

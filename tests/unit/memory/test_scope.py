@@ -130,6 +130,19 @@ async def test_another_loop_reaches_the_store_too() -> None:
     await asyncio.to_thread(thread.close)
 
 
+async def test_a_merge_says_what_it_takes() -> None:
+    """Whoever annotates it with what is there need not take `object`; the type check of this file is the test."""
+
+    def added(old: int, new: int) -> int:
+        return old + new
+
+    store, bridge = MemoryStore(), Bridge(asyncio.get_running_loop())
+    memory = MemoryScope(store, "s", bridge=bridge)
+    await memory.aput("n", 1)
+    await memory.aput("n", 2, merge=added)
+    assert await memory.aget("n") == 3
+
+
 async def test_what_is_gathered_is_seen_by_its_writer_alone() -> None:
     """Nothing half-written is ever read."""
     store, buffer = MemoryStore(), EffectBuffer()

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from tagent.pipeline import ExecutionMode, Pipeline, PipelineError, PipelineStep
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineError, PipelineStep
 from tagent.pipeline.models import StepOptions
 
 
@@ -39,6 +39,22 @@ def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
     """A misspelt `depends_on` that is ignored would run steps in the wrong order."""
     with pytest.raises(PipelineError, match="'depends_no'. Did you mean 'depends_on'?"):
         Pipeline("p").step("a", "Do a", depends_no=["b"])  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("fallback", "on_error="), ("on_failure", "on_error=, what the run does")]
+)
+def test_an_option_with_another_name_here_is_told(option: str, said: str) -> None:
+    """No name is near to it."""
+    with pytest.raises(PipelineError, match=said):
+        Pipeline("p").step("a", "Do a", **{option: "b"})  # type: ignore[arg-type]  # unknown on purpose
+
+
+def test_the_type_of_a_dependency_may_be_text() -> None:
+    """As `execution_mode` may; else every check of it would silently be false."""
+    dependency = Dependency("a", "soft", wait_seconds=1)  # type: ignore[arg-type]  # what people write
+    assert dependency.type is DependencyType.SOFT
+    assert dependency == Dependency("a", DependencyType.SOFT, wait_seconds=1)
 
 
 def test_the_default_mode_holds_for_steps_that_name_none() -> None:

@@ -1,13 +1,15 @@
 """Outputs and inputs on their way through JSON."""
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from tagent.pipeline import InputError, Pipeline, StepContext, StepOutputError
+from tagent import run_pipeline
+from tagent.pipeline import Dependency, DependencyType, InputError, Pipeline, PipelineStep, StepContext, StepOutputError
 from tagent.pipeline.inputs import check_inputs, typed_inputs
 from tagent.pipeline.outputs import OutputType
 
@@ -133,3 +135,44 @@ def test_undeclared_inputs_are_what_the_functions_ask_for() -> None:
         check_inputs(pipeline, {"itme": "tea"})
     with pytest.raises(InputError, match="'item' cannot be written as JSON"):
         check_inputs(pipeline, {"item": object()})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"condition": "inputs.n > 3"},
+        {"enabled": "inputs.n > 3"},
+        {"condition": "steps.a == 'x' || inputs.n > 3"},
+        {"depends_on": [Dependency("a", DependencyType.VALIDATION, check="inputs.n > 3")]},
+    ],
+)
+def test_an_input_that_a_condition_reads_must_be_given(options: Mapping[str, object]) -> None:
+    """Else the run fails when its turn comes, after the steps before it were paid for."""
+    step = PipelineStep(name="b", goal="Do b", **options)  # type: ignore[arg-type]  # any of its fields
+    pipeline = Pipeline("p").step("a", "Do a").add_step(step)
+    message = r"'n' is missing; a condition of step 'b' reads it. If it may be missing, write has\(inputs.n\) && ..."
+    with pytest.raises(InputError, match=message) as caught:
+        run_pipeline(pipeline)
+    assert caught.value.inputs == ("n",)
+    with pytest.raises(InputError, match="Did you mean 'nn'?"):
+        check_inputs(pipeline, {"nn": 1})
+    assert check_inputs(pipeline, {"n": 1}) == {"n": 1}
+
+
+@pytest.mark.parametrize("condition", ["has(inputs.n) && inputs.n > 3", "!has(inputs.n) || inputs.n.size > 3"])
+def test_an_input_that_a_condition_asks_for_may_be_missing(condition: str) -> None:
+    """That is what has() is for."""
+    assert check_inputs(Pipeline("p").step("b", "Do b", condition=condition), {}) == {}
+
+
+def test_a_declared_input_with_a_default_need_not_be_given() -> None:
+    """Conditions read the default."""
+    pipeline = Pipeline("p", inputs=Order).step("b", "Do b", condition="inputs.count > 0")
+    assert check_inputs(pipeline, {"item": "tea"}) == {"item": "tea", "count": 1}
+
+
+def test_a_misspelt_item_is_named_as_such() -> None:
+    """It looks like an input that is missing."""
+    pipeline = Pipeline("p").step("a", run=lambda: [1]).step("b", run=lambda itm: itm, for_each="a")
+    with pytest.raises(InputError, match="'itm' is missing.* Did you mean 'item'?"):
+        check_inputs(pipeline, {})

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from builders import CONCURRENT, returning
 from tagent.budget import Budget
@@ -97,13 +97,15 @@ SOUND: Mapping[str, Mapping[str, object]] = {
     "merge function": {"goal": None, "merge": len, "depends_on": ["search"], "execution_mode": PARALLEL},
     "a goal over what others gave": {"goal": "Weigh them", "depends_on": ["search"], "execution_mode": PARALLEL},
     "share": {"for_each": "search.hits", "execution_mode": PARALLEL, "min_success": 0.5},
+    "all of them": {"for_each": "search.hits", "execution_mode": PARALLEL, "min_success": 1.0},
+    "soft as text": {"depends_on": [Dependency("search", "soft", wait_seconds=1)]},  # type: ignore[arg-type]
     "soft": {"depends_on": [Dependency("search", SOFT, wait_seconds=0), "review"]},
     "data": {"depends_on": [Dependency("search", DATA, path="hits[0].title")]},
     "default check": {"depends_on": [Dependency("review", VALIDATION)]},
     "check": {"depends_on": [Dependency("search", VALIDATION, check="output.total > 0")]},
     "check function": {"depends_on": [Dependency("search", VALIDATION, check=lambda output: output.total > 0)]},
     "skipped along": {"depends_on": [Dependency("review", on_skip="skip")]},
-    "fallback step": {"on_error": "review"},
+    "fallback step": {"on_error": "review", "output_schema": Review},
     "fallback output": {"on_error": Fallback(output="Nothing")},
     "compensation": {"compensate": "Take back {last} and {search.total}"},
     "compensation function": {"compensate": lambda last, search=None: None},
@@ -134,7 +136,7 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"enabled": "inputs.region =="}, "bad_condition", "`enabled` cannot be read"),
     ({"enabled": None}, "bad_type", "`enabled` is None"),
     ({"enabled": lambda: True}, "bad_type", "`enabled` is"),
-    ({"execution_mode": CONDITIONAL, "condition": "true", "branches": ["A", "B"]}, "wrong_mode", "ExecutionMode.PARALLEL_MERGE"),
+    ({"execution_mode": CONDITIONAL, "condition": "true", "branches": ["A", "B"]}, "wrong_mode", "PARALLEL_MERGE"),
     (
         {"execution_mode": CONDITIONAL, "condition": "true", "for_each": "search.hits", "merge": "list"},
         "wrong_mode",
@@ -166,7 +168,9 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"execution_mode": PARALLEL, "goal": None, "branches": {"a": " "}}, "bad_branches", "empty goal"),
     ({"execution_mode": PARALLEL, "goal": None, "branches": ["A"] * 1001}, "bad_branches", "1,001 branches"),
     ({"execution_mode": PARALLEL, "goal": None, "branches": ["A"], "min_success": 2}, "bad_parts", "has 1 branches"),
-    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": 1.0}, "bad_parts", "a share below 1.0"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": 1.5}, "bad_parts", "a share up to 1.0"),
+    ({"execution_mode": PARALLEL, "for_each": "steps.search.hits"}, "unknown_path", "Write 'search.hits'."),
+    ({"execution_mode": PARALLEL, "for_each": "steps.search"}, "unknown_path", "Write 'search'."),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": -1}, "bad_parts", "from 0"),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": "all"}, "bad_type", "from 0"),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "max_concurrency": 0}, "bad_parts", "from 1"),
@@ -184,7 +188,15 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"depends_on": [Dependency("search", check="output.total > 0")]}, "bad_dependency", "`check` is for VALIDATION"),
     ({"depends_on": [Dependency("search", SOFT, on_skip="skip")]}, "bad_dependency", "`on_skip` is for HARD"),
     ({"depends_on": [Dependency("search", on_skip="wait")]}, "bad_dependency", "'run' or 'skip'"),  # type: ignore[arg-type]
-    ({"depends_on": [Dependency("search", "soft")]}, "bad_type", "one of DependencyType"),  # type: ignore[arg-type]
+    ({"depends_on": [Dependency("search", "sofd")]}, "bad_type", "Did you mean 'soft'?"),  # type: ignore[arg-type]
+    ({"depends_on": [Dependency("search", 5)]}, "bad_type", "one of DependencyType"),  # type: ignore[arg-type]
+    ({"condition": "search > 1"}, "bad_condition", "known here. Write steps.search for the output of this step."),
+    ({"condition": "nobody > 1"}, "bad_condition", "Write steps.nobody or inputs.nobody for a value"),
+    ({"condition": "steps.search.total and true"}, "bad_condition", "Write &&"),
+    ({"condition": "steps.search.total"}, "bad_condition", "Its condition: It must be a bool, and `steps.search"),
+    ({"enabled": "search > 1"}, "bad_condition", "Write inputs.search for a value"),
+    ({"depends_on": [Dependency("search", VALIDATION, check="total > 2")]}, "bad_condition", "Write output.total for"),
+    ({"depends_on": [Dependency("search", VALIDATION, check="review > 2")]}, "bad_condition", "Write steps.review for"),
     ({"depends_on": [Dependency(5)]}, "bad_type", "the name of a step"),  # type: ignore[arg-type]
     ({"depends_on": [Dependency("search", VALIDATION, check=5)]}, "bad_type", "must be a condition"),  # type: ignore[arg-type]
     ({"depends_on": [Dependency("search", DATA, path=5)]}, "bad_type", "must be text"),  # type: ignore[arg-type]
@@ -193,6 +205,7 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"depends_on": [Dependency("search", VALIDATION, check="output.total >")]}, "bad_condition", "cannot be read"),
     ({"on_error": "reviw"}, "unknown_step", "Did you mean 'review'?"),
     ({"on_error": "last"}, "bad_fallback", "max_retries"),
+    ({"on_error": "review", "output_schema": int}, "bad_fallback", "which gives Review, and this step gives int."),
     ({"on_error": ""}, "bad_fallback", "empty"),
     ({"on_error": 5}, "bad_type", "Fallback"),
     ({"on_error": Fallback(5)}, "bad_type", "Fallback"),  # type: ignore[arg-type]
@@ -384,3 +397,81 @@ def test_constraints_of_a_function_that_a_model_judges_have_an_effect() -> None:
     """They say when it is to run."""
     judged = searched(goal=None, run=returning(1), execution_mode=CONDITIONAL, constraints=["Only on {search.total}"])
     assert [p.code for p in validate_pipeline(judged) if p.severity == "warning"] == []
+
+
+def noted(pipeline: Pipeline, code: str, inputs: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    return [(p.severity, p.message) for p in validate_pipeline(pipeline, inputs=inputs) if p.code == code]
+
+
+@pytest.mark.parametrize("merge", ["lst", "List", "dicts", " dict"])
+def test_a_merge_that_is_nearly_a_known_one_warns(merge: str) -> None:
+    """It would be a goal, and a model be paid to follow it."""
+    [(severity, message)] = noted(searched(for_each="search.hits", merge=merge), "odd_merge")
+    assert (severity, "Did you mean" in message) == ("warning", True)
+
+
+@pytest.mark.parametrize("merge", ["list", "dict", "List what {search} found", "Sum it up", None, len])
+def test_a_merge_that_is_meant_does_not_warn(merge: object) -> None:
+    """Goals are what people write most."""
+    assert noted(searched(for_each="search.hits", merge=merge), "odd_merge") == []
+
+
+def test_an_item_function_that_knows_no_item_warns() -> None:
+    """It would do the same for each of them, and cost as much."""
+    for unaware in (lambda search: 1, lambda: 1):
+        [(severity, message)] = noted(searched(goal=None, run=unaware, for_each="search.hits"), "no_item")
+        assert (severity, "neither `item` nor `index`" in message) == ("warning", True)
+
+    def knows_its_part(context: StepContext) -> str:
+        return context.part
+
+    for aware in (lambda item: 1, lambda index: 1, lambda **rest: 1, knows_its_part):
+        assert noted(searched(goal=None, run=aware, for_each="search.hits"), "no_item") == []
+    assert noted(searched(goal=None, run=lambda search: 1), "no_item") == []
+
+
+def test_a_misspelt_item_is_told_from_a_missing_input() -> None:
+    """`item` is no step and no input, and still the name that was meant."""
+    pipeline = Pipeline(searched(goal=None, run=lambda itm: 1, for_each="search.hits"), inputs=Region)
+    assert ["Did you mean 'item'?" in message for _, message in noted(pipeline, "unknown_parameter")] == [True]
+
+
+def test_a_wait_between_serial_steps_is_told_to_have_no_effect() -> None:
+    """Nothing fails; the step only starts later than its author wanted."""
+    soft = [Dependency("search", SOFT, wait_seconds=1)]
+    [(severity, message)] = noted(searched(depends_on=soft), "serial_wait")
+    assert (severity, "execution_mode=CONCURRENT" in message) == ("hint", True)
+    assert noted(searched(depends_on=soft, execution_mode=CONCURRENT), "serial_wait") == []
+    assert noted(searched(depends_on=[Dependency("search", SOFT)]), "serial_wait") == []
+    waiting = Pipeline("p").step("search", wait_for="found").step("last", "Do it", depends_on=soft)
+    assert noted(waiting, "serial_wait") == []
+
+
+def test_the_input_before_a_list_is_told_like_the_step() -> None:
+    """In conditions both are written, so people write them here too."""
+    pipeline = searched(goal="Read {item}", for_each="inputs.urls")
+    assert ["Write 'urls'." in message for _, message in noted(pipeline, "unknown_path", ["urls"])] == [True]
+
+
+def test_an_input_that_has_asks_for_need_not_be_given() -> None:
+    """That is what has() is for; without it the name is a mistake."""
+    assert codes(searched(condition="has(inputs.n) && inputs.n > 1"), ["m"]) == []
+    assert codes(searched(condition="inputs.n > 1"), ["m"]) == ["unknown_input"]
+    declared = Pipeline(searched(condition="has(inputs.n) && inputs.n > 1"), inputs=Region)
+    assert codes(declared) == ["unknown_input"]
+
+
+def test_a_fallback_of_another_type_is_not_refused_where_it_may_fit() -> None:
+    """A model that reads or writes itself as text fits text."""
+
+    class Worded(BaseModel):
+        text: str
+
+        @model_validator(mode="before")
+        @classmethod
+        def of_text(cls, given: object) -> object:
+            return {"text": given} if isinstance(given, str) else given
+
+    for wanted in (Worded, str | Review, list[str], None):
+        step = PipelineStep(name="a", run=returning("x"), output_schema=wanted, on_error="b")
+        assert codes(Pipeline("p", steps=[step]).step("b", "Say it")) == [], wanted

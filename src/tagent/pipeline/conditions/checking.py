@@ -102,8 +102,8 @@ def condition_problems(
         unknown_step There is no step 'mod'. Did you mean 'mood'?
         bad_condition `steps.name > 3` compares a text with a number.
     """
-    checker = _Checker(step_types, inputs, roots, output)
-    checker.require(condition.tree, frozenset({"bool"}), "is the condition, which must be a bool")
+    checker = _Checker(step_types, inputs, roots, output, condition.inputs - condition.inputs_needed)
+    checker.require_bool(condition.tree)
     yield from checker.problems
 
 
@@ -116,13 +116,22 @@ class _Checker:
         inputs: type[BaseModel] | Collection[str] | None,
         roots: Collection[str],
         output: object,
+        asked: Collection[str],
     ) -> None:
         self.problems: dict[tuple[str, str], None] = {}
         self._step_types = step_types
         self._inputs = inputs
         self._roots = roots
         self._output = output
+        self._asked = asked
         self._variables: dict[str, Shape] = {}
+
+    def require_bool(self, whole: Node) -> None:
+        """Note a problem if the whole condition cannot be a bool."""
+        found = kinds_of(self.shape(whole))
+        if found and "bool" not in found:
+            message = f"It must be a bool, and {_quoted(whole)} is {_listed(found)}. Compare it with something."
+            self._note("bad_condition", message)
 
     def require(self, node: Node, kinds: frozenset[str], otherwise: str) -> Shape:
         """Return the shape of `node`; empty, with a problem noted, if it can be none of `kinds`."""
@@ -221,6 +230,8 @@ class _Checker:
         if fields is None:
             return ANYTHING
         if name not in fields:
+            if not isinstance(self._inputs, type) and name in self._asked:  # whether it is given is what has() asks
+                return ANYTHING
             self._note("unknown_input", f"There is no input {name!a}.{nearest(name, fields)}")
             return ()
         return shape_of(fields[name])

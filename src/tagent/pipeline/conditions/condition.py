@@ -13,6 +13,7 @@ from tagent.pipeline.conditions.tree import (
     MAX_LENGTH,
     And,
     Asked,
+    Has,
     Node,
     Not,
     Or,
@@ -86,6 +87,17 @@ class Condition:
         self.inputs: frozenset[str] = _names(tree, "inputs")
         asked = [node.function for node, _ in walk(tree) if isinstance(node, Asked)]
         self.functions: tuple[Callable[..., object], ...] = tuple(dict.fromkeys(asked))
+
+    @cached_property
+    def inputs_needed(self) -> frozenset[str]:
+        """The inputs that it reads without asking by `has()` whether they are given.
+
+        Example:
+            >>> sorted(condition_of("has(inputs.n) && inputs.n > inputs.least").inputs_needed)
+            ['least']
+        """
+        asked = {str(it.path.parts[0]) for it, _ in walk(self.tree) if isinstance(it, Has) and it.path.root == "inputs"}
+        return self.inputs - asked
 
     @cached_property
     def _evaluate(self) -> Evaluate:

@@ -13,6 +13,7 @@ class ConditionError(PipelineError):
     Attributes:
         text: The condition, or as much of it as could be read; cut after 2,000 characters.
         path: The path that leads nowhere; empty where the error is about something else.
+        word: The word that stands for nothing, and is likely to be a name; empty likewise.
 
     Example:
         >>> from tagent.pipeline.conditions import condition_of
@@ -27,9 +28,10 @@ class ConditionError(PipelineError):
 
     code = "pipeline.condition"
 
-    def __init__(self, message: str, *, text: str = "", path: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, text: str = "", path: str = "", word: str = "", hint: str = "") -> None:
         self.text = text
         self.path = path
+        self.word = word
         super().__init__(message, hint=hint)
 
 

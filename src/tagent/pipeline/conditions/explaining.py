@@ -64,8 +64,7 @@ def explainer(node: Node) -> Explain:
             deciding = isinstance(node, Or)
             return partial(_chain, [(evaluator(part), explainer(part)) for part in parts], deciding=deciding)
         case Not(part):
-            inner = explainer(part)
-            return lambda scope, /, *, holds: inner(scope, holds=not holds)
+            return _opposite(node, part)
         case Choice(condition, then, otherwise):
             return partial(_choice, evaluator(condition), (explainer(condition), explainer(then), explainer(otherwise)))
         case Quantified():
@@ -74,6 +73,15 @@ def explainer(node: Node) -> Explain:
             )
         case _:
             return partial(_atom, shortened(text_of(node), _LONGEST_PART), [*_watched(node)])
+
+
+def _opposite(node: Not, part: Node) -> Explain:
+    """Return the explainer of a negation, which tells all of it, and then why its part came to what it came to."""
+    text = shortened(text_of(node), _LONGEST_PART)
+    if not isinstance(part, And | Or | Not | Choice | Quantified):
+        return partial(_atom, text, [*_watched(part)])
+    inner = explainer(part)
+    return lambda scope, /, *, holds: f"{text} is {_TOLD[holds]}: {inner(scope, holds=not holds)}"
 
 
 def _watched(node: Node) -> Iterator[tuple[str, Callable[[Scope], object]]]:

@@ -92,14 +92,17 @@ def refuse_character(text: str, place: int) -> NoReturn:
     refuse(text, place, f"{character!a} means nothing here.", hint=_INSTEAD.get(character, ""))
 
 
-def refuse(text: str, place: int, problem: str, *, hint: str = "") -> NoReturn:
-    """Refuse `text` for a problem at `place`.
+def refuse(text: str, place: int, problem: str, *, word: str = "", hint: str = "") -> NoReturn:
+    """Refuse `text` for a problem at `place`; for a `word` that stands for nothing, if that is what is wrong.
 
     Raises:
         ConditionError: Always.
     """
     raise ConditionError(
-        f"The condition {shortened(text)!a} cannot be read at character {place + 1}: {problem}", text=text, hint=hint
+        f"The condition {shortened(text)!a} cannot be read at character {place + 1}: {problem}",
+        text=text,
+        word=word,
+        hint=hint,
     )
 
 

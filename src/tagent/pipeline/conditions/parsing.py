@@ -242,8 +242,11 @@ class _Parser:
 
     def _refuse_word(self, token: Token) -> NoReturn:
         word = token.text
-        hint = _INSTEAD.get(word, f"Write steps.{word} or inputs.{word} for a value, and quotation marks for a text.")
-        self._refuse(f"{word[:60]!r} is nothing that is known here.", at=token, hint=hint)
+        problem = f"{word[:60]!r} is nothing that is known here."
+        if word in _INSTEAD:
+            self._refuse(problem, at=token, hint=_INSTEAD[word])
+        hint = f"Write steps.{word} or inputs.{word} for a value, and quotation marks for a text."
+        refuse(self._text, token.place, problem, word=word, hint=hint)
 
     def _key(self) -> str | int:
         token = self._take()

@@ -24,19 +24,20 @@ def when_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
 
 def check_problems(dep: Dependency, step: PipelineStep, known: Known) -> Iterator[Found]:
     """Yield the mistakes in what the output of a dependency must fulfil."""
-    condition, problem = _read(dep.check)
+    roots = ("steps", "inputs", bindings.OUTPUT)
+    condition, problem = _read(dep.check, known, roots=roots)
     its = f"The check of its dependency on {dep.step!r}"
     if condition is None:
         yield "bad_condition", f"{its} cannot be read: {problem}"
         return
-    roots = ("steps", "inputs", bindings.OUTPUT)
     for code, message in _told(condition, known, roots=roots, output=known.declared(dep.step)):
         yield code, f"{its}: {message}"
     yield from _function_problems(condition, step, known, whose="its check's", has_output=True)
 
 
 def _enabled_problems(given: object, known: Known) -> Iterator[Found]:
-    condition, problem = _read(given)
+    roots = ("inputs",)
+    condition, problem = _read(given, known, roots=roots)
     if condition is None:
         yield "bad_condition", f"`enabled` cannot be read: {problem}"
     elif condition.functions:
@@ -45,19 +46,20 @@ def _enabled_problems(given: object, known: Known) -> Iterator[Found]:
         names = ", ".join(map(repr, sorted(condition.steps)))
         yield "bad_condition", f"`enabled` reads steps ({names}), none of which has run by then. Use condition=."
     else:
-        for code, message in _told(condition, known, roots=("inputs",)):
+        for code, message in _told(condition, known, roots=roots):
             yield code, f"`enabled`: {message}"
 
 
 def _condition_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
-    condition, problem = _read(step.condition)
+    roots = ("steps", "inputs")
+    condition, problem = _read(step.condition, known, roots=roots)
     if condition is None:
         yield "bad_condition", f"Its condition cannot be read: {problem}"
         return
     if step.name in condition.steps:
         yield "bad_condition", "Its condition reads its own output, which it does not have yet."
         return
-    for code, message in _told(condition, known, roots=("steps", "inputs")):
+    for code, message in _told(condition, known, roots=roots):
         yield code, f"Its condition: {message}"
     yield from _function_problems(condition, step, known, whose="its condition's")
 
@@ -72,12 +74,25 @@ def _told(condition: Condition, known: Known, *, roots: tuple[str, ...], output:
     return condition_problems(condition, step_types=known.step_types, inputs=inputs, roots=roots, output=output)
 
 
-def _read(given: object) -> tuple[Condition | None, str]:
+def _read(given: object, known: Known, *, roots: tuple[str, ...]) -> tuple[Condition | None, str]:
     """Return the condition; or None, and why it cannot be read."""
     try:
         return condition_of(given), ""  # type: ignore[arg-type]  # the types are checked before
     except ConditionError as error:
-        return None, str(error)
+        hint = _where(error.word, known, roots=roots) if error.word else error.hint
+        return None, f"{error.message} {hint}".rstrip()
+
+
+def _where(word: str, known: Known, *, roots: tuple[str, ...]) -> str:
+    """Return how a word is written that stands for nothing, but may be the name of a step, an input or a field."""
+    if "steps" in roots and word in known.steps:
+        return f"Write steps.{word} for the output of this step."
+    if known.inputs is not None and word in known.inputs:
+        return f"Write inputs.{word} for this input."
+    if bindings.OUTPUT in roots:
+        return f"Write output.{word} for a field of the output that is checked, and quotation marks for a text."
+    read = " or ".join(f"{root}.{word}" for root in roots)
+    return f"Write {read} for a value, and quotation marks for a text."
 
 
 def _function_problems(

@@ -9,11 +9,12 @@ from pydantic import BaseModel
 
 from tagent.exceptions import DataPathError
 from tagent.pipeline import bindings
-from tagent.pipeline.models import Dependency, DependencyType, PipelineStep
+from tagent.pipeline.exceptions import Problem
+from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import plain_type
 from tagent.pipeline.validating.condition_checks import check_problems
 from tagent.pipeline.validating.known import Found, Known
-from tagent.pipeline.validating.work_checks import is_number, unknown_field
+from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_number, unknown_field
 
 DEFAULT_CHECKS = ("valid", "passed", "approved")
 """The fields that a VALIDATION dependency without a check of its own looks for, in this order."""
@@ -36,6 +37,26 @@ def dependency_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
         yield from _conflicts(step)
     for function in bindings.functions(step):
         yield from missing_defaults(step, function, known)
+
+
+def dependency_hints(step: PipelineStep, known: Known) -> Iterator[Problem]:
+    """Yield what in it has less of an effect than it seems."""
+    if not _is_serial(step):
+        return
+    for dep in step.depends_on:
+        if not isinstance(dep, Dependency) or dep.type is not DependencyType.SOFT or dep.wait_seconds is None:
+            continue
+        if dep.step in known.steps and _is_serial(known.steps[dep.step]):
+            message = (
+                f"It and {dep.step!r} are SERIAL, so it never starts while {dep.step!r} runs, whatever `wait_seconds` "
+                "says. Give one of them execution_mode=CONCURRENT."
+            )
+            yield Problem("serial_wait", message, step.name[:MAX_NAME_LENGTH], "hint")
+
+
+def _is_serial(step: PipelineStep) -> bool:
+    """Return whether a step is never at work beside others; one that only waits for a message may be."""
+    return step.execution_mode == ExecutionMode.SERIAL and step.wait_for is None
 
 
 def missing_defaults(

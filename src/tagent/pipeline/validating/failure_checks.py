@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from pydantic import BaseModel, RootModel
+
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, DataPathError
@@ -87,6 +89,20 @@ def _stand_in_problems(step: PipelineStep, stand_in: PipelineStep, known: Known)
             "bad_fallback",
             f"`on_error` names {stand_in.name!r}, which depends on this step, and so cannot run when it has failed.",
         )
+    given, wanted = known.declared(stand_in.name), known.declared(step.name)
+    if {_kind(given), _kind(wanted)} == {"value", "fields"}:
+        told = f"gives {getattr(given, '__name__', given)}, and this step gives {getattr(wanted, '__name__', wanted)}"
+        yield "bad_fallback", f"`on_error` names {stand_in.name!r}, which {told}. Give both the same output_schema."
+
+
+def _kind(declared: object) -> str:
+    """Return whether a type is a single `value` or has `fields`, one of which never fits the other; else nothing."""
+    if declared in (str, int, float, bool):
+        return "value"
+    if not isinstance(declared, type) or not issubclass(declared, BaseModel) or issubclass(declared, RootModel):
+        return ""
+    own = declared.__pydantic_decorators__  # such a model may be made of, or written as, anything
+    return "" if own.model_validators or own.model_serializers else "fields"
 
 
 def needs_failed(stand_in: PipelineStep, name: str) -> bool:

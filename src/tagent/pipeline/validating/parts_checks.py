@@ -1,10 +1,11 @@
 """The parts of a PARALLEL_MERGE step: branches, items, how many, and what becomes of what they give."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from tagent.exceptions import DataPathError
+from tagent.exceptions import DataPathError, nearest
 from tagent.paths import DataPath
 from tagent.pipeline import bindings
+from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import field_problem, list_problem, type_at
 from tagent.pipeline.validating.known import Found, Known
@@ -15,6 +16,8 @@ MOST = 2**53
 """Beyond every number that is meant; larger ones are not written as JSON in the same way everywhere."""
 
 _OF_PARTS = {"branches": None, "for_each": None, "merge": None, "item_schema": None, "min_success": None}
+_ITEM = bindings.ITEM_NAMES
+_LONGEST_WORD = 60
 _DEFAULT_CONCURRENCY = PipelineStep().max_concurrency
 
 
@@ -46,6 +49,24 @@ def parts_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
             yield "bad_schema", f"Its item_schema cannot be used: {error}"
 
 
+def parts_warnings(step: PipelineStep) -> Iterator[Problem]:
+    """Yield what in the parts of `step` is probably a mistake."""
+    if step.execution_mode != ExecutionMode.PARALLEL_MERGE:
+        return
+    goal = bindings.merge_goal(step)
+    if goal is not None and (suggestion := nearest(goal.strip().lower()[:_LONGEST_WORD], bindings.MERGES)):
+        message = f"`merge` is {goal[:_LONGEST_WORD]!r}, which is taken for a goal.{suggestion}"
+        yield Problem("odd_merge", message, step.name, "warning")
+    run: object = step.run
+    if step.for_each is not None and callable(run):
+        signature = bindings.signature_of(run)
+        # A `StepContext` says which part it is.
+        is_told = signature.takes_the_rest or any(it.is_context or it.name in _ITEM for it in signature.parameters)
+        if not signature.problem and not is_told:
+            message = "Its function takes neither `item` nor `index`, so it does the same for every item."
+            yield Problem("no_item", message, step.name, "warning")
+
+
 def _work_problems(step: PipelineStep) -> Iterator[Found]:
     for other in ("agent", "wait_for"):
         if getattr(step, other) is not None:
@@ -59,13 +80,13 @@ def _number_problems(step: PipelineStep) -> Iterator[Found]:
     if least is None:
         return
     if not _is_amount(least):
-        yield "bad_parts", f"`min_success` is {least!r}; it must be a whole number from 0, or a share below 1.0."
-    elif least > len(step.branches or ()) and step.branches:
+        yield "bad_parts", f"`min_success` is {least!r}; it must be a whole number from 0, or a share up to 1.0."
+    elif step.branches and is_whole(least) and least > len(step.branches):
         yield "bad_parts", f"`min_success` is {least!r}, and it has {len(step.branches)} branches."
 
 
 def _is_amount(least: object) -> bool:
-    return 0 <= least < 1 if isinstance(least, float) else is_whole(least) and 0 <= least < MOST
+    return 0 <= least <= 1 if isinstance(least, float) else is_whole(least) and 0 <= least < MOST
 
 
 def _branch_problems(step: PipelineStep) -> Iterator[Found]:
@@ -94,6 +115,8 @@ def _list_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
         yield "bad_for_each", "`for_each` names the step itself. Name a step before it."
     elif path.root in known.steps or (known.inputs is not None and path.root in known.names):
         yield from _no_list(path, known)
+    elif below := _below_root(path, known):
+        yield "unknown_path", f"`for_each` names {path.root!r}, no step or input. Write {below!r}."
     elif known.inputs is not None or known.nearest_known(path.root):
         message = f"`for_each` names {path.root!r}, no step or input.{known.nearest_known(path.root)}"
         yield "unknown_path", message
@@ -103,6 +126,14 @@ def _list_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     for name in sorted(bindings.ITEM_NAMES & known.names):
         kind = "A step" if name in known.steps else "An input"
         yield "ambiguous_name", f"{kind} is called {name!r}, which is what for_each calls its own. Rename it."
+
+
+def _below_root(path: DataPath, known: Known) -> str:
+    """Return a path without the `steps` or `inputs` before it, which only conditions have; empty without one."""
+    names: Collection[object] = {"steps": known.steps, "inputs": known.inputs or ()}.get(path.root, ())
+    if not path.parts or path.parts[0] not in names:
+        return ""
+    return str(DataPath(str(path.parts[0]), path.parts[1:]))
 
 
 def _no_list(path: DataPath, known: Known) -> Iterator[Found]:

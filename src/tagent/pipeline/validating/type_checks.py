@@ -6,6 +6,7 @@ from operator import attrgetter, is_not
 
 from tagent.budget import Budget
 from tagent.circuit import CircuitPolicy
+from tagent.exceptions import nearest
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.conditions import Condition
 from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
@@ -18,6 +19,10 @@ _SEQUENCES: Mapping[str, tuple[type, ...]] = {
     "tools_filter": (str,),
     "tools": (object,),
 }
+
+
+_LONGEST = 80
+"""Characters that are shown of what is wrong."""
 
 
 def type_problems(step: PipelineStep) -> Iterator[str]:
@@ -69,7 +74,9 @@ def _dependency_problems(dep: Dependency) -> Iterator[str]:
         yield f"The `path` of its dependency on {_shown(named)} is {_shown(path)}; it must be text."
     if not isinstance(kind, DependencyType):
         kinds = ", ".join(each.name for each in DependencyType)
-        yield f"The type of its dependency on {_shown(named)} is {_shown(kind)}; take one of DependencyType: {kinds}."
+        told = f"The type of its dependency on {_shown(named)} is {_shown(kind)}; take one of DependencyType: {kinds}."
+        values = [each.value for each in DependencyType]
+        yield f"{told}{nearest(kind[:_LONGEST].lower(), values) if isinstance(kind, str) else ''}"
     waits: object = dep.wait_seconds
     if waits is not None and not _is_number(waits):
         yield f"The `wait_seconds` of its dependency on {_shown(named)} is {_shown(waits)}; it must be a number."
@@ -114,7 +121,7 @@ def _is_a(*kinds: type) -> Callable[[object], bool]:
 _OPTIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "execution_mode": (_is_a(str), "one of ExecutionMode"),
     "max_concurrency": (_is_number, "a whole number from 1"),
-    "min_success": (_is_number, "a whole number from 0, or a share below 1.0"),
+    "min_success": (_is_number, "a whole number from 0, or a share up to 1.0"),
     "memory": (_is_a(str), "'run' or 'pipeline'"),
     "wait_for": (_is_a(str, Event), "a topic or an event(...)"),
     "enabled": (_is_a(bool, str, Condition), "True, False, or a condition of the inputs"),
@@ -138,4 +145,4 @@ _options_of = attrgetter(*_DEFAULTS)
 
 
 def _shown(given: object) -> str:
-    return repr(given)[:80]
+    return repr(given)[:_LONGEST]

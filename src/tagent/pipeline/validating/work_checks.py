@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeGuard
 
 from tagent.config import TAgentConfig
@@ -90,10 +90,13 @@ def signature_problems(function: Callable[..., object], *, whose: str) -> Iterat
         yield "bad_function", f"{whose.capitalize()} function is a generator. Return a list instead."
 
 
-def unfilled(parameter: str, step: PipelineStep, known: Known, *, whose: str = "its") -> Iterator[Found]:
-    """Yield that no step or input has the name of a parameter."""
+def unfilled(
+    parameter: str, step: PipelineStep, known: Known, *, whose: str = "its", besides: Collection[str] = ()
+) -> Iterator[Found]:
+    """Yield that no step or input has the name of a parameter; it may be one of `besides` that is misspelt."""
     if parameter == step.name or parameter not in known.names:
-        suggestion = nearest(parameter, known.names - {step.name}) if known.has_suggestions else ""
+        names = {*known.names, *besides} - {step.name} if known.has_suggestions else set()
+        suggestion = nearest(parameter, names)
         message = f"Nothing fills the parameter {parameter!r} of {whose} function: no step or input has this name."
         yield "unknown_parameter", f"{message}{suggestion}"
 
@@ -214,7 +217,8 @@ def _function_problems(step: PipelineStep, function: Callable[..., object], know
     for parameter in bindings.signature_of(function).parameters:
         is_filled = parameter.is_context or bindings.is_item_name(step, parameter.name)
         if parameter.is_required and parameter.is_nameable and not is_filled:
-            yield from unfilled(parameter.name, step, known)
+            besides = bindings.ITEM_NAMES if step.for_each is not None else ()
+            yield from unfilled(parameter.name, step, known, besides=besides)
 
 
 def _unknown_placeholders(step: PipelineStep, known: Known) -> Iterator[Problem]:

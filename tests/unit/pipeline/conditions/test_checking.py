@@ -98,7 +98,11 @@ def problems(text: str) -> list[tuple[str, str]]:
         ("steps.mood.score && true", "bad_condition", "`steps.mood.score` must be a bool, and it is a number."),
         ("!steps.name", "bad_condition", "`steps.name` must be a bool, and it is a text."),
         ("steps.name ? true : false", "bad_condition", "`steps.name` must be a bool, and it is a text."),
-        ("steps.mood.score", "bad_condition", "which must be a bool, and it is a number."),
+        (
+            "steps.mood.score",
+            "bad_condition",
+            "It must be a bool, and `steps.mood.score` is a number. Compare it with something.",
+        ),
         ("steps.items.all(i, i.price.amount)", "bad_condition", "`i.price.amount` must be a bool"),
         ("steps.name.all(i, true)", "bad_condition", "`steps.name` does not go with all(), and it is a text."),
         (

@@ -30,7 +30,20 @@ VALUES: dict[str, object] = {
             "steps.missing.ok || inputs.region == 'eu'",
             'inputs.region == "eu" is true: inputs.region is "eu"',
         ),
-        ("!(inputs.region in ['us'])", 'inputs.region in ["us"] is false: inputs.region is "eu"'),
+        ("!(inputs.region in ['us'])", '!(inputs.region in ["us"]) is true: inputs.region is "eu"'),
+        ("!(inputs.region in ['eu'])", '!(inputs.region in ["eu"]) is false: inputs.region is "eu"'),
+        ("!has(steps.search.next)", "!has(steps.search.next) is true"),
+        (
+            "!(steps.sentiment.score > 6 && inputs.region == 'eu')",
+            '!(steps.sentiment.score > 6 && inputs.region == "eu") is false: '
+            "steps.sentiment.score > 6 is true: steps.sentiment.score is 6.5; "
+            'inputs.region == "eu" is true: inputs.region is "eu"',
+        ),
+        (
+            "!steps.search.items.all(i, i.price > 0)",
+            "!steps.search.items.all(i, i.price > 0) is true: "
+            'steps.search.items.all(i, i.price > 0) is false: item [1] is {"price": -1}',
+        ),
         ("has(steps.search.next)", "has(steps.search.next) is false"),
         (
             "steps.search.items.size() > inputs.most",
