@@ -37,6 +37,9 @@ class CircularDependencyError(PipelineError):
         super().__init__(f"Steps wait for each other: {' -> '.join(cycle)}.", hint="Remove one dependency.")
 
 
+_PLAIN = (DependencyType.HARD, DependencyType.DATA)
+
+
 @value
 class Edge:
     """A dependency as the graph knows it.
@@ -65,6 +68,11 @@ class Edge:
     is_fallback: bool = False
 
     @property
+    def is_plain(self) -> bool:
+        """Whether any output of the source is all that is needed."""
+        return self.path is None and self.type in _PLAIN
+
+    @property
     def is_patient(self) -> bool:
         """Whether it does not hold the target up for longer than a certain time."""
         return self.wait_seconds is not None
@@ -84,6 +92,7 @@ class ExecutionGraph:
         stand_ins: The steps that take the place of others, should these fail.
         special: Step name -> its rules, for the steps that have any.
         soft: Step name -> the steps that it waits for only SOFT, for the steps that do.
+        stands_in_for: Step name -> the steps whose place it takes if they fail, for the steps that do.
         on_failure: What a run does when a step has failed that is not optional.
 
     Example:
@@ -101,6 +110,7 @@ class ExecutionGraph:
     stand_ins: frozenset[str] = frozenset()
     special: Mapping[str, StepRules] = field(default_factory=dict)
     soft: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stands_in_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_failure: OnFailure = "continue"
 
     @classmethod
@@ -145,6 +155,7 @@ class ExecutionGraph:
             frozenset(stand_ins),
             special,
             {name: tuple(sources) for name, sources in soft.items()},
+            {name: tuple(edge.source for edge in edges) for name, edges in stand_ins.items()},
             pipeline.on_failure,
         )
 

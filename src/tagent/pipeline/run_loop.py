@@ -112,7 +112,7 @@ class RunLoop:
             random=services.random,
         )
         self._inbox: deque[_Report] = deque()
-        self._tasks: dict[str, dict[str, asyncio.Task[None]]] = {}
+        self._tasks: dict[str, dict[str, tuple[Start, asyncio.Task[None]]]] = {}
         self._paused: dict[Unit, AttemptPaused] = {}
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
@@ -188,7 +188,7 @@ class RunLoop:
     def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
         step, part = unit_of(start)
         name = f"step:{step}[{part}]" if part else f"step:{step}"
-        self._tasks.setdefault(step, {})[part] = group.create_task(self._attempt(start), name=name)
+        self._tasks.setdefault(step, {})[part] = start, group.create_task(self._attempt(start), name=name)
 
     def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
         """Tell everybody who is to know what is committed now, and stop what was cancelled."""
@@ -202,7 +202,7 @@ class RunLoop:
 
     def _cancel(self, step: str) -> None:
         """Stop what is under way of a step that has its final status."""
-        for task in tuple(self._tasks.get(step, {}).values()):
+        for _, task in tuple(self._tasks.get(step, {}).values()):
             task.cancel()
 
     def _summary(self, events: list[RunEvent]) -> RunSummary | None:
@@ -356,7 +356,7 @@ class RunLoop:
             reason = f"The step {start.step!r} cancelled itself."
             outcome = AttemptFailed(Failure("step.cancelled", reason))
         finally:
-            self._forget_task(unit)
+            self._forget_task(start, unit)
         if context is None or isinstance(outcome, AttemptPaused):
             self._report(_Report(start, outcome))
             return
@@ -372,11 +372,11 @@ class RunLoop:
         except TAgentError:
             return None
 
-    def _forget_task(self, unit: Unit) -> None:
+    def _forget_task(self, start: Start, unit: Unit) -> None:
         """Let go of a task that ends, unless the next attempt has taken its place."""
         step, part = unit
         tasks = self._tasks.get(step, {})
-        if tasks.get(part) is asyncio.current_task():
+        if part in tasks and tasks[part][0] is start:
             del tasks[part]
             if not tasks:
                 del self._tasks[step]

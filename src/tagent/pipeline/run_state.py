@@ -194,8 +194,11 @@ class PipelineState:
             self.admit(name)
 
     def _is_being_judged(self, name: str) -> bool:
-        """Whether its patience had ended before a crash, which cut off how its condition was judged."""
-        part = self.steps[name].parts.get(CONDITION)
+        """Whether its patience had ended before a crash, which struck while its condition was judged or right after."""
+        record = self.steps[name]
+        if record.holds is not None:
+            return record.arrived_at is not None  # in this life of the run
+        part = record.parts.get(CONDITION)
         return part is not None and (part.is_interrupted or part.status is StepStatus.WAITING)
 
     def be_patient(self, name: str) -> None:

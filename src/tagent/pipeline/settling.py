@@ -44,10 +44,9 @@ def fall(state: PipelineState, name: str) -> None:
 
 def _settle_stand_in(state: PipelineState, name: str) -> None:
     """Tell a failed step that what takes its place has ended."""
-    for edge in state.graph.incoming[name]:
-        is_open = state.statuses[edge.source] is StepStatus.WAITING
-        if edge.is_fallback and is_open and state.steps[edge.source].has_fallen:
-            state.stood_in[edge.source] = name
+    for failed in state.graph.stands_in_for.get(name, ()):
+        if state.statuses[failed] is StepStatus.WAITING and state.steps[failed].has_fallen:
+            state.stood_in[failed] = name
 
 
 def _settle_edge(state: PipelineState, edge: Edge) -> None:
@@ -56,7 +55,7 @@ def _settle_edge(state: PipelineState, edge: Edge) -> None:
         state.doomed[edge.target] = ("not_needed", f"The step {edge.source!r} did not fail.")
     elif edge.type is DependencyType.SOFT:
         _settle_soft(state, edge)
-    elif edge.type is DependencyType.HARD and state.statuses[edge.source] is StepStatus.COMPLETED:
+    elif edge.is_plain and state.statuses[edge.source] is StepStatus.COMPLETED:
         state.count_down(edge.target)
     elif problem := _unmet(state, edge):
         _give_up(state, edge.target, problem)
@@ -70,7 +69,7 @@ def _give_up(state: PipelineState, name: str, problem: tuple[str, str]) -> None:
     Else what it comes to would depend on which of its dependencies happens to be settled first: one that was left out
     or one that failed; and of a step that takes another's place, whether that place is to be taken at all.
     """
-    stands_by = any(edge.is_fallback and not state.steps[edge.source].has_fallen for edge in state.graph.incoming[name])
+    stands_by = any(not state.steps[other].has_fallen for other in state.graph.stands_in_for.get(name, ()))
     if problem[0] != "dependency_skipped" and not stands_by:
         state.held.pop(name, None)
         state.doomed[name] = problem
@@ -142,7 +141,7 @@ def _not_validated(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
     try:
         verdict = edge.check.judge({**state.values_for(edge.target), "output": output})
     except ConditionError as error:
-        return "dependency_unmet", f"The check of {edge.source!r} cannot be answered: {error}"
+        return "dependency_unmet", f"The step {edge.source!r} could not be validated. {error}"
     return (
         None if verdict.holds else ("dependency_unmet", f"The step {edge.source!r} did not validate: {verdict.reason}")
     )
@@ -156,7 +155,7 @@ def settle_enabled(state: PipelineState, name: str) -> None:
     try:
         verdict = enabled.judge({"steps": {}, "inputs": state.inputs})
     except ConditionError as error:
-        state.broken[name] = (error.code, f"Whether it is enabled cannot be answered: {error}")
+        state.broken[name] = (error.code, f"It cannot be told whether it is enabled. {error}")
         return
     if verdict.holds:
         state.count_down(name)
@@ -185,7 +184,8 @@ def reopen(state: PipelineState) -> None:
     # A run can be cancelled while it rolls back.
     was_undone = everything and (is_rolled_back or StepStatus.COMPENSATED in state.statuses.values())
     state.status = RunStatus.RUNNING
-    state.code = state.reason = ""
+    halted = None if everything else state.halted
+    state.code, state.reason = (halted.code, halted.reason) if halted is not None else ("", "")
     state.running.clear()
     state.running_parts.clear()
     if everything:

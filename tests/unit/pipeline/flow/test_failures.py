@@ -115,7 +115,7 @@ async def test_an_optional_failure_stops_nothing() -> None:
     assert ran.result.status is RunStatus.COMPLETED
 
 
-def booking(undone: list[object], **failing: Exception) -> Pipeline:
+def booking(undone: list[tuple[str, int, str]], **failing: Exception) -> Pipeline:
     """Return a pipeline of three bookings of which the last fails, and that undoes the others."""
 
     def undoing(name: str) -> Callable[[StepContext], object]:
@@ -135,7 +135,7 @@ def booking(undone: list[object], **failing: Exception) -> Pipeline:
 
 async def test_a_rollback_undoes_what_completed_in_reverse_order() -> None:
     """As one takes back what was built: the last first."""
-    undone: list[object] = []
+    undone: list[tuple[str, int, str]] = []
     ran = await run(booking(undone))
     assert undone == [("flight", 1, "flight/<compensation>"), ("hotel", 1, "hotel/<compensation>")]
     assert statuses(ran.result) == {
@@ -169,9 +169,9 @@ async def test_a_goal_can_compensate() -> None:
 
 async def test_a_compensation_is_tried_again_and_its_failure_stops_no_other() -> None:
     """What can be undone is, and what cannot is told."""
-    undone: list[object] = []
+    undone: list[tuple[str, int, str]] = []
     ran = await run(booking(undone, flight=OSError("away")))
-    assert [name for name, *_ in undone] == ["flight"] * 4 + ["hotel"]  # type: ignore[misc]  # tuples
+    assert [name for name, *_ in undone] == ["flight"] * 4 + ["hotel"]
     assert statuses(ran.result)["hotel"] == "compensated"
     flight = ran.result.step_metadata["flight"]
     assert (flight["status"].value, flight["code"]) == ("completed", "step.compensation")
@@ -182,7 +182,7 @@ async def test_a_compensation_is_tried_again_and_its_failure_stops_no_other() ->
 @pytest.mark.parametrize("is_written", [True, False])
 async def test_a_crash_while_undoing_undoes_nothing_twice(at: int, is_written: bool) -> None:  # noqa: FBT001 - a parameter
     """Whatever was committed counts; the rest is done by whoever resumes."""
-    undone: list[object] = []
+    undone: list[tuple[str, int, str]] = []
     pipeline = booking(undone)
     store = CrashingStore().arm(at, is_written=is_written)
     opened = everybody_is_gone(services(store=store))
@@ -196,10 +196,11 @@ async def test_a_crash_while_undoing_undoes_nothing_twice(at: int, is_written: b
         store.arm(10**9)
         before = len(undone)
         result = await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline)
-        again = [name for name, *_ in undone[before:]]  # type: ignore[misc]  # tuples
+        again = [name for name, *_ in undone[before:]]
         assert len(again) == 2 - len(done)
     assert statuses(result)["hotel"] == statuses(result)["flight"] == "compensated"
-    assert result.status is RunStatus.FAILED
+    assert (result.status, result.code) == (RunStatus.FAILED, "run.rollback")
+    assert "'pay' failed" in result.reason
 
 
 async def test_what_was_undone_is_done_again_under_another_key() -> None:
