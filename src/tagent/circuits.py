@@ -32,6 +32,8 @@ from tagent.retries import MISTAKES
 
 _ABOUT_OTHERS = frozenset({"circuit.open", "model.circuit_open", "model.limits_unavailable", "run.stopped"})
 _OF_THE_STORE = "store."
+_LONGEST = 200
+"""Characters of a failure that are kept."""
 
 
 class CircuitOpenError(TAgentError):
@@ -40,23 +42,28 @@ class CircuitOpenError(TAgentError):
     Attributes:
         circuit: Whose circuit it is: `step:PIPELINE/STEP`.
         retry_after_seconds: When it is called again, for one probe.
+        last: Its last failure, for people; empty if that is not known. May hold secrets, which who shows it takes out.
 
     Example:
-        >>> error = CircuitOpenError("step:report/search", retry_after_seconds=20)
+        >>> error = CircuitOpenError("step:report/search", retry_after_seconds=20, last="OSError: refused")
         >>> error.code, error.is_retryable
         ('circuit.open', True)
-        >>> print(error)
-        'step:report/search' has failed again and again and is not called for 20.0 s. Wait, or mend what it calls.
+        >>> print(error.message)
+        The step 'search' has failed again and again and is not called for 20.0 s; the last time: OSError: refused.
     """
 
     code = "circuit.open"
     is_retryable = True
 
-    def __init__(self, circuit: str, *, retry_after_seconds: float) -> None:
+    def __init__(self, circuit: str, *, retry_after_seconds: float, last: str = "") -> None:
         self.circuit = circuit
         self.retry_after_seconds = retry_after_seconds
+        self.last = last
+        kind, _, name = circuit.partition(":")
+        whose = f"The step {name.partition('/')[2]!r}" if kind == "step" and "/" in name else repr(circuit)
+        why = f"; the last time: {last.rstrip('.')}" if last else ""
         super().__init__(
-            f"{circuit!r} has failed again and again and is not called for {retry_after_seconds:.1f} s.",
+            f"{whose} has failed again and again and is not called for {retry_after_seconds:.1f} s{why}.",
             hint="Wait, or mend what it calls.",
         )
 
@@ -103,6 +110,7 @@ class Circuits:
         self._lock = threading.RLock()
         self._circuits: dict[str, Circuit] = {}
         self._probes: dict[str, Admission] = {}
+        self._last: dict[str, str] = {}
 
     def is_open(self, key: str) -> bool:
         """Return whether calls do not go through now, except for one as a probe."""
@@ -141,7 +149,13 @@ class Circuits:
         return admission
 
     def report(
-        self, admission: Admission, outcome: Outcome, *, now: Callable[[], float], policy: CircuitPolicy
+        self,
+        admission: Admission,
+        outcome: Outcome,
+        *,
+        now: Callable[[], float],
+        policy: CircuitPolicy,
+        told: str = "",
     ) -> None:
         """Tell what came of a call.
 
@@ -150,9 +164,12 @@ class Circuits:
             outcome: What came of it.
             now: The time.
             policy: When the circuit opens, and for how long.
+            told: The failure, for people.
         """
         key = admission.key
         with self._lock:
+            if outcome is Outcome.FAILED:
+                self._last[key] = told
             is_probe = self._probes.get(key) is admission
             if is_probe:
                 del self._probes[key]
@@ -165,11 +182,12 @@ class Circuits:
 
     def _refuse(self, key: str, at: float) -> None:
         if wait := seconds_shut(self._circuit(key), at):
-            raise CircuitOpenError(key, retry_after_seconds=wait)
+            raise CircuitOpenError(key, retry_after_seconds=wait, last=self._last.get(key, ""))
 
     def _keep(self, key: str, circuit: Circuit) -> None:
         if circuit == _NEW:
             self._circuits.pop(key, None)
+            self._last.pop(key, None)
         else:
             self._circuits[key] = circuit
 
@@ -260,12 +278,20 @@ def guarded(
         yield
         return
     admission = circuits.admit(key, now=now, seconds=seconds)
-    outcome = Outcome.UNKNOWN
+    outcome, told = Outcome.UNKNOWN, ""
     try:
         yield
         outcome = Outcome.ANSWERED
     except BaseException as error:
         outcome = judge(error)
+        told = _told(error) if outcome is Outcome.FAILED else ""
         raise
     finally:
-        circuits.report(admission, outcome, now=now, policy=policy)
+        circuits.report(admission, outcome, now=now, policy=policy, told=told)
+
+
+def _told(error: BaseException) -> str:
+    """Return a failure in one line. It is cut between words: half a secret is one that nobody recognises any more."""
+    message = error.message if isinstance(error, TAgentError) else f"{type(error).__name__}: {error}"
+    line = " ".join(message[: 2 * _LONGEST].split()).rstrip(": ")
+    return line if len(message) <= _LONGEST else f"{line[:_LONGEST].rpartition(' ')[0]} ..."

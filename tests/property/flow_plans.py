@@ -4,7 +4,7 @@ A plan is plain data, so that an oracle can read it as a person would read the d
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from hypothesis import strategies as st
@@ -227,6 +227,19 @@ def flows(
             first = len(steps)
         step = draw(_step(list(range(first)), kinds))
         if len(steps) >= size - 1 and step.fallback == "step":
-            step = StepPlan(**{**vars(step), "fallback": ""})
+            step = replace(step, fallback="")
         steps.append(step)
     return FlowPlan(tuple(steps), draw(st.sampled_from(on_failure)))
+
+
+def _rolled_back(flow: FlowPlan) -> FlowPlan:
+    """Return a pipeline that fails late, so that there is something to undo."""
+    steps = tuple(
+        replace(step, is_optional=place % 4 != 3, compensation=step.compensation or WorkPlan(failures=place % 2))
+        for place, step in enumerate(flow.steps)
+    )
+    return replace(flow, steps=(*steps, StepPlan(work=WorkPlan(is_broken=True, seconds=20.0))))
+
+
+rollbacks = flows(kinds=ANY_TIME, on_failure=("rollback",)).map(_rolled_back)
+"""Pipelines of which most steps have something to undo when they fail."""

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from builders import services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from property.flow_laws import JournalReader
-from property.flow_plans import ANY_TIME, FlowPlan, flows
+from property.flow_plans import ANY_TIME, FlowPlan, flows, rollbacks
 from property.flow_runs import LAW, ran, show, told
 from property.flow_world import INPUTS, World
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
-from tagent.pipeline.events import PartCompleted, RunEvent
+from tagent.pipeline.events import COMPENSATION, PartCompleted, RunEvent
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.resuming import resume_run
 
@@ -74,10 +74,28 @@ def test_behind_a_crash_nothing_happens_that_the_rules_do_not_allow(flow: FlowPl
     """What time decides may come out differently, but an attempt sees the same again, and each undo is once."""
     disturbed = survived(flow, crashes)
     JournalReader(flow).read(disturbed.events)
-    undone = Counter(e.step for e in disturbed.events if isinstance(e, PartCompleted) and e.part == "<compensation>")
+    undone = Counter(e.step for e in disturbed.events if isinstance(e, PartCompleted) and e.part == COMPENSATION)
     assert all(count == 1 for count in undone.values())
     for step in undone:
         assert disturbed.world.undone.count(step) >= 1
     if disturbed.result is not None:
         compensated = {n for n, it in disturbed.result.step_metadata.items() if it["status"] is StepStatus.COMPENSATED}
         assert compensated == set(undone)
+
+
+@LAW
+@given(rollbacks, crashes)
+def test_a_rollback_undoes_what_completed_once_and_in_reverse_order(flow: FlowPlan, crashes: Crashes) -> None:
+    """What was booked last is cancelled first, also if the process dies in the middle of it."""
+    disturbed = survived(flow, crashes)
+    JournalReader(flow).read(disturbed.events)
+    if disturbed.result is None:
+        return
+    ended = [e for e in disturbed.events if isinstance(e, PartCompleted) and e.part == COMPENSATION]
+    ended_well = [event.step for event in ended]
+    assert len({*ended_well}) == len(ended_well), "undone twice"
+    for name, it in disturbed.result.step_metadata.items():
+        is_undone = it["status"] is StepStatus.COMPENSATED
+        assert is_undone is (name in ended_well)
+        if it["status"] is StepStatus.COMPLETED and not it["substituted_by"]:
+            assert it["code"] == "step.compensation", "it was not even tried"

@@ -112,7 +112,24 @@ def test_the_error_says_whose_circuit_and_for_how_long() -> None:
     with pytest.raises(CircuitOpenError) as raised:
         it.call()
     assert (raised.value.code, raised.value.circuit, raised.value.is_retryable) == ("circuit.open", KEY, True)
-    assert raised.value.message == "'step:report/search' has failed again and again and is not called for 18.0 s."
+    told = "The step 'search' has failed again and again and is not called for 18.0 s; the last time: ConnectionError."
+    assert raised.value.message == told
+
+
+def test_the_error_says_what_the_last_failure_was() -> None:
+    """In a run that only finds it open, that failure is nowhere else."""
+    it = Guarded()
+    it.fail(2, ConnectionError("first"))
+    it.fail(1, ConnectionError(f"refused\nby {'x' * 1000}"))
+    with pytest.raises(CircuitOpenError) as raised:
+        it.call()
+    assert raised.value.last == "ConnectionError: refused by ..."
+    it.clock.advance(30)
+    it.call()
+    it.fail(2, TimeoutError())
+    it.fail(1, StepTimeoutError("search", seconds=5))
+    with pytest.raises(CircuitOpenError, match="; the last time: The step 'search' "):
+        it.call()
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,31 @@ SIGNS = {
 }
 
 
-def sign_of(state: PipelineState, name: str) -> tuple[str, str]:
-    """Return the sign of a step and its style; one of whose parts something runs is at work, whatever its status."""
-    is_at_work = any(step == name for step, _ in state.running_parts) if state.running_parts else False
-    return SIGNS[StepStatus.RUNNING if is_at_work else state.statuses[name]]
+CUT_OFF = ("◌", "yellow")
+"""The sign of a step that would run if somebody drove its run."""
 
 
-def standing(state: PipelineState, name: str, *, now: float, doing: str = "", max_attempts: int = 1) -> str:
+def sign_of(state: PipelineState, name: str, *, cut_off: str = "") -> tuple[str, str]:
+    """Return the sign of a step and its style.
+
+    Args:
+        state: The run's state.
+        name: The step. One of whose parts something runs is at work, whatever its status.
+        cut_off: What steps at work are called while nobody drives the run; empty if somebody does.
+    """
+    if _is_at_work(state, name):
+        return CUT_OFF if cut_off else SIGNS[StepStatus.RUNNING]
+    return SIGNS[state.statuses[name]]
+
+
+def _is_at_work(state: PipelineState, name: str) -> bool:
+    has_parts_at_work = any(step == name for step, _ in state.running_parts) if state.running_parts else False
+    return has_parts_at_work or state.statuses[name] is StepStatus.RUNNING
+
+
+def standing(
+    state: PipelineState, name: str, *, now: float, doing: str = "", max_attempts: int = 1, cut_off: str = ""
+) -> str:
     """Return what is to be said of a step besides its name.
 
     Args:
@@ -32,8 +50,11 @@ def standing(state: PipelineState, name: str, *, now: float, doing: str = "", ma
         now: The time, in seconds since 1970-01-01 UTC.
         doing: What its agent does.
         max_attempts: How often it is tried at most.
+        cut_off: What steps at work are called while nobody drives the run; empty if somebody does.
     """
     record = state.steps[name]
+    if cut_off and _is_at_work(state, name):
+        return _joined(cut_off, counted_parts(state, name) if record.count else "")
     match state.statuses[name]:
         case StepStatus.PENDING:
             return _not_begun(state, name, now=now, doing=doing)
@@ -94,10 +115,12 @@ def _waiting(state: PipelineState, name: str, *, now: float, doing: str, max_att
     record = state.steps[name]
     at = state.timers.of(name, ATTEMPT)
     if at is not None:
-        return f"try {record.attempts + 1}/{max_attempts} in {max(0.0, at - now):.1f}s  {record.reason}"
+        this = record.attempts - record.attempts_before + 1  # those before an end of the run do not count
+        return f"try {this}/{max_attempts} in {max(0.0, at - now):.1f}s  {record.reason}"
     if record.has_fallen:
         fallback = state.graph.rules(name).fallback
-        return f"{fallback.step if fallback else ''} takes its place  {record.reason}"
+        instead = fallback.step if fallback is not None and fallback.step else "its default"
+        return f"{instead} takes its place  {record.reason}"
     return _joined(_since(record.started_at, now), counted_parts(state, name), doing)
 
 

@@ -1,6 +1,7 @@
 """A run as people watch it, on stderr: a live tree on a terminal, else one line per thing that happened."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -34,7 +35,7 @@ from tagent.pipeline.events import (
     StepSubstituted,
 )
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.models import Pipeline, StepStatus
+from tagent.pipeline.models import Pipeline, RunStatus, StepStatus
 from tagent.pipeline.state import PipelineState, apply
 
 MAX_ROWS = 40
@@ -66,9 +67,18 @@ def open_view(picture: "Picture") -> Iterator[View]:
 
 
 class Picture:
-    """The run so far, as rows; a fold of its events like every other reading. It shows no outputs, and keeps none."""
+    """The run so far, as rows; a fold of its events like every other reading. It shows no outputs, and keeps none.
 
-    def __init__(self, pipeline: Pipeline, *, now: Callable[[], float] | None = None) -> None:
+    Args:
+        pipeline: What is run.
+        now: The time; None for that of the newest event.
+        is_interrupted: Whether nobody drives the run, though its events do not say so.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, *, now: Callable[[], float] | None = None, is_interrupted: bool = False
+    ) -> None:
+        self._is_interrupted = is_interrupted
         self.state = PipelineState(ExecutionGraph.build(pipeline))
         self._now = now or (lambda: self.state.last_at)
         self._width = min(28, max(map(len, self.state.statuses), default=0))
@@ -120,7 +130,7 @@ class Picture:
 
     def row(self, name: str) -> Text:
         """Return the row of one step: sign, name, seconds, cost, and what it waits for or why it ended."""
-        sign, style = sign_of(self.state, name)
+        sign, style = sign_of(self.state, name, cut_off=self._cut_off)
         detail = " ".join(printable(self._detail(name)).split("\n"))
         title = self.title(name)
         # Cut where the terminal ends: rows that wrap would jump about.
@@ -132,7 +142,21 @@ class Picture:
 
     def _detail(self, name: str) -> str:
         told = dict.fromkeys(filter(None, (self._doing.get(name), self._decided.get(name))))
-        return standing(self.state, name, now=self._now(), doing="  ".join(told), max_attempts=self._max_attempts[name])
+        return standing(
+            self.state,
+            name,
+            now=self._now(),
+            doing="  ".join(told),
+            max_attempts=self._max_attempts[name],
+            cut_off=self._cut_off,
+        )
+
+    @property
+    def _cut_off(self) -> str:
+        """What steps are called that would run if somebody drove the run; empty while somebody does."""
+        if self.state.status is RunStatus.WAITING:
+            return "paused"
+        return "interrupted" if self._is_interrupted and not self.state.is_finished else ""
 
     def total(self) -> Text:
         """Return the row of the run: how many steps completed, what they cost, and why it ends early or waits."""
@@ -140,7 +164,8 @@ class Picture:
         parts = [f"{statuses.count(StepStatus.COMPLETED)}/{len(statuses)} steps"]
         others = (StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED, StepStatus.COMPENSATED)
         parts += [f"{n} {s.value}" for s in others if (n := statuses.count(s))]
-        parts += [f"${self.state.cost_usd:.4f}", self.state.status.value]
+        is_left = self._is_interrupted and self.state.status is RunStatus.RUNNING
+        parts += [f"${self.state.cost_usd:.4f}", "interrupted" if is_left else self.state.status.value]
         why = "" if self.state.is_finished else " ".join(printable(self.state.reason).split())
         return Text("  " + "  ".join(filter(None, (*parts, why))), style="dim", no_wrap=True, overflow="ellipsis")
 
@@ -150,6 +175,7 @@ class LineView:
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
+        self._retried: Counter[str] = Counter()
 
     def emit(self, event: object) -> None:
         """Write a line if the event changed a step's status, is noteworthy of its agent, or ended the run."""
@@ -163,8 +189,8 @@ class LineView:
                 self._note(name, f"goes ahead: {reason}")
             case PartCompleted():
                 self._note_part(event)
-            case PartFailed(step=name):
-                self._note(name, of_failed_part(event))
+            case PartFailed():
+                self._note_failure(event)
             case RunHalted(reason=reason) | RunPaused(reason=reason):
                 _write(f"· {bounded(reason)}")
             case RunFinished():
@@ -183,6 +209,19 @@ class LineView:
             done = sum(parts_done(self._picture.state, event.step))
             if count >= MANY_PARTS and done < count and done % (count // 10) == 0:
                 self._note(event.step, counted_parts(self._picture.state, event.step))
+
+    def _note_failure(self, event: PartFailed) -> None:
+        """Tell that a part failed; of attempts at many parts that are made again the first one and each tenth."""
+        count = self._picture.state.steps[event.step].count or 0
+        if event.retry_at is None or event.part in {CONDITION, COMPENSATION} or count < MANY_PARTS:
+            self._note(event.step, of_failed_part(event))
+            return
+        self._retried[event.step] += 1
+        times = self._retried[event.step]
+        if times == 1:
+            self._note(event.step, of_failed_part(event))
+        elif times % (count // 10) == 0:
+            self._note(event.step, f"{times} attempts at parts were in vain so far; {of_failed_part(event)}")
 
     def _note(self, step: str, told: str) -> None:
         _write(f"· {self._picture.title(step)}{bounded(told)}")

@@ -185,12 +185,12 @@ class Decider:
     def _begun(self, command: StartStep | StartPart | ExpandStep, now: float) -> RunEvent:
         step = command.step
         match command:
-            case ExpandStep(_, count):
-                return StepExpanded(step, count, now, self._state.seen_now(step))
             case StartStep(_, attempt):
                 if attempt > 1 and self._is_abandoned(step, ""):
                     return self._given_up(step, "", attempt - 1, now)
                 return StepStarted(step, attempt, self._key(step), now, self._seen_by(step))
+            case ExpandStep(_, count):
+                return StepExpanded(step, count, now, self._state.seen_now(step))
             case StartPart(_, part, attempt):
                 if attempt > 1 and self._is_abandoned(step, part):
                     return self._given_up(step, part, attempt - 1, now)
@@ -201,7 +201,8 @@ class Decider:
 
     def _seen_by_condition(self, step: str) -> tuple[str, ...]:
         record = self._state.steps[step]
-        return record.seen if record.part(CONDITION).is_interrupted else self._state.seen_now(step)
+        asked = record.parts.get(CONDITION)
+        return record.seen if asked is not None and asked.is_interrupted else self._state.seen_now(step)
 
     def _seen_by(self, step: str) -> tuple[str, ...]:
         """Return which SOFT dependencies an attempt sees: the same as its parts, or as before a crash cut it off."""

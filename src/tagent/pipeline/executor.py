@@ -30,7 +30,7 @@ from tagent.pipeline.showing import Audience
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.stopping import StopSignal
-from tagent.pipeline.validation import require_valid
+from tagent.pipeline.validation import checked
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.services import Services, open_services
 from tagent.ports.store_errors import ConflictError
@@ -92,10 +92,11 @@ class PipelineExecutor:
         own = TAgentConfig.of(pipeline.config)
         self.base_config = base.merged(own, overrides or TAgentConfig())
         names = (type(inputs).model_fields if isinstance(inputs, BaseModel) else inputs) or {}
-        for problem in require_valid(pipeline, inputs=tuple(names) or None, tools=self.base_config.tools):
+        valid = checked(pipeline, inputs=tuple(names) or None, tools=self.base_config.tools)
+        for problem in valid.problems:
             if problem.severity == "warning":
                 logger.warning("%s: %s", pipeline.name, problem)
-        self.scheduler = PipelineScheduler(pipeline)
+        self.scheduler = PipelineScheduler(pipeline, valid.graph)
         self.results: Mapping[str, object] = {}
         self.shared_state = EnhancedContextManager(pipeline.description, max_tokens=self.base_config.context_tokens)
         self._inputs = check_inputs(pipeline, inputs)

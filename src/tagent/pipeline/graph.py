@@ -70,7 +70,7 @@ class Edge:
     @property
     def is_plain(self) -> bool:
         """Whether any output of the source is all that is needed."""
-        return self.path is None and self.type in _PLAIN
+        return self.path is None and self.type in _PLAIN and not self.is_fallback
 
     @property
     def is_patient(self) -> bool:

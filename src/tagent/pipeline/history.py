@@ -1,9 +1,11 @@
 """A run's history as people audit it: what happened when, by whom, in which attempt, with which model, for how much."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
+from tagent.budget import LIMITS
+from tagent.pipeline.definition import Definition
 from tagent.pipeline.events import (
     CONDITION,
     AgentProgressed,
@@ -80,10 +82,31 @@ class HistoryEntry:
     detail: str = ""
 
 
-def history(events: Iterable[RunEvent], *, after_seq: int = 0) -> Iterator[HistoryEntry]:
-    """Yield an entry for each event; the first follows the place `after_seq`."""
+def history(
+    events: Iterable[RunEvent], *, after_seq: int = 0, definition: Definition | None = None
+) -> Iterator[HistoryEntry]:
+    """Yield an entry for each event.
+
+    Args:
+        events: The events, in order.
+        after_seq: The place which the first one follows.
+        definition: What the run was defined by before them; without it, whatever is new is another definition.
+    """
     for seq, event in enumerate(events, after_seq + 1):
-        yield _entry(seq, event)
+        if isinstance(event, RunResumed) and event.definition:
+            now = Definition.read(event.definition.encode())
+            what = "budget" if definition is not None and _but_limits(definition) == _but_limits(now) else "definition"
+            yield replace(_entry(seq, event), detail=f"with another {what}")
+            definition = now
+        else:
+            yield _entry(seq, event)
+
+
+def _but_limits(definition: Definition) -> dict[str, object]:
+    """Return what is defined, apart from what the whole run may spend."""
+    config = definition.spec["config"] or {}
+    but_limits = {name: value for name, value in config.items() if name not in LIMITS}
+    return {**definition.spec, "config": but_limits, "budget": None}
 
 
 def _entry(seq: int, event: RunEvent) -> HistoryEntry:
@@ -103,10 +126,8 @@ def _entry(seq: int, event: RunEvent) -> HistoryEntry:
 
 def _detail_of_run(event: _OfRun) -> str:
     match event:
-        case RunStarted():
+        case RunStarted() | RunResumed():
             return ""
-        case RunResumed():
-            return "with another definition" if event.definition else ""
         case RunForked(parent, forked_seq):
             edits = ", ".join(event.edits)
             return f"from run {parent}, after event {forked_seq}{f'; edited: {edits}' if edits else ''}"
@@ -129,13 +150,20 @@ def _detail_of_step(event: _OfStep) -> str:
         case PartCompleted(part=part, output=dict() as told) if part == CONDITION:
             return _verdict(str(told.get("reason", "")), holds=told.get("holds") is True)
         case StepExpanded(_, count):
-            return "1 part" if count == 1 else f"{count} parts"
+            return "; ".join(filter(None, ("1 part" if count == 1 else f"{count} parts", _sees(event.seen))))
         case StepSubstituted(_, _, by):
             return "its default output" if by == "default" else f"the output of {by}"
-        case StepStarted() | PartStarted() | StepCompleted() | PartCompleted():
+        case StepStarted() | PartStarted():
+            return _sees(event.seen)
+        case StepCompleted() | PartCompleted():
             return ""
         case _:
             assert_never(event)
+
+
+def _sees(seen: Sequence[str]) -> str:
+    """Return which of the SOFT dependencies are there."""
+    return f"sees {', '.join(seen)}" if seen else ""
 
 
 def _verdict(reason: str, *, holds: bool) -> str:

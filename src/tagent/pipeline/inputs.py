@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from tagent.exceptions import nearest
-from tagent.paths import field_values
+from tagent.paths import DataPath, field_values
 from tagent.pipeline.bindings import ITEM_NAMES, OUTPUT, conditions_of, functions, signature_of
 from tagent.pipeline.conditions import Condition
 from tagent.pipeline.conditions.writing import path_text
@@ -83,6 +83,8 @@ def _names(model: type[BaseModel]) -> set[str]:
 
 def _wanted(step: PipelineStep, steps: Set[str], items: Set[str]) -> Iterator[tuple[str, str, bool]]:
     """Yield the inputs without which a step cannot work, why it needs them, and whether they are parameters."""
+    if step.for_each is not None and (root := DataPath.parse(step.for_each).root) not in steps:
+        yield root, f"`for_each` of step {step.name!r} goes through it.", False
     conditions = list(conditions_of(step))
     for function in _functions(step, conditions):
         for parameter in signature_of(function).parameters:

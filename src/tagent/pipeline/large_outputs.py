@@ -81,7 +81,7 @@ class LargeOutputs:
             ) or any(self._is_open(step) for step in self._stood_in_for(name)):
                 await self._load(name, stored)
         for name, record in self._state.steps.items():
-            if self._is_open(name):
+            if (record.agent_events or record.parts) and self._is_open(name):
                 for work in (record, *record.parts.values()):
                     await self._take_up(name, work)
 

@@ -1,6 +1,6 @@
 """What people write: a pipeline, its steps, and how they depend on each other."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, TypedDict, Unpack
@@ -254,9 +254,11 @@ _INSTEAD: Mapping[str, str] = {
 """What to write in the place of options that have another name here, though not a similar one."""
 
 
-def _texts(given: Sequence[str]) -> list[str]:
-    """Return several texts; a single one is meant as one, not as its letters."""
-    return [given] if isinstance(given, str) else list(given)
+def _several(given: object) -> list[Any]:
+    """Return what is given as a list: of None nothing, of a single thing that; a text is one, not its letters."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 class Pipeline:
@@ -306,41 +308,51 @@ class Pipeline:
         config: TAgentConfig | Mapping[str, object] | None = None,
         memory: MemoryUse | None = None,
         spaces: Sequence[str] = (),
-        triggers: Sequence[Trigger] = (),
+        triggers: Sequence[Trigger] | Trigger | None = (),
         on_failure: OnFailure | None = None,
         budget: Budget | Mapping[str, object] | None = None,
         on_budget: OnBudget | None = None,
-        before_step: Sequence[BeforeStep] = (),
-        after_step: Sequence[AfterStep] = (),
+        before_step: Sequence[BeforeStep] | BeforeStep | None = (),
+        after_step: Sequence[AfterStep] | AfterStep | None = (),
     ) -> None:
         other = name if isinstance(name, Pipeline) else None
         self.name: str = name.name if isinstance(name, Pipeline) else name
         self.description: str = description or (other.description if other else "")
         self.steps: list[PipelineStep] = [replace(step) for step in other.steps] if other else []
-        self.global_constraints: list[str] = [*(other.global_constraints if other else ()), *_texts(global_constraints)]
+        self.global_constraints: list[str] = [
+            *(other.global_constraints if other else ()),
+            *_several(global_constraints),
+        ]
         self.shared_context: dict[str, Any] = {**(other.shared_context if other else {}), **(shared_context or {})}
         self.inputs: type[BaseModel] | None = inputs or (other.inputs if other else None)
         self.default_mode: ExecutionMode = default_mode or (other.default_mode if other else ExecutionMode.SERIAL)
         self.final: str | None = final or (other.final if other else None)
         self.config: TAgentConfig | Mapping[str, object] | None = other.config if other and config is None else config
         self.memory: MemoryUse = memory or (other.memory if other else "run")
-        self.spaces: list[str] = list(dict.fromkeys([*(other.spaces if other else ()), *_texts(spaces)]))
-        self.triggers: list[Trigger] = [*(other.triggers if other else ()), *triggers]
+        self.spaces: list[str] = list(dict.fromkeys([*(other.spaces if other else ()), *_several(spaces)]))
+        self.triggers: list[Trigger] = [*(other.triggers if other else ()), *_several(triggers)]
         self.on_failure: OnFailure = on_failure or (other.on_failure if other else "continue")
         self.budget: Budget | Mapping[str, object] | None = other.budget if other and budget is None else budget
         self.on_budget: OnBudget = on_budget or (other.on_budget if other else "fail")
-        self.before_step: list[BeforeStep] = [*(other.before_step if other else ()), *before_step]
-        self.after_step: list[AfterStep] = [*(other.after_step if other else ()), *after_step]
-        for step in steps:
+        self.before_step: list[BeforeStep] = [*(other.before_step if other else ()), *_several(before_step)]
+        self.after_step: list[AfterStep] = [*(other.after_step if other else ()), *_several(after_step)]
+        for step in _several(steps):
             self.add_step(step)
 
     def add_step(self, step: PipelineStep) -> Self:
         """Append `step` and return the pipeline; a step without id gets the next one.
 
+        Raises:
+            PipelineError: If it is no step.
+
         Example:
             >>> Pipeline("report").add_step(PipelineStep(name="facts", goal="Find facts"))
             Pipeline('report', 1 steps)
         """
+        given: object = step
+        if not isinstance(given, PipelineStep):
+            told = f"The pipeline {self.name!r} cannot have a {type(given).__name__} as a step."
+            raise PipelineError(told, hint="Write PipelineStep(name=..., goal=...), or call step(name, goal).")
         with suppress(ValueError, TypeError):  # validation names an unknown mode
             step.execution_mode = ExecutionMode(step.execution_mode)
         self.steps.append(step)

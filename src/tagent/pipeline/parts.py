@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 
 @dataclass(slots=True)
@@ -50,18 +51,23 @@ class PartQueue:
         return not self.running and (self.is_hopeless or not (self.waiting or self.resting))
 
     @property
+    def may_start(self) -> bool:
+        """Whether any part may start now."""
+        return bool(self.waiting) and not self.is_hopeless and len(self.running) < self.limit
+
+    @property
     def startable(self) -> tuple[str, ...]:
         """The parts that may start now, in order."""
-        free = 0 if self.is_hopeless else self.limit - len(self.running)
-        return tuple(self.waiting[place] for place in range(min(free, len(self.waiting))))
+        return tuple(islice(self.waiting, self.limit - len(self.running))) if self.may_start else ()
 
     def started(self, part: str) -> None:
-        """Note that an attempt at `part` began."""
-        if self.waiting and self.waiting[0] == part:
+        """Note that an attempt at `part` began; those that never have begin in their order."""
+        if part in self.resting:
+            self.resting.discard(part)
+        elif self.waiting and self.waiting[0] == part:
             self.waiting.popleft()
         elif part in self.waiting:
             self.waiting.remove(part)
-        self.resting.discard(part)
         self.running.add(part)
 
     def rests(self, part: str) -> None:

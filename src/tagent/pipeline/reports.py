@@ -98,10 +98,35 @@ def _metadata(state: PipelineState, name: str) -> dict[str, object]:
         "reason": record.reason,
         "cached": False,
         "substituted_by": record.substituted_by,
-        **({} if record.holds is None else {"condition": {"holds": record.holds, "reason": record.verdict}}),
+        **({"optional": True} if state.graph.rules(name).is_optional else {}),
+        **_soft(state, name),
+        **({"condition": {"holds": record.holds, "reason": record.verdict}} if _has_condition(record) else {}),
         **({} if record.count is None else {"part_count": record.count}),
         **({"parts": _parts(record)} if record.parts else {}),
     }
+
+
+def _has_condition(record: StepRecord) -> bool:
+    """Return whether a condition of the step's own was judged, not only the check of a dependency."""
+    return record.holds is not None and record.verdict != "" and record.verdict_code in ("", "condition_false")
+
+
+def _soft(state: PipelineState, name: str) -> dict[str, object]:
+    """Return which SOFT dependencies a step saw when it began, and why it did not see the others."""
+    record, soft = state.steps[name], state.graph.soft.get(name, ())
+    if not soft or not (record.attempts or record.count is not None):
+        return {}
+    began_at = record.attempt_began_at if record.count is None else record.started_at or 0.0
+    unseen = {source: _why_unseen(state, source, at=began_at) for source in soft if source not in record.seen}
+    return {"seen": list(record.seen), "unseen": unseen}
+
+
+def _why_unseen(state: PipelineState, source: str, *, at: float) -> str:
+    status, ended_at = state.statuses[source], state.steps[source].finished_at
+    has_output = status in {StepStatus.COMPLETED, StepStatus.COMPENSATED}
+    if has_output or not status.is_terminal or ended_at is None or ended_at > at:
+        return "not settled"
+    return status.value
 
 
 def _parts(record: StepRecord) -> dict[str, dict[str, object]]:

@@ -33,8 +33,10 @@ class PipelineResult:
             `started_at` and `finished_at` (seconds since 1970-01-01 UTC, None if never),
             `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
             `cached` (whether its output came from a cache), `substituted_by` (whose output it has: a step, or
-            `default`). Where it applies also `condition` (`holds` and `reason`: what the step's condition came to),
-            `part_count` (how many items or branches it has) and `parts`: part -> the same of each that has begun.
+            `default`). Where it applies also `optional` (True), `condition` (`holds` and `reason`: what the step's
+            condition came to), `seen` (the SOFT dependencies whose outputs it saw) and `unseen` (the others -> where
+            they stood: `failed`, `skipped`, `cancelled` or `not settled`), `part_count` (how many items or branches it
+            has) and `parts`: part -> the same of each that has begun.
         final_output: The output of the pipeline's `final` step, else of the last step on which no
             other depends; None if it did not complete.
         learned_facts: What steps learned, by name.
@@ -68,8 +70,9 @@ class PipelineResult:
     def explain(self) -> str:
         """Return why the run came to this, in lines: the run, then each step that did not simply complete.
 
-        Named are the steps that were skipped, failed, cancelled or undone, those that have another one's output, and
-        those that ran because their condition holds; of failed parts the first ones.
+        Named are the steps that were skipped, failed, cancelled or undone, those that have another one's output,
+        those that ran because their condition holds, and those that went on without what they wait for only SOFT; of
+        failed parts the first ones.
 
         Example:
             >>> from tagent import run_pipeline

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tagent.budget import Budget
 from tagent.pipeline.accounts import RunAccounts
 from tagent.pipeline.models import Pipeline
-from tagent.pipeline.scheduler import Limits
+from tagent.pipeline.scheduler import NO_LIMITS, Limits
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.stopping import StopSignal
 from tagent.task_agent.models import Spending
@@ -37,4 +37,6 @@ class RunLimits:
     def now(self, state: PipelineState, *, is_holding: bool) -> Limits:
         """Return what the scheduler is to know of them."""
         seconds = self.deadline_seconds
+        if seconds is None and not is_holding:
+            return NO_LIMITS
         return Limits(None if seconds is None else state.opened_at + seconds, is_holding)

@@ -167,7 +167,8 @@ class RunLoop:
             await self._wait_for_reports()
             if self._lost is not None:
                 raise self._lost
-            events, committed = await self._take_effects() or self._take_reports()
+            taken = await self._take_effects() if self._has_effects() else None
+            events, committed = taken or self._take_reports()
 
     def _has_ended(self) -> bool:
         """Return whether there is nothing left to do here.
@@ -266,6 +267,10 @@ class RunLoop:
         finally:
             self._reported = None
 
+    def _has_effects(self) -> bool:
+        """Return whether what waits first in the inbox has effects."""
+        return bool(self._inbox) and getattr(self._inbox[0].content, "effects", None) is not None
+
     async def _take_effects(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]] | None:
         """Commit a success that waits first in the inbox with its effects, before anything is decided on it.
 
@@ -274,8 +279,6 @@ class RunLoop:
         Returns:
             What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
         """
-        if not self._inbox:
-            return None
         outcome = self._inbox[0].content
         if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
             return None
@@ -318,7 +321,7 @@ class RunLoop:
         while self._inbox:
             report = self._inbox[0]
             is_live = is_current(self._state, report.start)
-            if is_live and getattr(report.content, "effects", None) is not None:
+            if is_live and self._has_effects():
                 break  # a commit of its own
             self._inbox.popleft()
             if report.committed is not None:

@@ -123,7 +123,7 @@ class PipelineState:
     @property
     def is_finished(self) -> bool:
         """Whether the run has its final status."""
-        return self.status not in {RunStatus.RUNNING, RunStatus.WAITING}
+        return self.status is not RunStatus.RUNNING and self.status is not RunStatus.WAITING
 
     @property
     def is_busy(self) -> bool:
@@ -261,7 +261,7 @@ class PipelineState:
 
     def mark(self, name: str) -> None:
         """Note whether a part of the step may start now."""
-        if (queue := self.queues.get(name)) is not None and queue.startable:
+        if (queue := self.queues.get(name)) is not None and queue.may_start:
             self.startable.add(name)
         else:
             self.startable.discard(name)

@@ -154,7 +154,7 @@ def _begin(state: PipelineState, name: str) -> Start | JudgeStep | FailStep:
         if rules.condition is not None:
             return judged(state, name)
         if rules.has_condition_part:
-            return StartPart(name, CONDITION, record.part(CONDITION).next_attempt)
+            return StartPart(name, CONDITION, record.next_attempt_at(CONDITION))
     if rules.expansion is not None and record.count is None:
         return _expansion(state, name, rules.expansion)
     return StartStep(name, record.next_attempt)
@@ -195,11 +195,11 @@ def _part_starts(state: PipelineState, due: list[tuple[str, str]]) -> Iterator[S
         queue = state.queues.get(name)
         if queue is not None and not queue.is_hopeless and free[name] > 0:
             free[name] -= 1
-            yield StartPart(name, part, state.steps[name].part(part).next_attempt)
+            yield StartPart(name, part, state.steps[name].next_attempt_at(part))
     for name in sorted(state.startable, key=state.graph.positions.__getitem__):
         startable = state.queues[name].startable
         for part in startable[: free.get(name, len(startable))]:
-            yield StartPart(name, part, state.steps[name].part(part).next_attempt)
+            yield StartPart(name, part, state.steps[name].next_attempt_at(part))
 
 
 def _wake_at(state: PipelineState, now: float, limits: Limits) -> float | None:
@@ -235,7 +235,7 @@ def _undo(state: PipelineState, now: float) -> Sequence[Command]:
     at = state.timers.of(name, COMPENSATION)
     if at is not None and at > now:
         return [WaitUntil(at)]
-    return [StartPart(name, COMPENSATION, state.steps[name].part(COMPENSATION).next_attempt)]
+    return [StartPart(name, COMPENSATION, state.steps[name].next_attempt_at(COMPENSATION))]
 
 
 def final_status(state: PipelineState) -> RunStatus:

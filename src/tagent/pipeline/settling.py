@@ -19,10 +19,14 @@ VALID_FIELDS = ("valid", "passed", "approved")
 
 def settle(state: PipelineState, name: str) -> None:
     """Tell those that wait for a step of its final status."""
+    has_output = state.statuses[name] is StepStatus.COMPLETED
     for edge in state.graph.outgoing[name]:
         is_open = state.statuses[edge.target] is StepStatus.PENDING
         if is_open and edge.target not in state.doomed and edge.target not in state.broken:
-            _settle_edge(state, edge)
+            if has_output and edge.is_plain:
+                state.count_down(edge.target)
+            else:
+                _settle_edge(state, edge)
     _settle_stand_in(state, name)
 
 
@@ -55,8 +59,6 @@ def _settle_edge(state: PipelineState, edge: Edge) -> None:
         state.doomed[edge.target] = ("not_needed", f"The step {edge.source!r} did not fail.")
     elif edge.type is DependencyType.SOFT:
         _settle_soft(state, edge)
-    elif edge.is_plain and state.statuses[edge.source] is StepStatus.COMPLETED:
-        state.count_down(edge.target)
     elif problem := _unmet(state, edge):
         _give_up(state, edge.target, problem)
     else:
@@ -310,9 +312,9 @@ def parts_ended(state: PipelineState, name: str) -> None:
         resting.reason = f"Too many others failed for another attempt. {resting.reason}"
     failed = [(part, it) for part, it in record.parts.items() if is_item(part) and it.status is StepStatus.FAILED]
     first, why = failed[0]
-    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    told = f"Of its {record.count} parts {len(failed)} failed, more than it allows: {first!r}{more}. {why.reason}"
-    state.broken[name] = ("step.parts", told)
+    which = f"{first!r} and {len(failed) - 1} more" if len(failed) > 1 else repr(first)
+    told = f"{len(failed)} of its {record.count} parts failed ({which}); at most {queue.allowed_failures} may."
+    state.broken[name] = ("step.parts", f"{told} {why.reason}")
 
 
 def is_item(part: str) -> bool:

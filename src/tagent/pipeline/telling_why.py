@@ -28,6 +28,14 @@ _HOW = {
     StepStatus.COMPENSATED: "was undone",
 }
 
+_UNSEEN = {
+    "not settled": "had not ended",
+    "failed": "had failed",
+    "skipped": "was left out",
+    "cancelled": "was cancelled",
+}
+"""What is said of a SOFT dependency whose output a step did not see."""
+
 
 def explanation(
     pipeline: str, status: RunStatus, steps: Mapping[str, Facts], *, code: str = "", reason: str = ""
@@ -58,11 +66,20 @@ def _past(status: RunStatus) -> str:
 
 
 def _of_step(name: str, facts: Facts) -> Iterator[str]:
-    failed = _failed_parts(facts)
+    if unseen := facts.get("unseen"):
+        yield f"- {name!r} went on without {_listed_unseen(unseen)}."
+    failed = {} if facts["status"] is StepStatus.COMPENSATED else _failed_parts(facts)
     told = _fate(facts, failed_parts=len(failed))
     if told:
-        yield f"- {name!r} {told}"
+        which = ", which is optional," if facts.get("optional") and facts["status"] is StepStatus.FAILED else ""
+        yield f"- {name!r}{which} {told}"
         yield from _of_parts(failed)
+
+
+def _listed_unseen(unseen: Mapping[str, str]) -> str:
+    told = [f"{name!r}, which {_UNSEEN.get(why, why)}" for name, why in list(unseen.items())[:MOST_NAMES]]
+    more = len(unseen) - len(told)
+    return ", and ".join(told) + (f", and {more} more" if more else "")
 
 
 def _fate(facts: Facts, *, failed_parts: int) -> str:

@@ -108,6 +108,10 @@ class StepRecord(WorkRecord):
     substituted_by: str = ""
     undone: int = 0
 
+    def next_attempt_at(self, part: str) -> int:
+        """Return the number of the next attempt at a part, without making a record of it: asking changes nothing."""
+        return self.parts[part].next_attempt if part in self.parts else 1
+
     def part(self, name: str) -> PartRecord:
         """Return the record of a part, a new one if it has not begun."""
         if name not in self.parts:

@@ -57,6 +57,7 @@ class Works:
         self._config = config
         self._services = services
         self._mail = mail
+        self._part_types: dict[tuple[str, str], OutputType] = {}
 
     def of(self, step: PipelineStep, part: str = "") -> StepWork:
         """Return the work of `step`, or of one of its parts.
@@ -80,14 +81,20 @@ class Works:
             return self._reader.output_types[step.name]
         if part in {events.CONDITION, events.COMPENSATION}:
             return OutputType()
-        return OutputType(part_schema(step, part))
+        key = step.name, part if step.branches else "item"  # all items are of one type, which takes time to make ready
+        if key not in self._part_types:
+            self._part_types[key] = OutputType(part_schema(step, part))
+        return self._part_types[key]
 
     def settings_of_agents(self, step: PipelineStep) -> TAgentConfig | None:
         """Return the settings with which agents of ours work for `step`; None if none does."""
+        is_judged = step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
+        has_more = not (step.branches is None and step.merge is None and step.compensate is None)
+        if step.run is not None and not has_more and not is_judged:
+            return None  # a plain function, like most steps without a goal
         branches = step.branches or ()
         works = [*(branches.values() if isinstance(branches, Mapping) else branches), step.merge, step.compensate]
         has_goals = any(isinstance(work, str) and work not in {"list", "dict"} for work in works)
-        is_judged = step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
         if has_goals or is_judged or (step.goal is not None and step.agent is None):
             return self._ours(step, WHOLE, OutputType()).config
         return None

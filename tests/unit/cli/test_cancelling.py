@@ -68,10 +68,22 @@ def test_runs_are_found_by_what_they_are(store: str) -> None:
     assert cancels(store, "--since", "1h", "--yes").stdout.splitlines()[-1] == "1 run cancelled"
 
 
-def test_nothing_is_cancelled_unless_somebody_agrees(store: str) -> None:
-    """And without a terminal nobody can."""
+def test_a_run_that_is_named_is_cancelled_without_a_question(store: str) -> None:
+    """Whoever writes the id means it; an alarm at night has no terminal to answer at."""
+    one, other = waiting(store), waiting(store)
+    done = cancels(store, one, other, "--reason", "wrong inputs")
+    assert (done.return_value, done.stdout.splitlines()[-1]) == (0, "2 runs cancelled")
+    assert (stands(store, one), stands(store, other)) == ("cancelled", "cancelled")
+    again = cancels(store, one)
+    assert (again.return_value, again.stdout) == (1, "0 runs cancelled\n")
+    assert one in again.stderr
+
+
+def test_what_is_only_found_is_cancelled_if_somebody_agrees(store: str) -> None:
+    """There may be more of it than one thinks; and without a terminal nobody can agree."""
     run_id = waiting(store)
-    refused = cancels(store, run_id)
+    refused = cancels(store, "--pipeline", "chain")
+    assert run_id in refused.stderr
     assert "Nothing was cancelled: there is no terminal" in str(refused.exception)
     assert stands(store, run_id) == "running"
 

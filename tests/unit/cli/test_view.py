@@ -7,7 +7,7 @@ from builders import run
 from tagent.cli.telling import LONGEST_LINE, LONGEST_TEXT, decision, doing_now, noteworthy
 from tagent.cli.view import LineView, Picture
 from tagent.config import TAgentConfig
-from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, RunStatus
 from tagent.pipeline.events import (
     CONDITION,
     AgentNoticed,
@@ -15,7 +15,9 @@ from tagent.pipeline.events import (
     PartCompleted,
     PartFailed,
     PartStarted,
+    RunFinished,
     RunPaused,
+    RunResumed,
     RunStarted,
     StepCompleted,
     StepExpanded,
@@ -263,3 +265,77 @@ def test_patience_is_counted_down() -> None:
     picture.emit(RunStarted("r", "p", {}, {}, 100.0))
     picture.emit(StepStarted("a", 1, "k", 110.0))
     assert picture.row("b").plain.split(maxsplit=2)[2] == "waits for a, 20.0s more"
+
+
+def test_a_step_that_nobody_drives_is_not_shown_as_running() -> None:
+    """Whoever looks at a run that waits, or was killed, would wait for it."""
+    events = [RunStarted("r", "p", {}, {}, 0.0), StepStarted("research", 1, "k", 1.0)]
+    killed, paused = Picture(research(), is_interrupted=True), Picture(research())
+    for picture in (killed, paused):
+        for event in events:
+            picture.emit(event)
+    assert killed.row("research").plain == "◌ research interrupted"
+    assert killed.total().plain.endswith("interrupted")
+    assert paused.row("research").plain.startswith("● research")
+    paused.emit(RunPaused("budget.exceeded", "There is no room.", 2.0))
+    assert paused.row("research").plain == "◌ research paused"
+    paused.emit(RunResumed(2, "me", "h", 3.0))
+    assert not paused.row("research").plain.startswith("◌")
+
+    cut = Picture(flow(), is_interrupted=True)
+    for event in (
+        RunStarted("r", "p", {}, {}, 0.0),
+        StepStarted("numbers", 1, "k", 1.0),
+        StepCompleted("numbers", 1, list(range(40)), 1.0),
+        StepExpanded("items", 40, 1.0),
+        PartStarted("items", "0", 1, "k", 1.0),
+    ):
+        cut.emit(event)
+    assert " ".join(cut.row("items").plain.split()) == "◌ items interrupted 0/40 parts"
+    assert " ".join(cut.row("numbers").plain.split()).startswith("✓ numbers")
+
+
+def test_tries_are_counted_from_where_the_run_was_taken_up() -> None:
+    """`try 4/2` would be one too many, and the limit counts from there."""
+    picture = Picture(Pipeline("p").step("a", run=lambda: 1, max_retries=1))
+    picture.emit(RunStarted("r", "p", {}, {}, 0.0))
+    for attempt, retry_at in ((1, 2.0), (2, None)):
+        picture.emit(StepStarted("a", attempt, "k", 1.0))
+        picture.emit(StepFailed("a", attempt, "c", "It broke.", retry_at, 1.0))
+    picture.emit(RunFinished(RunStatus.FAILED, 2.0))
+    picture.emit(RunResumed(2, "me", "h", 3.0))
+    picture.emit(StepStarted("a", 3, "k", 3.0))
+    picture.emit(StepFailed("a", 3, "c", "It broke.", 4.0, 3.0))
+    assert picture.row("a").plain == "↻ a try 2/2 in 1.0s  It broke."
+
+
+def test_a_default_that_takes_the_place_of_a_step_is_told() -> None:
+    """Not an empty subject."""
+    picture = Picture(Pipeline("p").step("a", run=lambda: 1, max_retries=0, on_error=Fallback(output=0)))
+    picture.emit(RunStarted("r", "p", {}, {}, 0.0))
+    picture.emit(StepStarted("a", 1, "k", 1.0))
+    picture.emit(StepFailed("a", 1, "c", "It broke.", None, 1.0, falls_back=True))
+    assert picture.row("a").plain == "↻ a its default takes its place  It broke."
+
+
+async def test_a_log_gathers_the_retries_of_many_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    """An outage of a second must not be a thousand lines; what fails for good is told each time."""
+    tried: set[int] = set()
+
+    def flaky(item: int) -> int:
+        if item not in tried:
+            tried.add(item)
+            raise OSError("away")
+        if item == 7:
+            raise OSError("gone")
+        return item
+
+    pipeline = Pipeline("p").step("items", run=flaky, for_each="numbers", max_retries=1, min_success=1)
+    await run(pipeline, {"numbers": list(range(40))}, sinks=(LineView(Picture(pipeline)),))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    again = [line for line in lines if "is tried again" in line]
+    assert again[0].startswith("· items part ")
+    assert [line.split(" so far;")[0] for line in again[1:]] == [
+        f"· items {times} attempts at parts were in vain" for times in range(4, 41, 4)
+    ]
+    assert [line for line in lines if line.startswith("· items part '7' failed: ")]

@@ -2,8 +2,9 @@
 
 from builders import services
 from tagent.adapters.storage.memory import MemoryStore
-from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor
-from tagent.pipeline.events import COMPENSATION, CONDITION
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineExecutor
+from tagent.pipeline.definition import Definition, Origin
+from tagent.pipeline.events import COMPENSATION, CONDITION, RunResumed
 from tagent.pipeline.forking import fork_run
 from tagent.pipeline.history import history
 from tagent.pipeline.persistence import load_events
@@ -106,3 +107,27 @@ async def test_parts_conditions_substitutes_and_halts_have_their_entries() -> No
     assert details("RunHalted", "end") == ["[run.rollback] The step 'end' failed, so the run is rolled back."]
     assert "cannot be undone" in details("PartFailed", "n", COMPENSATION)[0]
     assert entries[-1].detail.startswith("failed [run.rollback] ")
+
+
+async def test_a_start_says_what_it_sees_of_what_is_not_needed() -> None:
+    """Only there it can be found out later what an output was made of."""
+    soft = [Dependency(name, DependencyType.SOFT) for name in ("a", "bad")]
+    pipeline = Pipeline("p").step("a", run=lambda: 1).step("bad", run=lambda: 1, enabled=False)
+    pipeline.step("b", run=lambda **seen: len(seen), depends_on=soft)
+    pipeline.step("c", branches=[lambda **seen: len(seen)], depends_on=soft)
+    opened = services(store=MemoryStore())
+    await PipelineExecutor(pipeline, services=opened).execute()
+    details = {(it.event, it.step): it.detail for it in history(await load_events(opened.store, "run-1"))}
+    assert (details["StepStarted", "a"], details["StepStarted", "b"]) == ("", "sees a")
+    assert details["StepExpanded", "c"] == "1 part; sees a"
+
+
+async def test_a_resume_says_whether_it_brought_another_budget_or_another_definition() -> None:
+    """Another definition is news that somebody looks into; more money is not."""
+    small = Definition.of(Pipeline("p", budget={"max_tokens": 10}).step("a", "Find it"), Origin())
+    large = Definition.of(Pipeline("p", config={"max_cost_usd": 5}).step("a", "Find it"), Origin())
+    other = Definition.of(Pipeline("p", budget={"max_tokens": 10}).step("a", "Find that"), Origin())
+    resumes = [RunResumed(2, "me", it.hash, 1.0, definition=it.payload.decode()) for it in (large, other)]
+    told = history([*resumes, RunResumed(4, "me", other.hash, 2.0)], definition=small)
+    assert [entry.detail for entry in told] == ["with another budget", "with another definition", ""]
+    assert next(history(resumes)).detail == "with another definition"

@@ -5,12 +5,13 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
 from builders import raising, returning, run, services
 from tagent.adapters.clock import SystemClock
-from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, RunStatus, StepContext, StepStatus
+from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, RunStatus, StepContext, StepStatus, validate
 from tagent.pipeline import hooks as hooks_module
 from tagent.pipeline.hooks import Hooks, StepOutcome
 from tagent.pipeline.persistence import load_events
@@ -272,3 +273,11 @@ async def test_a_copy_of_a_pipeline_keeps_its_hooks_and_adds_more() -> None:
     pipeline = Pipeline("p", before_step=[first]).step("s", run=returning(7))
     ran = await run(Pipeline(pipeline, before_step=[second]))
     assert (ran.result.status, seen) == (RunStatus.COMPLETED, ["first", "second"])
+
+
+@pytest.mark.parametrize("hooks", [{"after_step": lambda context: None}, {"before_step": lambda context, more: None}])
+def test_a_hook_that_cannot_be_called_is_told_before_the_run(hooks: dict[str, Any]) -> None:
+    """It would be logged at each step, and no run would fail for it."""
+    [problem] = validate(Pipeline("p", **hooks).step("a", run=returning(1)))
+    assert problem.code == "bad_hook"
+    assert "cannot be called as <lambda>(context" in problem.message

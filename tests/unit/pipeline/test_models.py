@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineError, PipelineStep
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineError, PipelineStep, on_event
 from tagent.pipeline.models import StepOptions
 
 
@@ -106,3 +106,24 @@ def test_a_copy_takes_what_else_is_given() -> None:
 def test_settings_of_a_step_are_not_shown() -> None:
     """They may hold a key."""
     assert "sk-secret" not in repr(PipelineStep(name="a", config={"api_key": "sk-secret"}))
+
+
+def test_a_single_one_is_meant_as_a_list_of_one() -> None:
+    """One hook, one trigger, one rule: nobody thinks of brackets; and None is what a variable holds."""
+    hook, trigger, step = print, on_event("orders.created"), PipelineStep(name="a", goal="Find it")
+    pipeline = Pipeline(
+        "p",
+        steps=[step],
+        global_constraints="Be kind",
+        triggers=trigger,
+        before_step=None,
+        after_step=hook,
+    )
+    assert (pipeline.steps, pipeline.global_constraints) == ([step], ["Be kind"])
+    assert (pipeline.triggers, pipeline.before_step, pipeline.after_step) == ([trigger], [], [hook])
+
+
+def test_what_is_no_step_is_refused_where_it_is_added() -> None:
+    """A name is easily taken for a step."""
+    with pytest.raises(PipelineError, match="cannot have a str as a step. Write PipelineStep"):
+        Pipeline("p", steps=["facts"])  # type: ignore[list-item]  # so it is written

@@ -121,6 +121,14 @@ def test_missing_unknown_and_wrong_inputs_are_named_together() -> None:
         check_inputs(Pipeline("p", inputs=Order), {"item": "tea", "itm": "x"})
 
 
+def test_a_list_that_nobody_gave_is_missing_before_anything_runs() -> None:
+    """Steps before the one that goes through it would be paid for in vain."""
+    pipeline = Pipeline("p").step("a", run=lambda item: item, for_each="order.lines").step("b", "{item}", for_each="a")
+    with pytest.raises(InputError, match="'order' is missing; `for_each` of step 'a' goes through it."):
+        check_inputs(pipeline, {})
+    assert check_inputs(pipeline, {"order": {"lines": []}}) == {"order": {"lines": []}}
+
+
 def test_undeclared_inputs_are_what_the_functions_ask_for() -> None:
     """Nobody has to declare what a parameter says."""
 

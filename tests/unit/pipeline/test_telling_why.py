@@ -1,14 +1,16 @@
 """What `explain` says: every step that did not simply complete, with its cause."""
 
+import asyncio
 from collections.abc import Callable
 
 from builders import CONCURRENT, raising, returning, run
-from tagent.pipeline import ExecutionMode, Pipeline, RunStatus, StepStatus
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, RunStatus, StepStatus
 from tagent.pipeline.events import COMPENSATION, CONDITION
 from tagent.pipeline.models import Fallback
 from tagent.pipeline.telling_why import ASIDE, LONGEST_REASON, MOST_NAMES, MOST_PARTS, explanation
 from tagent.testing import ScriptedModel
 
+SOFT = DependencyType.SOFT
 PARALLEL = ExecutionMode.PARALLEL_MERGE
 NO = TypeError("no")
 
@@ -82,6 +84,65 @@ async def test_a_run_that_was_rolled_back_says_so_and_what_was_undone() -> None:
     assert lines[1] == "- 'a' was undone."
     lines = await told(pipeline(raising(NO)))
     assert lines[1].startswith("- 'a' completed, but [step.compensation]: Its effects could not be undone: ")
+
+
+async def test_an_undone_step_is_not_blamed_for_the_parts_that_it_did_without() -> None:
+    """They have nothing to do with why it was undone."""
+    pipeline = Pipeline("p", on_failure="rollback").step("n", run=returning([1, 2]))
+    pipeline.step("x", run=odd, for_each="n", min_success=1, max_retries=0, compensate=lambda: None)
+    pipeline.step("b", run=raising(NO), max_retries=0, depends_on=["x"])
+    lines = await told(pipeline)
+    assert lines[1] == "- 'x' was undone."
+    assert lines[2].startswith("- 'b' failed")
+
+
+async def test_a_failed_step_that_nobody_needs_is_called_optional() -> None:
+    """Else the run seems to have completed in spite of it."""
+    pipeline = Pipeline("p").step("advert", run=raising(NO), max_retries=0, optional=True).step("b", run=returning(1))
+    assert (await told(pipeline))[1].startswith("- 'advert', which is optional, failed [step.failed]: ")
+
+
+async def test_what_a_step_went_on_without_is_told_with_why() -> None:
+    """Its output is another one then, and nothing else says so."""
+    late = asyncio.Event()
+
+    async def news() -> int:
+        await late.wait()
+        return 1
+
+    def tell(**seen: object) -> list[str]:
+        return sorted(seen)
+
+    async def end(tell: list[str]) -> None:
+        late.set()
+
+    soft = [Dependency(name, SOFT, wait_seconds=0) for name in ("news", "bad", "off", "fine")]
+    pipeline = (
+        Pipeline("p", default_mode=CONCURRENT)
+        .step("news", run=news)
+        .step("bad", run=raising(NO), max_retries=0)
+        .step("off", run=returning(1), enabled=False)
+        .step("fine", run=returning(1))
+        .step("last", run=returning(1), depends_on=["fine", Dependency("bad", SOFT)])
+        .step("tell", run=tell, depends_on=["last", *soft])
+        .step("end", run=end)
+    )
+    result = (await run(pipeline)).result
+    assert result.step_outputs["tell"] == ["fine", "last"]
+    assert result.step_metadata["tell"]["seen"] == ["fine"]
+    assert result.step_metadata["tell"]["unseen"] == {"news": "not settled", "bad": "failed", "off": "skipped"}
+    without = "'news', which had not ended, and 'bad', which had failed, and 'off', which was left out."
+    assert f"- 'tell' went on without {without}" in result.explain().splitlines()
+    assert not {"seen", "unseen"} & result.step_metadata["fine"].keys()
+
+
+async def test_a_check_of_a_dependency_is_no_condition() -> None:
+    """Who wrote no condition looks for it in vain."""
+    valid = Dependency("a", DependencyType.VALIDATION, check=lambda output: output == 1)
+    pipeline = Pipeline("p").step("a", run=returning(1)).step("b", run=returning(1), depends_on=[valid])
+    result = (await run(pipeline)).result
+    assert result.explain() == "The run of 'p' completed."
+    assert "condition" not in result.step_metadata["b"]
 
 
 async def test_what_a_model_judged_is_told_in_its_words() -> None:

@@ -475,3 +475,20 @@ def test_a_fallback_of_another_type_is_not_refused_where_it_may_fit() -> None:
     for wanted in (Worded, str | Review, list[str], None):
         step = PipelineStep(name="a", run=returning("x"), output_schema=wanted, on_error="b")
         assert codes(Pipeline("p", steps=[step]).step("b", "Say it")) == [], wanted
+
+
+def test_a_check_that_cannot_see_the_output_is_told_how_it_is_called() -> None:
+    """It is the one parameter whose name nobody chooses."""
+    blind = searched(depends_on=[Dependency("review", VALIDATION, check=lambda x: x.approved)])
+    [problem] = errors(blind)
+    assert problem.code == "unknown_parameter"
+    assert problem.message.endswith("'x' of its check's function. What is checked is called `output`.")
+    for seeing in (lambda output: output, lambda review: review, lambda **rest: rest, lambda: True):
+        assert errors(searched(depends_on=[Dependency("review", VALIDATION, check=seeing)])) == []
+
+
+def test_an_output_in_the_place_of_a_step_is_told_how_it_is_written() -> None:
+    """`Fallback` has room for both, and a value comes to mind first."""
+    for given, hint in ((0.5, "Fallback(output=0.5)"), ("none of them", "Fallback(output='none of them')")):
+        [problem] = errors(searched(on_error=Fallback(given)))  # type: ignore[arg-type]  # so it is written
+        assert hint in problem.message

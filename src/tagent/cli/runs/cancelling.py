@@ -57,8 +57,8 @@ def cancel_command(
 ) -> int:
     """Cancel runs, whoever drives them: no step starts any more, and those that run are stopped within a second.
 
-    Name the runs, or say which of the unfinished ones: those to which all of the options apply. A cancelled run can be
-    resumed; what is completed stays so.
+    Name the runs, or say which of the unfinished ones: those to which all of the options apply; of these you are shown
+    a list, and asked. A cancelled run can be resumed; what is completed stays so.
     """
     is_filtered = bool(statuses or pipelines or labels or since is not None or until is not None)
     if bool(run_ids) == is_filtered:
@@ -68,10 +68,10 @@ def cancel_command(
             statuses=(RUNNING, WAITING), pipelines=pipelines, since=since, until=until, labels=labels_of(labels)
         )
         run_ids = _found(query, statuses, store, is_told=not is_agreed)
+        if run_ids and not is_agreed and not agrees(f"Cancel {counted(len(run_ids))}?", done="cancelled"):
+            click.echo("Nothing was cancelled.", err=True)
+            return FAILED
     run_ids = tuple(dict.fromkeys(run_ids))
-    if run_ids and not is_agreed and not agrees(f"Cancel {counted(len(run_ids))}?", done="cancelled"):
-        click.echo("Nothing was cancelled.", err=True)
-        return FAILED
 
     async def work(services: Services) -> tuple[list[Cancellation], dict[str, TAgentError]]:
         cancelled, refusals = [], {}

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from tagent.cli.errors import printable
 from tagent.cli.runs.options import json_option, look_at, store_option, time_text, verbose_option
 from tagent.pipeline.history import HistoryEntry, history
+from tagent.pipeline.persistence import first_definition, latest_definition
 from tagent.pipeline.serialization import event_of
 from tagent.ports import Services
 
@@ -26,14 +27,16 @@ def logs_command(run_id: str, follow: bool, store: str | None, as_json: bool) ->
 
     async def look(services: Services) -> None:
         last, seen = 0, 0
+        definition = await first_definition(services.store, run_id)
         while True:
             if follow:
                 seen = await services.store.wait_for_change(seen, seconds=LONGEST_WAIT_SECONDS)
             run = await services.store.run(run_id)
             records = await services.store.records(run_id, after_seq=last)
-            for entry in history(map(event_of, records), after_seq=last):
+            events = list(map(event_of, records))
+            for entry in history(events, after_seq=last, definition=definition):
                 click.echo(_as_json(entry) if as_json else _as_line(entry))
-            last += len(records)
+            last, definition = last + len(records), latest_definition(definition, events)
             if not follow or (run.finished_at is not None and last >= run.last_seq):
                 return
 

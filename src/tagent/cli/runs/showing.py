@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tagent.cli.driving import as_text
 from tagent.cli.errors import printable
-from tagent.cli.runs.options import json_option, listed, look_at, store_option, time_text, verbose_option
+from tagent.cli.runs.options import INTERRUPTED, json_option, listed, look_at, store_option, time_text, verbose_option
 from tagent.cli.view import Picture
 from tagent.pipeline import Pipeline
 from tagent.pipeline.definition import Definition, outline
@@ -51,7 +51,7 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
     else:
         console = Console()
         console.print(Text(f"{found['run_id']}  {found['pipeline']}  {found['status']}  {found['created_at']}"))
-        console.print(_picture(pipeline, events).rows())
+        console.print(_picture(pipeline, events, is_interrupted=found["status"] == INTERRUPTED).rows())
         click.echo()
         for line in _why(state):
             click.echo(printable(line))
@@ -80,7 +80,7 @@ def _of_step(told: Mapping[str, Any], record: StepRecord) -> dict[str, object]:
         **{name: told[name] for name in ("code", "reason", "substituted_by")},
         "cost_usd": record.spending.cost_usd,
         **_times(told),
-        **{name: told[name] for name in ("condition", "part_count") if name in told},
+        **{name: told[name] for name in ("optional", "condition", "seen", "unseen", "part_count") if name in told},
         **({"parts": {part: {**it, **_times(it)} for part, it in told["parts"].items()}} if "parts" in told else {}),
     }
 
@@ -90,8 +90,8 @@ def _times(told: Mapping[str, Any]) -> dict[str, object]:
     return {name: told[name] and time_text(told[name]) for name in ("started_at", "finished_at")}
 
 
-def _picture(pipeline: Pipeline, events: Iterable[RunEvent]) -> Picture:
-    picture = Picture(pipeline)
+def _picture(pipeline: Pipeline, events: Iterable[RunEvent], *, is_interrupted: bool) -> Picture:
+    picture = Picture(pipeline, is_interrupted=is_interrupted)
     for event in events:
         picture.emit(event)
     return picture

@@ -32,7 +32,11 @@ def check_problems(dep: Dependency, step: PipelineStep, known: Known) -> Iterato
         return
     for code, message in _told(condition, known, roots=roots, output=known.declared(dep.step)):
         yield code, f"{its}: {message}"
-    yield from _function_problems(condition, step, known, whose="its check's", has_output=True)
+    for function in condition.functions:
+        if blind := _cannot_see(function, known):
+            yield "unknown_parameter", blind
+        else:
+            yield from _function_problems(function, step, known, whose="its check's", has_output=True)
 
 
 def _enabled_problems(given: object, known: Known) -> Iterator[Found]:
@@ -61,7 +65,8 @@ def _condition_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
         return
     for code, message in _told(condition, known, roots=roots):
         yield code, f"Its condition: {message}"
-    yield from _function_problems(condition, step, known, whose="its condition's")
+    for function in condition.functions:
+        yield from _function_problems(function, step, known, whose="its condition's")
 
 
 def _told(condition: Condition, known: Known, *, roots: tuple[str, ...], output: object = None) -> Iterator[Found]:
@@ -95,17 +100,22 @@ def _where(word: str, known: Known, *, roots: tuple[str, ...]) -> str:
     return f"Write {read} for a value, and quotation marks for a text."
 
 
+def _cannot_see(function: Callable[..., object], known: Known) -> str:
+    """Return why the function of a check is never shown the output that it is to check; empty if it may be."""
+    signature = bindings.signature_of(function)
+    shown = (it.is_context or it.name == bindings.OUTPUT or it.name in known.steps for it in signature.parameters)
+    if signature.takes_the_rest or any(shown):
+        return ""
+    unknown = next((it for it in signature.parameters if it.is_required and it.name not in known.names), None)
+    if unknown is None or not unknown.is_nameable:
+        return ""
+    return f"Nothing fills the parameter {unknown.name!r} of its check's function. What is checked is called `output`."
+
+
 def _function_problems(
-    condition: Condition, step: PipelineStep, known: Known, *, whose: str, has_output: bool = False
+    function: Callable[..., object], step: PipelineStep, known: Known, *, whose: str, has_output: bool = False
 ) -> Iterator[Found]:
-    for function in condition.functions:
-        yield from signature_problems(function, whose=whose)
-        yield from _unfilled(function, step, known, whose=whose, has_output=has_output)
-
-
-def _unfilled(
-    function: Callable[..., object], step: PipelineStep, known: Known, *, whose: str, has_output: bool
-) -> Iterator[Found]:
+    yield from signature_problems(function, whose=whose)
     for parameter in bindings.signature_of(function).parameters:
         name = parameter.name
         if parameter.is_context or not parameter.is_required or (has_output and name == bindings.OUTPUT):

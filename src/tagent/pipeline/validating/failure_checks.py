@@ -11,7 +11,7 @@ from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
 from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
 from tagent.pipeline.validating.known import Found, Known
-from tagent.pipeline.validating.work_checks import signature_problems, unfilled, unknown_field
+from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, signature_problems, unfilled, unknown_field
 
 
 def failure_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
@@ -63,7 +63,9 @@ def _fallback_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     elif fallback.output is not None:
         yield "bad_fallback", f"Its fallback has both the step {name!r} and an output. Keep one of them."
     elif name not in known.steps:
-        yield "unknown_step", f"`on_error` names the unknown step {name!r}.{known.nearest_step(name)}"
+        is_meant_as_output = isinstance(step.on_error, Fallback) and not known.nearest_step(name)
+        advice = f" An output is written Fallback(output={name[:MAX_NAME_LENGTH]!r})." if is_meant_as_output else ""
+        yield "unknown_step", f"`on_error` names the unknown step {name!r}.{known.nearest_step(name)}{advice}"
     elif name == step.name:
         yield "bad_fallback", "`on_error` names the step itself. To try it again is said by max_retries."
     else:

@@ -9,7 +9,7 @@ from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import field_problem, list_problem, type_at
 from tagent.pipeline.validating.known import Found, Known
-from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_whole, takes_one
+from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_whole, takes
 
 MAX_BRANCHES = 1000
 MOST = 2**53
@@ -159,5 +159,5 @@ def _merge_problems(step: PipelineStep) -> Iterator[Found]:
     if isinstance(step.merge, str):
         if not step.merge.strip():
             yield "bad_merge", "`merge` is empty. Write 'list', 'dict', a goal, or give it a function."
-    elif step.merge is not None and not takes_one(step.merge):
+    elif step.merge is not None and not takes(step.merge, 1):
         yield "bad_merge", "Its merge function must take one positional argument: the list or the dict of outputs."

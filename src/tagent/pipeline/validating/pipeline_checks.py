@@ -1,6 +1,6 @@
 """The pipeline as a whole: its names, inputs, triggers, hooks, and what its runs do when they fail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from tagent.exceptions import DataPathError, nearest
@@ -12,6 +12,10 @@ from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
 from tagent.pipeline.validating.failure_checks import budget_problems, settings_problems
 from tagent.pipeline.validating.known import Known
+from tagent.pipeline.validating.work_checks import takes
+
+_HOOKS: Mapping[str, tuple[str, ...]] = {"before_step": ("context",), "after_step": ("context", "outcome")}
+"""Which hooks there are, and what they are called with."""
 
 
 def pipeline_problems(known: Known) -> Iterator[Problem]:
@@ -67,16 +71,26 @@ def _choice_problems(pipeline: Pipeline) -> Iterator[Problem]:
 
 
 def _hook_problems(pipeline: Pipeline) -> Iterator[Problem]:
-    for name in ("before_step", "after_step"):
-        for hook in getattr(pipeline, name):
+    for name, arguments in _HOOKS.items():
+        hooks: object = getattr(pipeline, name)
+        if not isinstance(hooks, Sequence) or isinstance(hooks, str):
+            yield Problem("bad_hook", f"`{name}` is {hooks!r}; it must be a list of functions.")
+            continue
+        for hook in hooks:
             if not callable(hook):
                 yield Problem("bad_hook", f"`{name}` holds {hook!r}; it must be a list of functions.")
+            elif not takes(hook, len(arguments)):
+                called = f"{getattr(hook, '__name__', type(hook).__name__)}({', '.join(arguments)})"
+                yield Problem(
+                    "bad_hook", f"A function in `{name}` cannot be called as {called}. Give it these parameters."
+                )
 
 
 def _trigger_problems(pipeline: Pipeline) -> Iterator[Problem]:
     declared = pipeline.inputs
     required = [name for name, it in declared.model_fields.items() if it.is_required()] if declared else []
-    triggers: Sequence[object] = pipeline.triggers
+    given: object = pipeline.triggers
+    triggers: Sequence[object] = given if isinstance(given, Sequence) else [given]
     for place, trigger in enumerate(triggers):
         if not isinstance(trigger, EventTrigger | ScheduleTrigger):
             message = f"`triggers` holds {trigger!r}; make it with on_event(topic) or on_schedule(cron)."

@@ -50,7 +50,8 @@ def _option_problems(option: str, given: object) -> Iterator[str]:
         return
     is_right, said = _OPTIONS[option]
     if not is_right(given):
-        yield f"`{option}` is {_shown(given)}; it must be {said}."
+        advice = f" Write Fallback(output={_shown(given.step)})." if isinstance(given, Fallback) else ""
+        yield f"`{option}` is {_shown(given)}; it must be {said}.{advice}"
 
 
 def _sequence_problems(key: str, given: object, of: tuple[type, ...]) -> Iterator[str]:

@@ -101,10 +101,10 @@ def unfilled(
         yield "unknown_parameter", f"{message}{suggestion}"
 
 
-def takes_one(function: Callable[..., object]) -> bool:
-    """Return whether a function can be called with one positional argument; True when that cannot be told."""
+def takes(function: Callable[..., object], count: int) -> bool:
+    """Return whether a function can be called with so many positional arguments; True when that cannot be told."""
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(*[None] * count)
     except ValueError:  # it has no signature that Python can tell, as some that are written in C
         return True
     except TypeError:
