@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from itertools import repeat
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -27,7 +28,7 @@ from tagent.pipeline.events import PartStarted, RunStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.step_executor import AttemptFailed, AttemptSucceeded
+from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.validation import checked
 from tagent.task_agent.models import Failure
 
@@ -151,14 +152,11 @@ def schedule(pipeline: Pipeline, graph: ExecutionGraph) -> RunStatus:
     definitions = {step.name: step for step in pipeline.steps}
     types = dict.fromkeys(definitions, OutputType())
     decider = Decider(state, definitions, types, is_abandoned=lambda _step, _part: False, random=lambda: 0.5)
-    now = 0.0
-    apply(state, RunStarted("run", pipeline.name, {}, {}, now))
+    apply(state, RunStarted("run", pipeline.name, {}, {}, at=0.0))
     while not state.is_finished:
-        at = now
-        starts = decider.decide(lambda at=at: at).starts
-        now += 1.0
-        for start in starts:
-            apply(state, decider.outcome(start, outcome_of(start, definitions[start.step].goal), now))
+        now = state.last_at
+        for start in decider.decide(repeat(now).__next__).starts:
+            apply(state, decider.outcome(start, outcome_of(start, definitions[start.step].goal), now + 1.0))
     return state.status
 
 
@@ -194,7 +192,8 @@ def table_of(shapes: Sequence[str], *, passes: int) -> Iterator[str]:
         for phase in PHASES:
             each = [seconds[steps][phase] * 1e6 / steps for steps in SIZES]
             cells = [f"{micros:.1f}" for micros in each]
-            yield f"| {shape} | {phase} | {' | '.join(cells)} | {each[-1] / each[0]:.2f} | {seconds[10_000][phase]:.3f} |"
+            cells += [f"{each[-1] / each[0]:.2f}", f"{seconds[10_000][phase]:.3f}"]
+            yield f"| {shape} | {phase} | {' | '.join(cells)} |"
 
 
 def main() -> int:

@@ -25,10 +25,11 @@ from crash.write_path.store import PointedStore
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.pipeline import PipelineExecutor, PipelineResult, executor, lease, patience
+from tagent.pipeline.attempts import AttemptOutcome
 from tagent.pipeline.definition import Origin
 from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.resuming import resume_run
-from tagent.pipeline.step_executor import AttemptOutcome, StepExecutor
+from tagent.pipeline.step_executor import StepExecutor
 from tagent.ports import Services
 from tagent.ports.store_errors import StoreUnavailableError
 from tagent.runtime import open_services

@@ -144,7 +144,7 @@ class JournalReader:
                     known.status, known.is_cut_off = S.PENDING, True
             stays = step.status is S.COMPLETED or (step.code in LEFT_OUT and not was_undone)
             undoing = step.parts.get(COMPENSATION)
-            if self.is_finished and undoing is not None and undoing.status is not S.COMPLETED:
+            if self.is_finished and undoing is not None and undoing.status is S.FAILED:
                 del step.parts[COMPENSATION]  # another rollback tries it anew
             if self.is_finished and not stays:
                 self._reopen(step, was_undone=was_undone)

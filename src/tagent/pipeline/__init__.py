@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tagent.pipeline.communication import PipelineCommunicator
     from tagent.pipeline.conditions import Condition, ConditionError, exists, field
     from tagent.pipeline.context import StepContext, StepReport
+    from tagent.pipeline.events_as_json import event_json
     from tagent.pipeline.exceptions import (
         DeadlockError,
         InputError,
@@ -70,6 +71,7 @@ __all__ = [
     "StepContext",
     "StepReport",
     "StepOutcome",
+    "event_json",
     "PipelineResult",
     "RunStatus",
     "StepStatus",
@@ -118,6 +120,7 @@ _HOMES = {
     "field": "tagent.pipeline.conditions",
     "exists": "tagent.pipeline.conditions",
     "StepOutcome": "tagent.pipeline.hooks",
+    "event_json": "tagent.pipeline.events_as_json",
     "CircuitPolicy": "tagent.circuit",
     "CircuitOpenError": "tagent.circuits",
     "Pipeline": "tagent.pipeline.models",

@@ -7,7 +7,6 @@ from tagent.budget import LIMITS, Budget
 from tagent.config import TAgentConfig
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.task_agent.accounts import Account
-from tagent.task_agent.events import BudgetExceeded
 from tagent.task_agent.models import Spending
 
 NO_SETTINGS = TAgentConfig()
@@ -105,8 +104,3 @@ class RunAccounts:
         """Return what the model calls of a step and of its parts are paid from; the step's own is asked first."""
         own = self._steps.get(step)
         return (self._run,) if own is None else (own, self._run)
-
-    @property
-    def exceeded(self) -> BudgetExceeded | None:
-        """The limit of the run that leaves no room for any model call; None if there is room."""
-        return self._run.exceeded(now=0.0)

@@ -63,7 +63,11 @@ class Briefer:
             StepInputError: If the goal, a rule or `read_data` names what is not there.
         """
         step = self._step
-        outputs = self._reader.plain_outputs_before(step.name, self._scope.part)
+        # A list is copied for none of its items, unless a text names more of it: that would be quadratic.
+        texts = (step.goal or "", *self._rules)
+        named = {path.root for text in texts for path in bindings.placeholders(text)}
+        named |= {DataPath.parse(written).root for written in step.read_data or ()}
+        outputs = self._reader.plain_outputs_before(step.name, self._scope.part, but={self._items_of()} - named)
         left_out = dict.fromkeys(self._reader.left_out_before(step.name), NO_OUTPUT)
         known = {**self._reader.plain_inputs(), **left_out, **outputs, **self._scope.given}
         longest = self._context_tokens * CHARACTERS_PER_TOKEN

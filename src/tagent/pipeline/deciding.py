@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.commands import (
     CancelStep,
@@ -43,7 +44,6 @@ from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.scheduler import NO_LIMITS, Limits, next_commands
 from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.step_executor import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.work import WorkRecord
 from tagent.retries import backoff_seconds, retries
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from tagent.budget import LIMITS
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
 from tagent.pipeline.models import Pipeline
@@ -27,7 +28,11 @@ from tagent.pipeline.stored_steps import (
 
 __all__ = ["DEFINITION_VERSION", "Definition", "DefinitionMismatchError", "Origin", "bind", "outline"]
 
-DEFINITION_VERSION = 1
+DEFINITION_VERSION = 2
+"""In version 1, limits among the pipeline's settings were of each step; since then they are of the run.
+
+A definition without such limits means the same in both, and is still written as version 1.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +124,16 @@ class Definition:
 
 def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
     names = {step.name for step in pipeline.steps}
+    settings = stored_settings(pipeline.config)
     return {
-        "version": DEFINITION_VERSION,
+        "version": 1 if settings.keys().isdisjoint(LIMITS) else DEFINITION_VERSION,
         "name": pipeline.name,
         "description": pipeline.description,
         "global_constraints": list(pipeline.global_constraints),
         "shared_context": pipeline.shared_context,
         "final": pipeline.final,
         "inputs": fingerprint(pipeline.inputs),
-        "config": stored_settings(pipeline.config),
+        "config": settings,
         "memory": pipeline.memory,
         "spaces": list(pipeline.spaces),
         "origin": origin.written(),
@@ -146,6 +152,15 @@ def _rarely_used(pipeline: Pipeline) -> dict[str, object]:
     }
 
 
+def _with_limits_of_steps(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a stored definition of version 1 as today's would say the same, any other as it is."""
+    limits = {name: limit for name, limit in spec["config"].items() if name in LIMITS}
+    if spec["version"] > 1 or not limits:
+        return spec
+    steps = [{**step, "config": {**limits, **step["config"]}} for step in spec["steps"]]
+    return {**spec, "config": {**spec["config"], **dict.fromkeys(limits)}, "steps": steps}
+
+
 def bind(definition: Definition, code: Pipeline) -> Pipeline:
     """Return the stored pipeline with the functions, types, tools and models of today's `code`.
 
@@ -154,7 +169,7 @@ def bind(definition: Definition, code: Pipeline) -> Pipeline:
             the other, or gives another type of output; the same for its branches, its merge, its compensation and
             its conditions.
     """
-    spec = definition.spec
+    spec = _with_limits_of_steps(definition.spec)
     name = spec["name"]
     known = {step.name: step for step in code.steps}
     if spec["inputs"] != fingerprint(code.inputs):

@@ -344,8 +344,8 @@ def read_definition(values: Mapping[str, Any]) -> Definition:
     Raises:
         RunImportError: If a member is missing or wrong, the version is unknown, or the pipeline has mistakes.
     """
-    if values.get("version") != DEFINITION_VERSION:
-        raise RunImportError(f"its definition is not of version {DEFINITION_VERSION}.", hint="Upgrade tagent.")
+    if values.get("version") not in range(1, DEFINITION_VERSION + 1):
+        raise RunImportError(f"its definition is of no version up to {DEFINITION_VERSION}.", hint="Upgrade tagent.")
     try:
         spec = _DEFINITION.validate_python(values)
     except ValidationError as error:

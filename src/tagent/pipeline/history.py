@@ -106,7 +106,7 @@ def _but_limits(definition: Definition) -> dict[str, object]:
     """Return what is defined, apart from what the whole run may spend."""
     config = definition.spec["config"] or {}
     but_limits = {name: value for name, value in config.items() if name not in LIMITS}
-    return {**definition.spec, "config": but_limits, "budget": None}
+    return {**definition.spec, "version": 0, "config": but_limits, "budget": None}
 
 
 def _entry(seq: int, event: RunEvent) -> HistoryEntry:

@@ -66,6 +66,7 @@ class LargeOutputs:
         self._is_releasing = bool(services.store_url)
         self._final = final
         self._stored = {n: r.output for n, r in state.steps.items() if isinstance(r.output, StoredOutput)}
+        self._kept: frozenset[str] = frozenset()
         self._readers: dict[str, set[str]] = {}
         """Step name -> the steps yet to end that depend on it, for each large output that is in memory."""
 
@@ -111,6 +112,17 @@ class LargeOutputs:
             if isinstance(output, StoredOutput):
                 await self._load(name, output)
 
+    async def keep(self, names: Iterable[str]) -> None:
+        """Do that and have them stay, until others are asked for in this way: for a compensation, behind all steps.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
+        before, self._kept = self._kept, frozenset(names)
+        for name in before & self._readers.keys():
+            self._release(name)
+        await self.load(sorted(self._kept))
+
     async def load_for(self, step: str) -> None:
         """Do that with the steps that `step` depends on."""
         if self._stored:
@@ -126,6 +138,11 @@ class LargeOutputs:
             for name, output in stored.items():
                 self._stored[name] = output
                 self._hold(name)
+
+    def begun(self, step: str) -> None:
+        """Forget what a step gave in an earlier life of the run, now that it begins again."""
+        self._stored.pop(step, None)
+        self._readers.pop(step, None)
 
     def ended(self, step: str) -> None:
         """Release what nobody has yet to read, now that `step` has its final status."""
@@ -159,7 +176,7 @@ class LargeOutputs:
         self._release(name)
 
     def _release(self, name: str) -> None:
-        if not self._readers[name] and name != self._final:
+        if not self._readers[name] and name != self._final and name not in self._kept:
             del self._readers[name]
             self._state.steps[name].output = self._stored[name]
 

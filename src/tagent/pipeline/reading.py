@@ -1,6 +1,6 @@
 """Typed reads of a run's state: what steps are given of the run. Every reader gets a copy of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tagent.exceptions import DataPathError
@@ -57,12 +57,12 @@ class RunReader:
         await self._large.load_for(step)
 
     async def load_outputs(self, names: Iterable[str]) -> None:
-        """Make ready the outputs of these steps, as far as they have any.
+        """Make ready the outputs of these steps, as far as they have any, until others are asked for.
 
         Raises:
             LostOutputError: If one is not in the store.
         """
-        await self._large.load(name for name in names if name in self._state.steps)
+        await self._large.keep(name for name in names if name in self._state.steps)
 
     async def result(self) -> PipelineResult:
         """Return what the run came to.
@@ -110,9 +110,10 @@ class RunReader:
         """Return the outputs of the steps that `step` may read, by name."""
         return {source: self.output_of(source) for source in self.readable(step, part)}
 
-    def plain_outputs_before(self, step: str, part: str = "") -> dict[str, object]:
-        """Return the same as JSON values, as texts and paths see them."""
-        return {source: copy_of(self._state.steps[source].output) for source in self.readable(step, part)}
+    def plain_outputs_before(self, step: str, part: str = "", *, but: Collection[str] = ()) -> dict[str, object]:
+        """Return the same as JSON values, as texts and paths see them, without the steps `but`."""
+        names = (name for name in self.readable(step, part) if name not in but)
+        return {name: copy_of(self._state.steps[name].output) for name in names}
 
     def left_out_before(self, step: str) -> tuple[str, ...]:
         """Return the steps on which `step` depends and whose outputs it does not see."""

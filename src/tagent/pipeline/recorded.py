@@ -65,7 +65,7 @@ class Recorded:
     """
 
     def __init__(self, events: Iterable[RunEvent]) -> None:
-        self._works: dict[tuple[str, str], RecordedWork] = {}
+        self._works: dict[str, dict[str, RecordedWork]] = {}
         self.seen: dict[str, tuple[str, ...]] = {}
         self.given: set[str] = set()
         for event in events:
@@ -73,11 +73,11 @@ class Recorded:
 
     def of(self, step: str, part: str = "") -> RecordedWork:
         """Return what is recorded of a step, or of a part of it; something empty if it never started."""
-        return self._works.get((step, part)) or RecordedWork(step, part)
+        return self._works.get(step, {}).get(part) or RecordedWork(step, part)
 
     def of_step(self, step: str) -> tuple[RecordedWork, ...]:
         """Return what is recorded of a step and of its parts, as far as they started."""
-        return tuple(work for (name, _), work in self._works.items() if name == step)
+        return tuple(self._works.get(step, {}).values())
 
     def _take(self, event: RunEvent) -> None:
         match event:
@@ -109,7 +109,7 @@ class Recorded:
 
     def _work(self, event: _OfWork) -> RecordedWork:
         part = getattr(event, "part", "")
-        return self._works.setdefault((event.step, part), RecordedWork(event.step, part))
+        return self._works.setdefault(event.step, {}).setdefault(part, RecordedWork(event.step, part))
 
 
 def _outputs_in(edits: Mapping[str, object]) -> set[str]:

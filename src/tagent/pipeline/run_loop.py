@@ -7,6 +7,7 @@ from functools import partial
 
 from tagent.exceptions import StoreError, TAgentError, ungrouped
 from tagent.payloads import PayloadError
+from tagent.pipeline.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.blobs import StoredOutput
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.deciding import Decider, Start, Unit, is_current, unit_of, work_at
@@ -24,6 +25,7 @@ from tagent.pipeline.events import (
     StepCompleted,
     StepFailed,
     StepSkipped,
+    StepStarted,
     StepSubstituted,
 )
 from tagent.pipeline.exceptions import DeadlockError, StepFailedError
@@ -37,7 +39,7 @@ from tagent.pipeline.reports import summary_of
 from tagent.pipeline.run_limits import RunLimits
 from tagent.pipeline.showing import Audience
 from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.step_executor import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded, StepExecutor
+from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.stopping import RunStoppedError
 from tagent.ports.effect_errors import EffectRefusedError
 from tagent.ports.effects import Effects
@@ -49,8 +51,6 @@ from tagent.task_agent.context import EnhancedContextManager
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.models import Failure
 from tagent.values import value
-
-Outcome = AttemptSucceeded | AttemptFailed
 
 _BEGINNINGS = (RunStarted, RunResumed, RunForked)
 _OUTPUTS = (StepCompleted, StepSubstituted)
@@ -215,16 +215,15 @@ class RunLoop:
 
     def _decide(self, events: list[RunEvent]) -> list[Start]:
         """Append what is to happen to `events`, and return which attempts begin."""
-        if self._stop.is_given and self._state.unfinished:
+        if self._stop.is_given and (self._state.unfinished or self._state.to_undo):
             return []
         decided = self._decider.decide(
             self._services.clock.now, self._limits.now(self._state, is_holding=self._is_held)
         )
         self._wake_at, self._deadlock = decided.wake_at, decided.deadlock
         events += decided.events
-        if self._paused and not decided.starts and not self._works():
-            first = next(iter(self._paused.values()))
-            pause = RunPaused(first.failure.code, first.failure.reason, self._services.clock.now())
+        if not decided.starts and (paused := self._all_paused()) is not None:
+            pause = RunPaused(paused.failure.code, paused.failure.reason, self._services.clock.now())
             apply(self._state, pause)
             events.append(pause)
         return decided.starts
@@ -234,17 +233,23 @@ class RunLoop:
         """Whether nothing begins, as something waits for a larger budget."""
         return bool(self._paused)
 
-    def _works(self) -> bool:
-        """Return whether anything is under way that does not wait for a larger budget."""
+    def _all_paused(self) -> AttemptPaused | None:
+        """Return what waits for a larger budget, if nothing else is under way."""
+        if not self._paused or self._state.is_finished:
+            return None
         under_way = {(step, "") for step in self._state.running} | self._state.running_parts
-        return self._state.is_finished or self._state.halted is not None or bool(under_way - self._paused.keys())
+        paused = [self._paused[unit] for unit in self._paused if unit in under_way]
+        return paused[0] if paused and len(paused) == len(under_way) else None
 
     def _show(self, event: RunEvent) -> None:
         if isinstance(event, _OUTPUTS):
             self._shared_state.add_fact(event.step, self._large.shown(event.step, event.output))
             self._large.ended(event.step)
+        elif isinstance(event, StepStarted):
+            self._large.begun(event.step)
         elif isinstance(event, (StepFailed, *_CUT_OFF)):
-            self._large.ended(event.step)
+            if self._state.statuses[event.step].is_terminal:  # not between two attempts
+                self._large.ended(event.step)
         elif isinstance(event, PartCompleted) or (isinstance(event, PartFailed) and event.retry_at is None):
             self._steps.forget(event.step, event.part)
         self._audience.show(event)
@@ -354,6 +359,8 @@ class RunLoop:
                 await self._hooks.before(context)
             outcome = await self._steps.run_attempt(*unit, attempt)
         except asyncio.CancelledError:
+            if context is not None and not is_current(self._state, start):  # its step was cancelled
+                await self._hooks.after(context, self._outcome_of(unit, None))
             if self._is_stopping or not is_current(self._state, start):
                 raise
             reason = f"The step {start.step!r} cancelled itself."
@@ -384,8 +391,8 @@ class RunLoop:
             if not tasks:
                 del self._tasks[step]
 
-    def _outcome_of(self, unit: Unit, outcome: AttemptOutcome) -> StepOutcome:
-        """Return how an attempt ended, as hooks are told."""
+    def _outcome_of(self, unit: Unit, outcome: AttemptOutcome | None) -> StepOutcome:
+        """Return how an attempt ended, as hooks are told; None if it was cancelled."""
         step, part = unit
         status = self._state.steps[step].part(part).status if part else self._state.statuses[step]
         if isinstance(outcome, AttemptSucceeded) and status is StepStatus.COMPLETED:

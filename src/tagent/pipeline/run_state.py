@@ -40,6 +40,7 @@ class PipelineState:
         steps: Step name -> what else is known of it.
         unmet: Step name -> how much it still waits for, apart from what it only waits for with patience.
         patient: Step name -> how many of those dependencies are not settled.
+        waits: Step name -> how long it waits for which of them, the longest wait last; for those that have begun to.
         ready: Places of the steps that may start now, SERIAL ones aside; a heap.
         ready_serial: Places of the SERIAL steps that may start, one at a time; a heap.
         to_judge: The steps whose condition is to be judged now.
@@ -88,6 +89,7 @@ class PipelineState:
     steps: dict[str, StepRecord] = field(default_factory=dict)
     unmet: dict[str, int] = field(default_factory=dict)
     patient: dict[str, int] = field(default_factory=dict)
+    waits: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     ready: list[int] = field(default_factory=list)
     ready_serial: list[int] = field(default_factory=list)
     to_judge: set[str] = field(default_factory=set)
@@ -203,12 +205,13 @@ class PipelineState:
 
     def be_patient(self, name: str) -> None:
         """Have the patience of `name` end when that for the last of its unsettled dependencies does."""
-        waits = [
-            edge.wait_seconds
-            for edge in self.graph.incoming[name]
-            if edge.wait_seconds is not None and not self.statuses[edge.source].is_terminal
-        ]
-        self.timers.set((name, PATIENCE), at=(self.steps[name].arrived_at or 0.0) + max(waits, default=0.0))
+        if name not in self.waits:
+            edges = self.graph.incoming[name]
+            self.waits[name] = sorted((e.wait_seconds, e.source) for e in edges if e.wait_seconds is not None)
+        waits = self.waits[name]
+        while waits and self.statuses[waits[-1][1]].is_terminal:
+            waits.pop()
+        self.timers.set((name, PATIENCE), at=(self.steps[name].arrived_at or 0.0) + (waits[-1][0] if waits else 0.0))
 
     def leave_patience(self, name: str) -> None:
         """Have a step wait for nothing with patience any more."""

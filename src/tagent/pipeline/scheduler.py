@@ -74,11 +74,12 @@ def next_commands(state: PipelineState, now: float, limits: Limits = NO_LIMITS) 
     failed = [command for command in starts if isinstance(command, _NO_STARTS)]
     if failed:
         return failed
-    commands: list[Command] = list(starts)
-    if (wake_at := _wake_at(state, now, limits)) is not None:
-        commands.append(WaitUntil(wake_at))
-    if not commands and not state.is_busy and not limits.is_holding:
+    later = None if limits.is_holding else state.timers.next_after(now)
+    if not starts and later is None and not state.is_busy and not limits.is_holding:  # a deadline moves nothing
         raise DeadlockError(blocked_steps(state.graph, state.statuses))
+    commands: list[Command] = list(starts)
+    if (wake_at := min((at for at in (later, limits.deadline_at) if at is not None), default=None)) is not None:
+        commands.append(WaitUntil(wake_at))
     return commands
 
 
@@ -171,6 +172,9 @@ def _expansion(state: PipelineState, name: str, expansion: Expansion) -> ExpandS
         return FailStep(name, "step.input", f"The step {name!r} cannot go through {expansion.path}: it is no list.")
     if len(items) > MOST_PARTS:
         return FailStep(name, "step.input", f"{expansion.path} has {len(items):,} items; {MOST_PARTS:,} are allowed.")
+    least = expansion.min_success
+    if isinstance(least, int) and least > len(items):
+        return FailStep(name, "step.parts", f"It needs {least} successes, and {expansion.path} has {len(items)} items.")
     return ExpandStep(name, len(items))
 
 
@@ -202,14 +206,6 @@ def _part_starts(state: PipelineState, due: list[tuple[str, str]]) -> Iterator[S
             yield StartPart(name, part, state.steps[name].next_attempt_at(part))
 
 
-def _wake_at(state: PipelineState, now: float, limits: Limits) -> float | None:
-    """Return when something is due that is not due now; None for never."""
-    later = None if limits.is_holding else state.timers.next_after(now)
-    if later is None or limits.deadline_at is None:
-        return limits.deadline_at if later is None else later
-    return min(later, limits.deadline_at)
-
-
 def _last_commands(state: PipelineState, now: float) -> Sequence[Command]:
     """Return what is left to do in a run that ends early: stop and give up steps, then undo."""
     halted = state.halted
@@ -223,7 +219,8 @@ def _last_commands(state: PipelineState, now: float) -> Sequence[Command]:
 
 
 def _given_up(state: PipelineState, name: str, halted: RunHalted) -> SkipStep | CancelStep:
-    has_begun = state.statuses[name] is not StepStatus.PENDING or name in state.queues
+    is_open = state.statuses[name] is not StepStatus.PENDING or name in state.queues
+    has_begun = is_open or state.steps[name].is_interrupted
     kind = CancelStep if has_begun or halted.code == "run.cancelled" else SkipStep
     return kind(name, halted.code, halted.reason)
 

@@ -235,7 +235,8 @@ def _reopen_parts(state: PipelineState, name: str, *, everything: bool) -> None:
     step = state.steps[name]
     undoing = step.parts.get(COMPENSATION)
     if everything and undoing is not None and undoing.status is StepStatus.FAILED:
-        del step.parts[COMPENSATION]  # should the step be undone another time, that is tried again
+        undoing.reopen()  # should the step be undone another time, that is tried again
+        undoing.status = StepStatus.PENDING
         step.code = step.reason = ""
     is_done = state.statuses[name] is StepStatus.COMPLETED  # what it lacks is no longer to be had
     for record in step.parts.values():
@@ -249,7 +250,7 @@ def _reopen_parts(state: PipelineState, name: str, *, everything: bool) -> None:
 
 def recount(state: PipelineState) -> None:
     """Work out afresh, from the statuses alone, what each step waits for and which may start."""
-    for waits in (state.held, state.doomed, state.broken, state.stood_in, state.to_judge):
+    for waits in (state.held, state.doomed, state.broken, state.stood_in, state.to_judge, state.waits):
         waits.clear()
     state.ready.clear()
     state.ready_serial.clear()

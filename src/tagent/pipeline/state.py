@@ -78,6 +78,7 @@ PART_TABLE: TransitionTable[StepStatus] = TransitionTable(
         (_S.RUNNING, PartFailed): (_S.WAITING, _S.FAILED),
         (_S.RUNNING, StepCancelled): (_S.CANCELLED,),
         (_S.WAITING, PartStarted): (_S.RUNNING,),
+        (_S.WAITING, PartFailed): (_S.FAILED,),
         (_S.WAITING, StepCancelled): (_S.CANCELLED,),
     }
 )
@@ -295,6 +296,7 @@ def _apply_to_part(state: PipelineState, event: PartStarted | PartCompleted | Pa
             state.mark(event.step)
         return
     state.running_parts.discard(key)
+    state.timers.clear(key)  # its next attempt was due, and is not to be
     if isinstance(event, PartFailed) and event.retry_at is not None:
         part.status = PART_TABLE.check(part.status, type(event), _S.WAITING)
         part.code, part.reason = event.code, event.reason

@@ -6,7 +6,6 @@ Whatever goes wrong inside comes back as a value; only a cancellation passes thr
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import field
 from functools import partial
 from traceback import format_exception
 from typing import TypeVar
@@ -14,10 +13,10 @@ from typing import TypeVar
 from tagent.circuit import CircuitPolicy
 from tagent.circuits import CircuitOpenError, guarded
 from tagent.config import TAgentConfig
-from tagent.effects import EffectBuffer
 from tagent.exceptions import TAgentError
 from tagent.pipeline.accounts import step_budget
 from tagent.pipeline.agent_step import AgentStep
+from tagent.pipeline.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.event_step import EventStep
 from tagent.pipeline.events import COMPENSATION, CONDITION
@@ -37,7 +36,6 @@ from tagent.task_agent.events import BudgetExceeded
 from tagent.task_agent.foreign import ForeignAgentError
 from tagent.task_agent.models import Failure, Spending
 from tagent.task_agent.tools.reach import OpenReach
-from tagent.values import value
 
 Value = TypeVar("Value")
 
@@ -50,41 +48,6 @@ _ASIDE = (CONDITION, COMPENSATION)
 _UNGUARDED = nullcontext()
 
 logger = logging.getLogger("tagent")
-
-
-@value
-class AttemptSucceeded:
-    """The attempt gave an output. All values are JSON values; `effects` are None when there are none."""
-
-    output: object
-    facts: Mapping[str, object] = field(default_factory=dict)
-    memories: Mapping[str, object] = field(default_factory=dict)
-    effects: EffectBuffer | None = None
-
-
-@value
-class AttemptFailed:
-    """The attempt gave none.
-
-    Attributes:
-        failure: Why.
-        retry_after_seconds: What the provider asks to wait; 0 if nothing.
-        kinds: The names of the classes of what a function raised, the narrowest first.
-    """
-
-    failure: Failure
-    retry_after_seconds: float = 0.0
-    kinds: tuple[str, ...] = ()
-
-
-@value
-class AttemptPaused:
-    """The attempt needs more than its run may spend, and goes on once that is more. Nothing has failed."""
-
-    failure: Failure
-
-
-AttemptOutcome = AttemptSucceeded | AttemptFailed | AttemptPaused
 
 
 class StepExecutor:

@@ -1,6 +1,7 @@
 """A language model that answers from a script."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ class ScriptedModel:
     ...}`); for an answer the output itself: text, a dict, a Pydantic model; or `{"not_achieved_because": ...}`.
     With `separate_evaluation` a judgement stands before the answer: `{"achieved": True}`, or `{"achieved": False,
     "reason": ..., "do_next": ...}`; of tasks and judgements what is left out is empty. An exception is raised, a
-    function is called with the request and returns an entry. An entry that does not fit its request
+    function, async or not, is called with the request and returns an entry. An entry that does not fit its request
     is followed by a re-ask, which takes the next entry, as often as the request allows.
 
     Attributes:
@@ -31,7 +32,7 @@ class ScriptedModel:
         requests: What it was asked, in order.
 
     Args:
-        script: Entries, or one function that makes an entry for every request.
+        script: Entries, or one function, async or not, that makes an entry for every request.
         name: The model's name in results.
         seconds: How long each answer takes.
         usage: What each request is said to consume.
@@ -77,7 +78,7 @@ class ScriptedModel:
         for _ in range(1 + request.max_reasks):
             if self._seconds:
                 await asyncio.sleep(self._seconds)
-            entry = self._next(request, problems)
+            entry = await self._next(request, problems)
             usage += self._usage
             cost = None if self._cost_usd is None or cost is None else cost + self._cost_usd
             try:
@@ -94,7 +95,7 @@ class ScriptedModel:
         error.spent = ModelReply(None, self.name, usage, cost)
         raise error
 
-    def _next(self, request: ModelRequest, problems: str) -> Entry:
+    async def _next(self, request: ModelRequest, problems: str) -> Entry:
         """Return the next entry for `request`; `problems` says why the one before did not fit, empty if there is none.
 
         Raises:
@@ -116,6 +117,8 @@ class ScriptedModel:
                 raise AssertionError(message) from None
         if callable(entry) and not isinstance(entry, type):
             entry = entry(request)
+        if inspect.isawaitable(entry):
+            entry = await entry
         if isinstance(entry, Exception):
             raise entry
         return entry

@@ -331,7 +331,7 @@ async def test_a_log_gathers_the_retries_of_many_parts(capsys: pytest.CaptureFix
         return item
 
     pipeline = Pipeline("p").step("items", run=flaky, for_each="numbers", max_retries=1, min_success=1)
-    await run(pipeline, {"numbers": list(range(40))}, sinks=(LineView(Picture(pipeline)),))
+    await run(pipeline, inputs={"numbers": list(range(40))}, sinks=(LineView(Picture(pipeline)),))
     lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
     again = [line for line in lines if "is tried again" in line]
     assert again[0].startswith("· items part ")

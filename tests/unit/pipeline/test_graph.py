@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, PipelineStep
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.rules import NO_RULES, StepRules
 from tagent.pipeline.validation import checked
@@ -68,37 +68,39 @@ def test_the_graph_notes_who_waits_softly_and_who_takes_whose_place() -> None:
     assert (graph.soft, graph.stands_in_for) == ({"text": ("news",)}, {"guess": ("rate",)})
 
 
+PARALLEL = ExecutionMode.PARALLEL_MERGE
+
+
 @pytest.mark.parametrize(
-    "options",
+    "step",
     [
-        {},
-        {"execution_mode": ExecutionMode.CONCURRENT, "depends_on": ["a", Dependency("b", DependencyType.DATA)]},
-        {"execution_mode": ExecutionMode.PARALLEL_MERGE, "depends_on": ["a"]},
+        PipelineStep(),
+        PipelineStep(execution_mode=ExecutionMode.CONCURRENT, depends_on=["a", Dependency("b", DependencyType.DATA)]),
+        PipelineStep(execution_mode=PARALLEL, depends_on=["a"]),
     ],
 )
-def test_a_step_about_which_nothing_is_special_has_no_rules_of_its_own(options: dict[str, object]) -> None:
+def test_a_step_about_which_nothing_is_special_has_no_rules_of_its_own(step: PipelineStep) -> None:
     """Large pipelines have many of these; what is said nowhere takes neither time nor memory."""
-    (step,) = Pipeline("p").step("s", "Do it", **options).steps  # type: ignore[typeddict-item]  # drawn from a table
     assert StepRules.of(step) is NO_RULES
 
 
 @pytest.mark.parametrize(
-    "options",
+    "step",
     [
-        {"enabled": False},
-        {"enabled": "inputs.deep"},
-        {"condition": "steps.a.score > 1.0"},
-        {"execution_mode": ExecutionMode.CONDITIONAL, "constraints": ["Only on Mondays"]},
-        {"depends_on": [Dependency("a", DependencyType.VALIDATION, check=lambda output: bool(output))]},
-        {"optional": True},
-        {"on_error": "other"},
-        {"compensate": "Undo it"},
-        {"execution_mode": ExecutionMode.PARALLEL_MERGE, "for_each": "a.items"},
+        PipelineStep(enabled=False),
+        PipelineStep(enabled="inputs.deep"),
+        PipelineStep(condition="steps.a.score > 1.0"),
+        PipelineStep(execution_mode=ExecutionMode.CONDITIONAL, constraints=["Only on Mondays"]),
+        PipelineStep(depends_on=[Dependency("a", DependencyType.VALIDATION, check=bool)]),
+        PipelineStep(optional=True),
+        PipelineStep(on_error="other"),
+        PipelineStep(compensate="Undo it"),
+        PipelineStep(execution_mode=PARALLEL, for_each="a.items"),
+        PipelineStep(execution_mode=PARALLEL, branches=["Ask the bull", "Ask the bear"]),
     ],
 )
-def test_whatever_is_special_about_a_step_is_in_its_rules(options: dict[str, object]) -> None:
+def test_whatever_is_special_about_a_step_is_in_its_rules(step: PipelineStep) -> None:
     """A rule that is overlooked here is one that no run keeps."""
-    (step,) = Pipeline("p").step("s", "Do it", **options).steps  # type: ignore[typeddict-item]  # drawn from a table
     assert StepRules.of(step) != NO_RULES
 
 

@@ -206,7 +206,7 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("label control", lambda d: changed(d, "run", "labels", to={"a": "\x1b[2J"}), "a label has control characters"),
     ("pipeline control", lambda d: changed(d, "run", "pipeline", to="\x1b[2J"), "control characters"),
     ("pipeline other", lambda d: changed(d, "run", "pipeline", to="other"), "another pipeline"),
-    ("definition version", lambda d: changed(d, "definition", "version", to=2), "not of version 1"),
+    ("definition version", lambda d: changed(d, "definition", "version", to=3), "no version up to 2"),
     ("definition member", lambda d: changed(d, "definition", "extra", to=1), "extra"),
     ("step name control", lambda d: changed(d, *STEP, "name", to="a\x00"), "control characters"),
     ("step name twice", twice, "Another step has this name"),

@@ -1,8 +1,11 @@
 """The scripted model: what an entry of the script stands for."""
 
+import asyncio
+
 import pytest
 from pydantic import BaseModel
 
+from tagent import arun_agent
 from tagent.ports.language_model import Message, ModelReply, ModelRequest, TokenUsage
 from tagent.ports.model_errors import ModelOutputError, ModelRateLimitError
 from tagent.task_agent.answers import Answer, Evaluation, answer_type
@@ -142,3 +145,14 @@ async def test_a_script_that_ends_at_an_entry_that_does_not_fit_says_why_it_does
 async def test_an_answer_may_take_its_time() -> None:
     """For tests of what happens meanwhile."""
     assert (await answered(ScriptedModel(["late"], seconds=0.001))).output == "late"
+
+
+async def test_a_script_may_be_async() -> None:
+    """A test may wait for something before the model answers."""
+
+    async def answer(request: ModelRequest) -> str:
+        await asyncio.sleep(0)
+        return f"{request.purpose} given"
+
+    for script in (answer, [answer]):
+        assert (await arun_agent("Say it", model=ScriptedModel(script))).output == "answer given"

@@ -6,8 +6,9 @@ from enum import Enum
 
 from tagent.exceptions import DataPathError
 from tagent.paths import DataPath
-from tagent.pipeline.conditions.condition import Condition
+from tagent.pipeline.conditions.condition import PARENTHESES, Condition
 from tagent.pipeline.conditions.errors import ConditionError
+from tagent.pipeline.conditions.lexing import shortened
 from tagent.pipeline.conditions.parsing import NAMED_ROOTS, ROOTS, parse
 from tagent.pipeline.conditions.tree import (
     INT_MAX,
@@ -182,6 +183,9 @@ def _node(value: object) -> Node:
     match value:
         case Field():
             return value.tree
+        case Condition():
+            told = f"The condition {shortened(value.text)!a} cannot be compared with something."
+            raise ConditionError(told, text=value.text, hint=PARENTHESES)
         case None | bool():
             return constant(value)
         case int() if INT_MIN <= value <= INT_MAX:

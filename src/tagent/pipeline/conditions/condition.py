@@ -26,6 +26,9 @@ from tagent.pipeline.conditions.tree import (
 from tagent.pipeline.conditions.writing import text_of
 from tagent.values import value
 
+PARENTHESES = "Beside & and | put each part in parentheses: (a > 1) & (b < 2)."
+"""What to do where Python takes `a > 1 & b < 2` for `a > (1 & b) < 2`."""
+
 _NO_ANSWERS: Mapping[Callable[..., object], bool] = {}
 
 
@@ -127,7 +130,7 @@ class Condition:
         try:
             holds = self._evaluate(Scope(values, known))
             if holds.__class__ is not bool:
-                raise Unanswered(f"it gives {kind_of(holds)}, not a bool.", hint="Compare it with something.")  # noqa: TRY301 - one way out
+                raise Unanswered(f"it gives {kind_of(holds)}, not a bool.", hint=self._how_to_ask)  # noqa: TRY301 - one way out
         except Unanswered as problem:
             raise problem.error(self.text) from None
         return Verdict(holds is True, self._reason(Scope(values, known), holds=holds is True))
@@ -138,17 +141,25 @@ class Condition:
         except Unanswered:  # telling why takes more steps than finding out
             return f"{shortened(self.text)} is {'true' if holds else 'false'}"
 
+    @property
+    def _how_to_ask(self) -> str:
+        """What to do where it comes to something else than a bool."""
+        hint = "Compare it with something."
+        if isinstance(self.tree, Path) and self.tree.root == "inputs" and len(self.tree.parts) == 1:
+            return f"{hint} On the command line a bool is given as --input {self.tree.parts[0]}:=true."
+        return hint
+
     def __and__(self, other: "Given") -> "Condition":
-        return Condition(conjunction(self.tree, condition_of(other).tree))
+        return Condition(conjunction(self.tree, _beside(other)))
 
     def __rand__(self, other: "Given") -> "Condition":
-        return Condition(conjunction(condition_of(other).tree, self.tree))
+        return Condition(conjunction(_beside(other), self.tree))
 
     def __or__(self, other: "Given") -> "Condition":
-        return Condition(disjunction(self.tree, condition_of(other).tree))
+        return Condition(disjunction(self.tree, _beside(other)))
 
     def __ror__(self, other: "Given") -> "Condition":
-        return Condition(disjunction(condition_of(other).tree, self.tree))
+        return Condition(disjunction(_beside(other), self.tree))
 
     def __invert__(self) -> "Condition":
         is_double = isinstance(self.tree, Not) and isinstance(self.tree.part, And | Or | Not)
@@ -206,6 +217,19 @@ def condition_of(given: Given) -> Condition:
         message = f"The function of the class {type(given).__name__} has no hash."
         raise ConditionError(message, hint="Put it into a plain function.") from None
     return Condition(Asked(given))
+
+
+def _beside(given: Given) -> Node:
+    """Return what stands beside `&` or `|` as a tree.
+
+    Raises:
+        ConditionError: If it is no condition: as a rule it is the end of a comparison without parentheses.
+    """
+    try:
+        return condition_of(given).tree
+    except ConditionError as error:
+        hint = f"{PARENTHESES} {error.hint}".rstrip()
+        raise ConditionError(error.message, text=error.text, path=error.path, word=error.word, hint=hint) from None
 
 
 @lru_cache(maxsize=1024)

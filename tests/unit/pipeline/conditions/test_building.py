@@ -146,3 +146,19 @@ def test_a_function_without_a_hash_is_refused() -> None:
 
     with pytest.raises(ConditionError, match="The function of the class Judge has no hash"):
         condition_of(Judge())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda: field("a.x") > 7 & field("a.y"),  # type: ignore[operator]  # as it is forgotten
+        lambda: field("a.x") > 7 | (field("a.y") < 3),  # type: ignore[operator]  # as it is forgotten
+        lambda: field("a.x") == "eu" & exists("a.y"),
+        lambda: field("a.x") > field("a.y") & field("a.z"),
+    ],
+)
+def test_forgotten_parentheses_are_told_as_such(written: Callable[[], object]) -> None:
+    """Python takes what stands beside `&` first, so that the error is about something else."""
+    with pytest.raises(ConditionError) as raised:
+        written()
+    assert "put each part in parentheses" in raised.value.hint

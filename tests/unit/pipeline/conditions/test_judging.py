@@ -170,3 +170,13 @@ def test_a_text_and_an_object_give_the_same_verdict() -> None:
     by_object = (field("sentiment.score") > 7) & ~field("inputs.region").is_in(["us", "uk"])
     assert by_text == by_object
     assert by_text.judge(VALUES) == by_object.judge(VALUES)
+
+
+def test_a_text_in_the_place_of_a_bool_is_told_how_a_bool_is_given() -> None:
+    """On the command line `--input send=true` is a text."""
+    with pytest.raises(ConditionError) as raised:
+        condition_of("inputs.send").judge({"inputs": {"send": "true"}})
+    assert raised.value.hint.endswith("as --input send:=true.")
+    with pytest.raises(ConditionError) as raised:
+        condition_of("steps.a").judge({"steps": {"a": "true"}})
+    assert raised.value.hint == "Compare it with something."
