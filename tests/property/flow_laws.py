@@ -145,7 +145,7 @@ class JournalReader:
             stays = step.status is S.COMPLETED or (step.code in LEFT_OUT and not was_undone)
             undoing = step.parts.get(COMPENSATION)
             if self.is_finished and undoing is not None and undoing.status is S.FAILED:
-                del step.parts[COMPENSATION]  # another rollback tries it anew
+                undoing.status = S.PENDING  # another rollback tries it again
             if self.is_finished and not stays:
                 self._reopen(step, was_undone=was_undone)
         if self.is_finished:

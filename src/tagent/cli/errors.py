@@ -54,12 +54,14 @@ def run_and_exit(command: click.Command, arguments: list[str]) -> NoReturn:
     except BrokenPipeError:  # the reader, like `head`, has had enough
         sys.stderr.close()
         sys.exit(DONE)
-    except Exception as error:  # noqa: BLE001 - every error ends in an exit code
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - every error ends in an exit code
         report(error, arguments)
         sys.exit(exit_code(error))
 
 
-def report(error: Exception, arguments: list[str]) -> None:
+def report(error: BaseException, arguments: list[str]) -> None:
     """Write what went wrong: for people to stderr, with `--json` for programs to stdout too."""
     if "--verbose" in arguments:
         traceback.print_exception(error)
@@ -90,6 +92,6 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def exit_code(error: Exception) -> int:
+def exit_code(error: BaseException) -> int:
     """Return the exit code for an error that kept the command from its work."""
     return _EXIT_CODES.get(error.code, FAILED) if isinstance(error, TAgentError) else FAILED

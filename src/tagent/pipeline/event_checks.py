@@ -27,6 +27,7 @@ from tagent.pipeline.events import (
     StepStarted,
     StepSubstituted,
 )
+from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.rules import Expansion, StepRules
 from tagent.pipeline.state import PipelineState
 from tagent.task_agent.events import (
@@ -114,6 +115,10 @@ class Course:
             RunImportError: If it is one; it names the place `seq`.
             IllegalTransitionError: If it cannot happen in the state of an agent.
         """
+        if self._state.is_finished and not isinstance(event, RunResumed | RunForked):
+            raise RunImportError(f"its event {seq} comes after the run's end.")
+        if isinstance(event, RunFinished) and self._state.unfinished and event.status is not RunStatus.FAILED:
+            raise RunImportError(f"its event {seq} ends the run before its steps have.")
         if isinstance(event, _OF_RUN):
             if isinstance(event, RunHalted) and event.step and event.step not in self._state.steps:
                 raise RunImportError(f"its event {seq} is of a step that its definition does not have.")

@@ -102,7 +102,9 @@ class Hooks:
                 _log(hook, context, f"took longer than {LONGEST_HOOK_SECONDS:g} s")
             else:  # the hook's own
                 _log(hook, context, "failed", error)
-        except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a hook never fails a run
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a hook never fails a run
             _log(hook, context, "failed", error)
         finally:
             own.cancelled = True

@@ -148,7 +148,8 @@ class PipelineStep:
         item_schema: What the output of each part must be; None takes it from `output_schema`, where that is a list
             or a dict of something.
         max_concurrency: How many parts run at once, from 1.
-        min_success: How many parts must succeed, from 0, or which share of them, up to 1.0; None means all.
+        min_success: A count (int) of how many parts must succeed, from 0, or a share (float) of them, up to 1.0: `1`
+            means one and `1.0` all. None means all.
         optional: Whether the run is complete without it: those that depend on it go on without its output.
         on_error: What takes its place if it fails for good: a step's name, or a `Fallback`.
         compensate: What undoes its effects when a run that is to `rollback` fails: a function or a goal.

@@ -1,6 +1,7 @@
 """Typed reads of a run's state: what steps are given of the run. Every reader gets a copy of its own."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 from tagent.exceptions import DataPathError
@@ -17,6 +18,33 @@ from tagent.pipeline.scheduler import items_of
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_outputs import StepOutputs
 from tagent.task_agent.attempt import Attempt
+
+
+class LateMapping(Mapping[str, object]):
+    """A mapping that is made when somebody looks: most steps never do, and a copy takes as long as it is large.
+
+    Args:
+        make: Makes it, once.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, object]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Mapping[str, object]:
+        return self._make()
+
+    def __getitem__(self, key: str) -> object:
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __repr__(self) -> str:
+        return repr(dict(self._made))
 
 
 class RunReader:
@@ -155,6 +183,11 @@ class RunReader:
         """Return the run's shared memory by key, as it was when the attempt at `step` began; now, for a part of it."""
         state = self._state
         seen = len(state.shared_writes) if part else state.steps[step].shared_seen
+        return LateMapping(partial(self._shared_after, seen))
+
+    def _shared_after(self, seen: int) -> Mapping[str, object]:
+        """Return the shared memory as so many writes have left it."""
+        state = self._state
         if seen == len(state.shared_writes):
             return copy_of(state.shared) if state.shared else {}
         then = dict(state.shared_before)

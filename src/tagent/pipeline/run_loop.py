@@ -189,7 +189,9 @@ class RunLoop:
     def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
         step, part = unit_of(start)
         name = f"step:{step}[{part}]" if part else f"step:{step}"
-        self._tasks.setdefault(step, {})[part] = start, group.create_task(self._attempt(start), name=name)
+        task = group.create_task(self._attempt(start), name=name)
+        task.add_done_callback(partial(self._ended, start))
+        self._tasks.setdefault(step, {})[part] = start, task
 
     def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
         """Tell everybody who is to know what is committed now, and stop what was cancelled."""
@@ -390,6 +392,12 @@ class RunLoop:
             del tasks[part]
             if not tasks:
                 del self._tasks[step]
+
+    def _ended(self, start: Start, task: asyncio.Task[None]) -> None:
+        """Report an attempt that somebody has cancelled before its first line: it could not itself."""
+        if task.cancelled() and not self._is_stopping and is_current(self._state, start):
+            reason = f"The step {start.step!r} was cancelled by something else in its process."
+            self._report(_Report(start, AttemptFailed(Failure("step.cancelled", reason))))
 
     def _outcome_of(self, unit: Unit, outcome: AttemptOutcome | None) -> StepOutcome:
         """Return how an attempt ended, as hooks are told; None if it was cancelled."""

@@ -58,6 +58,8 @@ class PipelineState:
         failed: The first step whose failure is the run's; empty for none.
         completions: The steps in the order in which they completed.
         halted: Why the run ends early; None if it does not.
+        is_undone: Whether it has begun to undo what it did, in this life of it.
+        paused_at: When it began to wait for somebody; None while it does not.
         to_undo: The steps whose effects are still to be undone, the next one last.
         unfinished: How many steps have no final status.
         idle_resumes: How often in a row the run was resumed without getting any further.
@@ -106,6 +108,8 @@ class PipelineState:
     failed: str = ""
     completions: list[str] = field(default_factory=list)
     halted: RunHalted | None = None
+    is_undone: bool = False
+    paused_at: float | None = None
     to_undo: list[str] = field(default_factory=list)
     unfinished: int = 0
     idle_resumes: int = 0

@@ -182,9 +182,7 @@ def may_run(state: PipelineState, inputs: Mapping[str, object]) -> Iterator[str]
 def reopen(state: PipelineState) -> None:
     """Open again what was cut off, and all that did not end well if the run had ended; work out what waits for what."""
     everything = state.is_finished
-    is_rolled_back = state.halted is not None and state.halted.code == "run.rollback"
-    # A run can be cancelled while it rolls back.
-    was_undone = everything and (is_rolled_back or StepStatus.COMPENSATED in state.statuses.values())
+    was_undone = everything and state.is_undone  # also if it was cancelled while it rolled back
     state.status = RunStatus.RUNNING
     halted = None if everything else state.halted
     state.code, state.reason = (halted.code, halted.reason) if halted is not None else ("", "")
@@ -192,6 +190,7 @@ def reopen(state: PipelineState) -> None:
     state.running_parts.clear()
     if everything:
         state.halted = None
+        state.is_undone = False
         state.failed = ""
         state.timers.clear_all()
         state.opened_at = state.last_at
@@ -206,15 +205,29 @@ def reopen(state: PipelineState) -> None:
     recount(state)
 
 
+def stop_the_clock(state: PipelineState, *, seconds: float) -> None:
+    """Have no deadline count the time in which the run waited for somebody."""
+    state.paused_at = None
+    state.opened_at += seconds
+    for name, record in state.steps.items():
+        if record.opened_at is not None and not state.statuses[name].is_terminal:
+            record.opened_at += seconds
+
+
 def _stays(state: PipelineState, name: str, *, was_undone: bool) -> bool:
     """Whether an ended run's step stays as it is when the run is taken up again: what is settled well is settled."""
     status, code = state.statuses[name], state.steps[name].code
+    undoing = state.steps[name].parts.get(COMPENSATION)
+    if undoing is not None and undoing.status in {StepStatus.RUNNING, StepStatus.WAITING}:
+        return False  # nobody knows how far it was undone
     is_left_out = status is StepStatus.SKIPPED and code in LEFT_OUT and not was_undone
     return status is StepStatus.COMPLETED or is_left_out
 
 
 def _reopen_step(state: PipelineState, name: str, *, was_undone: bool) -> None:
     record = state.steps[name]
+    if state.statuses[name] is StepStatus.COMPLETED:
+        record.undone += 1
     if was_undone:  # what it was made of may be another thing next time
         record.parts.clear()
         record.holds = None

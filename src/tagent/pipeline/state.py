@@ -35,7 +35,7 @@ from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.pipeline.parts import PartQueue
 from tagent.pipeline.run_state import PipelineState
-from tagent.pipeline.settling import expand, fall, parts_ended, reopen, settle, settle_enabled
+from tagent.pipeline.settling import expand, fall, parts_ended, reopen, settle, settle_enabled, stop_the_clock
 from tagent.pipeline.timers import ATTEMPT
 from tagent.pipeline.work import PartRecord, StepRecord
 from tagent.task_agent.events import calls_of
@@ -119,6 +119,8 @@ def _apply_to_run(state: PipelineState, event: _OfRun, *, before: float) -> None
             _begin(state, event)
         case RunResumed():
             state.timers.start_anew(last=before, now=event.at)
+            if state.paused_at is not None:
+                stop_the_clock(state, seconds=max(0.0, event.at - state.paused_at))
             reopen(state)
             state.idle_resumes += 1
         case RunForked():
@@ -128,6 +130,7 @@ def _apply_to_run(state: PipelineState, event: _OfRun, *, before: float) -> None
             state.idle_resumes = 0
         case RunHalted():
             state.halted = event
+            state.is_undone = state.is_undone or event.code == "run.rollback"
             state.code, state.reason = event.code, event.reason
             state.doomed.clear()
             state.broken.clear()
@@ -135,6 +138,7 @@ def _apply_to_run(state: PipelineState, event: _OfRun, *, before: float) -> None
                 state.find_what_to_undo()
         case RunPaused():
             state.status = RunStatus.WAITING
+            state.paused_at = event.at
             state.idle_resumes = 0
             state.code, state.reason = event.code, event.reason
         case RunFinished():

@@ -3,6 +3,7 @@
 Whatever goes wrong inside comes back as a value; only a cancellation passes through.
 """
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -123,7 +124,9 @@ class StepExecutor:
             failure = Failure(error.code, scrubbed(str(error)), error.is_retryable)
             wait = error.retry_after_seconds if isinstance(error, _SAY_WHEN) else None
             return AttemptFailed(failure, wait or 0.0, kinds_of(error))
-        except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a failed step is data
+        except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failed step is data, whatever it raises
             logger.debug("The step %r raised.\n%s", name, scrubbed("".join(format_exception(error))))
             failed = StepFailedError(name, error)
             return AttemptFailed(

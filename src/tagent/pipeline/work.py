@@ -63,6 +63,7 @@ class WorkRecord:
     def reopen(self) -> None:
         """Have it open again, with all of its attempts."""
         self.attempts_before = self.attempts
+        self.is_interrupted = False
         self.opened_at = self.started_at = self.finished_at = None
         self.code = self.reason = ""
 

@@ -80,7 +80,7 @@ def _number_problems(step: PipelineStep) -> Iterator[Found]:
     if least is None:
         return
     if not _is_amount(least):
-        yield "bad_parts", f"`min_success` is {least!r}; it must be a whole number from 0, or a share up to 1.0."
+        yield "bad_parts", f"`min_success` is {least!r}; it must be a count (int) from 0, or a share (float) up to 1.0."
     elif step.branches and is_whole(least) and least > len(step.branches):
         yield "bad_parts", f"`min_success` is {least!r}, and it has {len(step.branches)} branches."
 

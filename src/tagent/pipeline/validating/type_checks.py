@@ -122,7 +122,7 @@ def _is_a(*kinds: type) -> Callable[[object], bool]:
 _OPTIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "execution_mode": (_is_a(str), "one of ExecutionMode"),
     "max_concurrency": (_is_number, "a whole number from 1"),
-    "min_success": (_is_number, "a whole number from 0, or a share up to 1.0"),
+    "min_success": (_is_number, "a count (int) from 0, or a share (float) up to 1.0"),
     "memory": (_is_a(str), "'run' or 'pipeline'"),
     "wait_for": (_is_a(str, Event), "a topic or an event(...)"),
     "enabled": (_is_a(bool, str, Condition), "True, False, or a condition of the inputs"),

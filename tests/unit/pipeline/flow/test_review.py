@@ -216,3 +216,107 @@ async def test_an_output_in_advance_needs_no_model_and_no_time() -> None:
     """The simplest fallback there is."""
     ran = await run(Pipeline("p").step("a", run=raising(BROKEN), on_error=Fallback(output=[])), clock=ManualClock())
     assert ran.result.final_output == []
+
+
+def charging(log: list[str], *, stop: StopSignal) -> Pipeline:
+    """Return a pipeline that charges, fails, and refunds; who refunds asks for the run to be stopped meanwhile."""
+
+    async def refund(context: StepContext) -> None:
+        log.append(f"refund {context.idempotency_key.split('/', 1)[1]}")
+        if stop.is_given:
+            return
+        stop.give()
+        await asyncio.Event().wait()
+
+    async def charge(context: StepContext) -> str:
+        log.append(f"charge {context.idempotency_key.split('/', 1)[1]}")
+        return "charged"
+
+    async def pay() -> str:
+        if not stop.is_given:
+            raise BROKEN
+        return "paid"
+
+    pipeline = Pipeline("p", on_failure="rollback").step("charge", run=charge, compensate=refund)
+    return pipeline.step("pay", run=pay, depends_on=["charge"])
+
+
+async def test_what_was_being_undone_when_the_run_was_cancelled_is_done_again() -> None:
+    """Nobody knows how far the refund came, so the charge does not count any more; its next one has another key."""
+    from tagent.pipeline.cancelling import cancel_run
+
+    log: list[str] = []
+    stop = StopSignal()
+    opened = services(clock=SystemClock())
+    pipeline = charging(log, stop=stop)
+
+    async def cancel() -> None:
+        while not stop.is_given:  # noqa: ASYNC110 - the signal has no event
+            await asyncio.sleep(0)
+        await cancel_run("run-1", opened)
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(PipelineExecutor(pipeline, services=opened).execute())
+        group.create_task(cancel())
+    assert running.result().status is RunStatus.CANCELLED
+    again = await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline)
+    assert again.final_output == "paid"
+    assert log == ["charge charge", "refund charge/<compensation>", "charge charge~1"]
+
+
+async def test_time_spent_waiting_for_a_larger_budget_is_not_the_run_s() -> None:
+    """Who allows more tomorrow must not find that the deadline was today."""
+    clock = ManualClock(now=1000)
+    model = ScriptedModel(lambda request: "done")
+    budget = {"max_model_calls": 1, "deadline_seconds": 60}
+    pipeline = Pipeline("p", on_budget="wait", budget=budget).step("a", "A").step("b", "B")
+    opened = services(model=model, clock=clock)
+    first = await PipelineExecutor(pipeline, services=opened).execute()
+    assert first.status is RunStatus.WAITING
+    clock.advance(86_400)
+    larger = TAgentConfig(max_model_calls=5)
+    again = await resume_run(first.run_id, opened, TAgentConfig(), pipeline=pipeline, overrides=larger)
+    assert again.status is RunStatus.COMPLETED
+
+
+async def test_an_interrupted_attempt_that_was_cancelled_has_all_its_attempts_again() -> None:
+    """Its number must not count against it."""
+    from tagent.pipeline.events import RunFinished, RunHalted, RunResumed, StepCancelled
+    from tagent.pipeline.state import fold
+
+    graph = ExecutionGraph.build(Pipeline("p").step("a", run=returning(1)))
+    events = [
+        StepStarted("a", 1, "k", 0.0),
+        RunResumed(2, "me", "", 1.0),
+        RunHalted("run.cancelled", "Enough.", 2.0),
+        StepCancelled("a", "run.cancelled", "Enough.", 2.0),
+        RunFinished(RunStatus.CANCELLED, 2.0),
+        RunResumed(3, "me", "", 3.0),
+    ]
+    record = fold(graph, events).steps["a"]
+    assert (record.next_attempt, record.attempts_before) == (2, 1)
+
+
+class Panic(BaseException):
+    """What some libraries raise when they break: no `Exception`."""
+
+
+async def test_whatever_a_step_raises_is_its_failure() -> None:
+    """Not the end of the process, with everybody else's runs in it."""
+    ran = await run(Pipeline("p").step("a", run=raising(Panic("broken")), max_retries=0).step("b", run=returning(1)))  # type: ignore[arg-type]  # no Exception
+    assert ran.result.step_metadata["a"]["code"] == "step.failed"
+    assert ran.result.status is RunStatus.PARTIAL
+
+
+async def test_an_attempt_that_somebody_cancels_before_it_begins_fails() -> None:
+    """The run would wait for it for ever."""
+
+    async def cancel_the_others() -> str:
+        for task in asyncio.all_tasks():
+            if task.get_name() == "step:b":
+                task.cancel()
+        return "done"
+
+    pipeline = Pipeline("p", default_mode=CONCURRENT).step("a", run=cancel_the_others).step("b", run=returning(1))
+    ran = await run(pipeline)
+    assert ran.result.step_metadata["b"]["code"] == "step.cancelled"
