@@ -248,14 +248,15 @@ async def test_whoever_lost_the_run_writes_nothing_more_and_stops_its_steps() ->
 async def test_a_run_that_never_gets_any_further_is_given_up_as_a_crash_loop() -> None:
     """Promise 9: it does not spin for ever; once it is mended it may be resumed again."""
     is_mended = False
+    store = CrashingStore()
 
     async def kill() -> str:
         if not is_mended:
-            raise Crash
+            store.arm(1, is_written=False)
         return "alive"
 
     pipeline = Pipeline("p").step("a", run=returning(1)).step("kill", run=kill, depends_on=["a"])
-    opened = services()
+    opened = everybody_is_gone(services(store=store))
     with pytest.raises(Crash):
         await PipelineExecutor(pipeline, services=opened).execute()
     for _ in range(MAX_IDLE_RESUMES):

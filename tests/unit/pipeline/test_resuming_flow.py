@@ -137,11 +137,15 @@ async def test_a_paused_run_goes_on_with_a_larger_budget() -> None:
 async def test_a_part_that_kills_every_process_ends_as_a_crash_loop(what: str) -> None:
     """Promise 9, whichever piece of a step it is; the error names it."""
 
+    store = CrashingStore()
+
     async def kill() -> bool:
-        raise Crash
+        store.arm(1, is_written=False)
+        return True
 
     async def kill_item(item: int) -> int:
-        raise Crash
+        store.arm(1, is_written=False)
+        return item
 
     pipeline = Pipeline("p", on_failure="rollback").step("n", run=returning([1, 2]))
     if what == "part":
@@ -151,7 +155,7 @@ async def test_a_part_that_kills_every_process_ends_as_a_crash_loop(what: str) -
     else:
         pipeline.step("x", run=returning(1), compensate=kill)
         pipeline.step("bad", run=lambda x: 1 / 0, max_retries=0)
-    opened = services(store=MemoryStore())
+    opened = services(store=store)
     with pytest.raises(Crash):
         await PipelineExecutor(pipeline, services=opened).execute()
     for _ in range(MAX_IDLE_RESUMES):
