@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from itertools import repeat
@@ -110,31 +111,34 @@ class Seconds:
 
     by_phase: dict[str, float] = field(default_factory=dict)
 
-    def time(self, phase: str, work: Callable[[], object]) -> object:
-        """Return what `work` returns, and note the time that it takes."""
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Note the time that the block takes."""
         gc.collect()
         start = time.process_time()
-        result = work()
+        yield
         self.by_phase[phase] = time.process_time() - start
-        return result
 
 
-def measure(shape: str, steps: int) -> dict[str, float]:
-    """Return the CPU seconds of each phase for one pipeline.
+def measure(shape: str, steps: int, *, count: int) -> dict[str, float]:
+    """Return the CPU seconds of each phase for `count` pipelines; all that they come to is kept until the end.
 
     Raises:
-        WrongEndError: If the run did not end as it must.
+        WrongEndError: If a run did not end as it must.
     """
-    pipeline = SHAPES[shape](steps)
+    pipelines = [SHAPES[shape](steps) for _ in range(count)]
     seconds = Seconds()
-    graph = seconds.time("validate", lambda: checked(pipeline).graph)
-    if not isinstance(graph, ExecutionGraph):
-        raise TypeError("The check has given no graph.")
-    status = seconds.time("schedule", lambda: schedule(pipeline, graph))
-    if status is not RunStatus.COMPLETED:
-        raise WrongEndError(shape, status)
-    sources = {name: graph.dependencies(name) for name in graph.names}
-    seconds.time("floor", lambda: sort(sources))
+    with seconds.timed("validate"):
+        graphs = [checked(pipeline).graph for pipeline in pipelines]
+    with seconds.timed("schedule"):
+        states = [schedule(pipeline, graph) for pipeline, graph in zip(pipelines, graphs, strict=True)]
+    for state in states:
+        if state.status is not RunStatus.COMPLETED:
+            raise WrongEndError(shape, state.status)
+    sources = [{name: graph.dependencies(name) for name in graph.names} for graph in graphs]
+    with seconds.timed("floor"):
+        sorters = [sort(each) for each in sources]
+    del sorters
     seconds.by_phase["total"] = seconds.by_phase["validate"] + seconds.by_phase["schedule"]
     return seconds.by_phase
 
@@ -146,8 +150,8 @@ class WrongEndError(Exception):
         super().__init__(f"The run of {shape!r} ended as {status}.")
 
 
-def schedule(pipeline: Pipeline, graph: ExecutionGraph) -> RunStatus:
-    """Decide a whole run, in which every attempt ends a second after it began, and return how it ends."""
+def schedule(pipeline: Pipeline, graph: ExecutionGraph) -> PipelineState:
+    """Decide a whole run, in which every attempt ends a second after it began, and return its state at the end."""
     state = PipelineState(graph)
     definitions = {step.name: step for step in pipeline.steps}
     types = dict.fromkeys(definitions, OutputType())
@@ -157,7 +161,7 @@ def schedule(pipeline: Pipeline, graph: ExecutionGraph) -> RunStatus:
         now = state.last_at
         for start in decider.decide(repeat(now).__next__).starts:
             apply(state, decider.outcome(start, outcome_of(start, definitions[start.step].goal), now + 1.0))
-    return state.status
+    return state
 
 
 def outcome_of(start: Start, goal: str | None) -> AttemptSucceeded | AttemptFailed:
@@ -167,44 +171,52 @@ def outcome_of(start: Start, goal: str | None) -> AttemptSucceeded | AttemptFail
     return AttemptSucceeded(start.part if isinstance(start, PartStarted) else OUTPUT)
 
 
-def sort(sources: Mapping[str, Sequence[str]]) -> None:
+def sort(sources: Mapping[str, Sequence[str]]) -> TopologicalSorter[str]:
     """Go through a graph as its steps get ready, which is what the standard library has for it."""
     sorter = TopologicalSorter(sources)
     sorter.prepare()
     while sorter.is_active():
         sorter.done(*sorter.get_ready())
+    return sorter
 
 
-def best_of(shape: str, steps: int, *, passes: int) -> dict[str, float]:
+def best_of(shape: str, steps: int, *, count: int = 1, passes: int) -> dict[str, float]:
     """Return the least CPU seconds of each phase over several fresh processes."""
-    command = [sys.executable, "-m", "benchmarks.dag", "--one", shape, str(steps)]
+    command = [sys.executable, "-m", "benchmarks.dag", "--one", shape, str(steps), str(count)]
     told = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True) for _ in range(passes)]
     found = [json.loads(each.stdout) for each in told]
     return {phase: min(seconds[phase] for seconds in found) for phase in PHASES}
 
 
 def table_of(shapes: Sequence[str], *, passes: int) -> Iterator[str]:
-    """Yield the lines of the table: µs of CPU per step at each size, and the ratio of the largest to the smallest."""
-    yield f"| shape | phase | {' | '.join(f'{steps:,}' for steps in SIZES)} | 100,000 / 1,000 | 10,000 steps, s |"
-    yield f"|---|---|{'---:|' * (len(SIZES) + 2)}"
+    """Yield the lines of the table: µs of CPU per step, and the ratios of the largest pipeline to small ones.
+
+    Small ones are measured alone, and as many of them as make the same number of steps.
+    """
+    small, middle, large = SIZES
+    sizes = f"{small:,} | {middle:,} | {large:,} | {large // small} times {small:,}"
+    yield f"| shape | phase | {sizes} | {large:,} / {small:,} | / {large // small} times {small:,} | {middle:,} steps, s |"
+    yield "|---|---|---:|---:|---:|---:|---:|---:|---:|"
     for shape in shapes:
         seconds = {steps: best_of(shape, steps, passes=passes) for steps in SIZES}
+        alike = best_of(shape, small, count=large // small, passes=passes)
         for phase in PHASES:
-            each = [seconds[steps][phase] * 1e6 / steps for steps in SIZES]
+            each = [*(seconds[steps][phase] * 1e6 / steps for steps in SIZES), alike[phase] * 1e6 / large]
             cells = [f"{micros:.1f}" for micros in each]
-            cells += [f"{each[-1] / each[0]:.2f}", f"{seconds[10_000][phase]:.3f}"]
+            cells += [f"{each[2] / each[0]:.2f}", f"{each[2] / each[3]:.2f}", f"{seconds[middle][phase]:.3f}"]
             yield f"| {shape} | {phase} | {' | '.join(cells)} |"
 
 
 def main() -> int:
-    """Print the table, or as `--one SHAPE STEPS` what one process measures."""
+    """Print the table, or as `--one SHAPE STEPS COUNT` what one process measures."""
     parser = argparse.ArgumentParser(description="Measure validating and scheduling large pipelines.")
     parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"of {', '.join(SHAPES)}; all by default")
-    parser.add_argument("--passes", type=int, default=5, help="processes for each figure (%(default)s)")
-    parser.add_argument("--one", nargs=2, metavar=("SHAPE", "STEPS"), help=argparse.SUPPRESS)
+    parser.add_argument("--passes", type=int, default=3, help="processes for each figure (%(default)s)")
+    parser.add_argument("--one", nargs=3, metavar=("SHAPE", "STEPS", "COUNT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(given.one[0], int(given.one[1]))))
+        shape, steps, count = given.one
+        print(json.dumps(measure(shape, int(steps), count=int(count))))
         return 0
     if unknown := sorted(set(given.shapes) - SHAPES.keys()):
         parser.error(f"unknown: {', '.join(unknown)}")

@@ -246,6 +246,9 @@ def _told(name: str, kind: str, message: str, depth: int) -> str:
         case "extra_forbidden":
             if depth == 1 and name in _OF_PIPELINES:
                 return f"{name!r} is not a setting. It belongs to the pipeline: Pipeline(..., {name}=...)."
+            if depth == 1 and name in {"timeout", "timeout_seconds"}:
+                told = "For all of it say deadline_seconds=, for each attempt at a step step(..., timeout=...)."
+                return f"{name!r} is not a setting. {told}"
             return f"{name!r} is not a setting.{nearest(name.rpartition('.')[2], known)}"
         case "tuple_type":
             return f"{name}: Write a list."

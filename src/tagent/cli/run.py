@@ -94,11 +94,19 @@ def speak_plainly(*, is_verbose: bool = False) -> None:
     logging.getLogger("tagent").setLevel(logging.DEBUG if is_verbose else logging.WARNING)
 
 
+def _is_path(target: str) -> bool:
+    """Return whether something else than a Python file is named: nobody means that as a goal."""
+    try:
+        return Path(target).exists() and (target in {".", ".."} or "/" in target)
+    except (OSError, ValueError):  # too long for a path, or no text that can be one
+        return False
+
+
 def pipeline_of(target: str, sources: Sources = NO_SOURCES) -> tuple[Pipeline, Origin]:
     """Return the pipeline of a file, or one whose single step is the goal; and where to load it again.
 
     Raises:
-        click.UsageError: If an output schema is named for the pipeline of a file.
+        click.UsageError: If an output schema is named for the pipeline of a file, or a path that is none.
         PipelineLoadError: If the file does not give a pipeline.
         ToolLoadError: If another file does not give what it is named for.
     """
@@ -108,5 +116,7 @@ def pipeline_of(target: str, sources: Sources = NO_SOURCES) -> tuple[Pipeline, O
         file, name = match["file"] or match["other"], match["name"] or match["object"] or ""
         origin = Origin(str(Path(file).resolve()), name, sources.tools)
         return with_tools(load_pipeline(file, name), sources.tools), origin
+    if _is_path(target):
+        raise click.UsageError(f"{target} is no Python file. Name a .py file that defines a pipeline, or write a goal.")
     pipeline = goal_pipeline(target, tool_files=sources.tools, schema_file=sources.schema)
     return pipeline, Origin(tool_files=sources.tools, schema_file=sources.schema)

@@ -13,6 +13,7 @@ from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.reading import RunReader
 from tagent.pipeline.scope import WHOLE, Scope
 from tagent.ports.services import Services
+from tagent.ports.toolsets import MCPServer
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.events import Finalized
 from tagent.task_agent.run import run_task_based_agent
@@ -84,9 +85,12 @@ class AgentStep:
         wanted = self._step.tools_filter
         if wanted is not None and not wanted:
             return {}
-        available = await opened_tools([*self.config.tools, *self._step.tools], self._services)
+        given = [*self.config.tools, *self._step.tools]
+        available = await opened_tools(given, self._services)
         if wanted is None:
             return available
-        for name in sorted(set(wanted) - available.keys()):
+        # Without servers validation has said so: then all tools are known before the run.
+        has_servers = any(isinstance(tool, MCPServer) for tool in given)
+        for name in sorted(set(wanted) - available.keys()) if has_servers else ():
             logger.warning("The step %r has no tool %r.%s", self._step.name, name, nearest(name, available))
         return {name: available[name] for name in wanted if name in available}

@@ -8,7 +8,7 @@ from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline,
 from tagent.pipeline.events import COMPENSATION, CONDITION
 from tagent.pipeline.models import Fallback
 from tagent.pipeline.telling_why import ASIDE, LONGEST_REASON, MOST_NAMES, MOST_PARTS, explanation
-from tagent.testing import ScriptedModel
+from tagent.testing import ManualClock, ScriptedModel
 
 SOFT = DependencyType.SOFT
 PARALLEL = ExecutionMode.PARALLEL_MERGE
@@ -104,22 +104,28 @@ async def test_a_failed_step_that_nobody_needs_is_called_optional() -> None:
 
 async def test_what_a_step_went_on_without_is_told_with_why() -> None:
     """Its output is another one then, and nothing else says so."""
-    late = asyncio.Event()
+    late, clock = asyncio.Event(), ManualClock()
 
     async def news() -> int:
         await late.wait()
         return 1
 
+    async def fails_late() -> None:
+        await late.wait()
+        raise NO
+
     def tell(**seen: object) -> list[str]:
         return sorted(seen)
 
     async def end(tell: list[str]) -> None:
+        clock.advance(1)
         late.set()
 
-    soft = [Dependency(name, SOFT, wait_seconds=0) for name in ("news", "bad", "off", "fine")]
+    soft = [Dependency(name, SOFT, wait_seconds=0) for name in ("news", "slow", "bad", "off", "fine")]
     pipeline = (
         Pipeline("p", default_mode=CONCURRENT)
         .step("news", run=news)
+        .step("slow", run=fails_late, max_retries=0)
         .step("bad", run=raising(NO), max_retries=0)
         .step("off", run=returning(1), enabled=False)
         .step("fine", run=returning(1))
@@ -127,12 +133,16 @@ async def test_what_a_step_went_on_without_is_told_with_why() -> None:
         .step("tell", run=tell, depends_on=["last", *soft])
         .step("end", run=end)
     )
-    result = (await run(pipeline)).result
+    result = (await run(pipeline, clock=clock)).result
     assert result.step_outputs["tell"] == ["fine", "last"]
     assert result.step_metadata["tell"]["seen"] == ["fine"]
-    assert result.step_metadata["tell"]["unseen"] == {"news": "not settled", "bad": "failed", "off": "skipped"}
-    without = "'news', which had not ended, and 'bad', which had failed, and 'off', which was left out."
-    assert f"- 'tell' went on without {without}" in result.explain().splitlines()
+    unseen = {"news": "not settled", "slow": "not settled", "bad": "failed", "off": "skipped"}
+    assert result.step_metadata["tell"]["unseen"] == unseen
+    late_ones = "'news', which had not ended, and 'slow', which had not ended"
+    assert (
+        f"- 'tell' went on without {late_ones}, and 'bad', which had failed, and 'off', which was left out."
+        in result.explain().splitlines()
+    )
     assert not {"seen", "unseen"} & result.step_metadata["fine"].keys()
 
 

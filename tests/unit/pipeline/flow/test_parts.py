@@ -138,7 +138,7 @@ async def test_as_many_must_succeed_as_min_success_says(least: float | None, is_
     if not is_enough:
         allowed = 1 if least == 3 else 0
         assert metadata["code"] == "step.parts"
-        assert metadata["reason"].startswith(f"2 of its 4 parts failed ('1' and 1 more); at most {allowed} may. The step ")
+        assert metadata["reason"].startswith(f"2 of its 4 parts failed ('1' and 1 more); at most {allowed} may.")
         assert "odd" in metadata["reason"]
 
 
