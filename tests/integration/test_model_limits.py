@@ -14,12 +14,12 @@ from redis_server import RedisServer, redis_server
 from tagent import TAgentConfig
 from tagent.adapters.models import breaker, opening
 from tagent.adapters.models.breaker import CircuitBreaker, Outcome, circuit_breakers
-from tagent.circuit import CircuitPolicy
 from tagent.adapters.models.connections import shared_connections
 from tagent.adapters.models.gcra import Rate
 from tagent.adapters.models.limits import Limiter, ProcessLimiter
 from tagent.adapters.models.per_provider import PerProvider
 from tagent.adapters.models.redis_limits import redis_limiter
+from tagent.circuit import CircuitPolicy
 from tagent.config import ModelLimits
 from tagent.exceptions import ConfigurationError, MissingExtraError
 from tagent.ports import ModelRateLimitError

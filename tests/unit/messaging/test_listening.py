@@ -156,7 +156,7 @@ async def test_what_is_merged_is_merged_for_each_message() -> None:
     await sent(opened, *range(20))
 
     async def handler(delivery: Delivery) -> None:
-        await delivery.memory.aput("count", 1, merge=lambda old, new: old + new)  # type: ignore[operator]  # JSON
+        await delivery.memory.aput("count", 1, merge=lambda old, new: old + new)
 
     async with listening(opened, handler):
         await read_up_to(opened, 20)

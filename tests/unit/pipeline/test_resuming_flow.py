@@ -136,7 +136,6 @@ async def test_a_paused_run_goes_on_with_a_larger_budget() -> None:
 @pytest.mark.parametrize("what", ["part", "condition", "compensation"])
 async def test_a_part_that_kills_every_process_ends_as_a_crash_loop(what: str) -> None:
     """Promise 9, whichever piece of a step it is; the error names it."""
-
     store = CrashingStore()
 
     async def kill() -> bool:

@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import pytest
 
 from tagent.adapters.models.breaker import CircuitBreaker
-from tagent.circuit import POLICY
 from tagent.adapters.models.gate import Gate
 from tagent.adapters.models.limits import Passage
+from tagent.circuit import POLICY
 from tagent.config import ModelLimits
 from tagent.ports import ModelTimeoutError
 from tagent.ports.model_errors import ModelCircuitOpenError

@@ -21,9 +21,7 @@ def trip() -> Pipeline:
         merge="Put them together",
         execution_mode=ExecutionMode.PARALLEL_MERGE,
     )
-    pipeline.step(
-        "weigh", branches={"for": "Say what is good", "against": "Say what is bad"}, depends_on=["describe"]
-    )
+    pipeline.step("weigh", branches={"for": "Say what is good", "against": "Say what is bad"}, depends_on=["describe"])
     pipeline.step("rate", run=_broken, max_retries=0, on_error="guess", depends_on=["weigh"])
     pipeline.step("guess", "Guess a rating")
     return pipeline.step(

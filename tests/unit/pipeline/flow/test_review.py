@@ -23,7 +23,7 @@ from tagent.pipeline import (
     StepStatus,
 )
 from tagent.pipeline.definition import Definition, Origin, bind
-from tagent.pipeline.events import StepStarted
+from tagent.pipeline.events import RunEvent, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.scheduler import Limits, next_commands
@@ -285,7 +285,7 @@ async def test_an_interrupted_attempt_that_was_cancelled_has_all_its_attempts_ag
     from tagent.pipeline.state import fold
 
     graph = ExecutionGraph.build(Pipeline("p").step("a", run=returning(1)))
-    events = [
+    events: list[RunEvent] = [
         StepStarted("a", 1, "k", 0.0),
         RunResumed(2, "me", "", 1.0),
         RunHalted("run.cancelled", "Enough.", 2.0),
