@@ -46,8 +46,10 @@ fix: $(READY) ## Repair what can be repaired
 diagrams: $(READY) ## Draw the diagrams in the documents anew from the code
 	$(BIN)/python docs/diagrams.py
 
-bench: $(READY) ## Measure, beside the peers that are installed, then every store
+bench: $(READY) ## Measure, beside the peers that are installed, then large pipelines and every store
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.dag
+	$(BIN)/python -m benchmarks.parts
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.messages
 	$(BIN)/python -m benchmarks.agents

@@ -24,12 +24,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, RunStatus
+from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.deciding import Decider, Start
 from tagent.pipeline.events import PartStarted, RunStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.validation import checked
 from tagent.task_agent.models import Failure
 
@@ -194,8 +194,9 @@ def table_of(shapes: Sequence[str], *, passes: int) -> Iterator[str]:
     Small ones are measured alone, and as many of them as make the same number of steps.
     """
     small, middle, large = SIZES
-    sizes = f"{small:,} | {middle:,} | {large:,} | {large // small} times {small:,}"
-    yield f"| shape | phase | {sizes} | {large:,} / {small:,} | / {large // small} times {small:,} | {middle:,} steps, s |"
+    alike_as = f"{large // small} times {small:,}"
+    sizes = f"{small:,} | {middle:,} | {large:,} | {alike_as}"
+    yield f"| shape | phase | {sizes} | {large:,} / {small:,} | / {alike_as} | {middle:,} steps, s |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|---:|"
     for shape in shapes:
         seconds = {steps: best_of(shape, steps, passes=passes) for steps in SIZES}

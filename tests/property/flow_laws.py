@@ -90,6 +90,7 @@ class JournalReader:
     at: float = 0.0
     begun_at: float = 0.0
     halted: RunHalted | None = None
+    has_rolled_back: bool = False
     is_finished: bool = False
     completions: list[int] = field(default_factory=list)
     undone: list[int] = field(default_factory=list)
@@ -121,6 +122,7 @@ class JournalReader:
                 is_cut_short = event.code == "run.cancelled" and not self.is_finished  # its rollback, or its end
                 assert self.halted is None or is_cut_short, "it is halted already"
                 self.halted = event
+                self.has_rolled_back |= event.code == "run.rollback"
             case RunFinished():
                 assert all(step.status.is_terminal for step in self.steps), "a step has no final status"
                 self.is_finished = True
@@ -136,20 +138,20 @@ class JournalReader:
                 pass
 
     def _resumed(self) -> None:
-        is_rolled_back = self.halted is not None and self.halted.code == "run.rollback"
-        was_undone = is_rolled_back or any(step.status is S.COMPENSATED for step in self.steps)
+        was_undone = self.has_rolled_back
         for step in self.steps:
+            undoing = step.parts.get(COMPENSATION)
+            is_half_undone = undoing is not None and undoing.status in {S.RUNNING, S.WAITING}
             for known in (step, *step.parts.values()):
                 if known.status is S.RUNNING:
                     known.status, known.is_cut_off = S.PENDING, True
             stays = step.status is S.COMPLETED or (step.code in LEFT_OUT and not was_undone)
-            undoing = step.parts.get(COMPENSATION)
             if self.is_finished and undoing is not None and undoing.status is S.FAILED:
                 undoing.status = S.PENDING  # another rollback tries it again
-            if self.is_finished and not stays:
+            if self.is_finished and (is_half_undone or not stays):
                 self._reopen(step, was_undone=was_undone)
         if self.is_finished:
-            self.is_finished, self.halted = False, None
+            self.is_finished, self.halted, self.has_rolled_back = False, None, False
             self.completions = [place for place in self.completions if self.steps[place].status is S.COMPLETED]
             self.undone = []
 

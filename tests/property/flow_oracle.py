@@ -178,6 +178,8 @@ class Oracle:
             items = self._items(parts, seen)
             if items is None:
                 return Expected(FAILED, frozenset({"step.input"}), parts=known)
+            if parts.min_success is not None and parts.min_success > max(len(items), 0.5):  # a share is 0.5
+                return Expected(FAILED, frozenset({"step.parts"}), parts=known)
             failed = 0
             for index, (name, item) in enumerate(items.items()):
                 attempts, works = parts.works[index % len(parts.works)].attempts(plan.max_retries)

@@ -232,7 +232,7 @@ def _beside(given: Given) -> Node:
         raise ConditionError(error.message, text=error.text, path=error.path, word=error.word, hint=hint) from None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _read(text: str) -> Condition:
     return Condition(parse(text))
 
