@@ -139,21 +139,31 @@ class JournalReader:
 
     def _resumed(self) -> None:
         was_undone = self.has_rolled_back
-        for step in self.steps:
-            undoing = step.parts.get(COMPENSATION)
-            is_half_undone = undoing is not None and undoing.status in {S.RUNNING, S.WAITING}
+        stay = [self._stays(place) for place in range(len(self.steps))]
+        for step, stays in zip(self.steps, stay, strict=True):
             for known in (step, *step.parts.values()):
                 if known.status is S.RUNNING:
                     known.status, known.is_cut_off = S.PENDING, True
-            stays = step.status is S.COMPLETED or (step.code in LEFT_OUT and not was_undone)
+            undoing = step.parts.get(COMPENSATION)
             if self.is_finished and undoing is not None and undoing.status is S.FAILED:
                 undoing.status = S.PENDING  # another rollback tries it again
-            if self.is_finished and (is_half_undone or not stays):
+            if self.is_finished and not stays:
                 self._reopen(step, was_undone=was_undone)
         if self.is_finished:
             self.is_finished, self.halted, self.has_rolled_back = False, None, False
             self.completions = [place for place in self.completions if self.steps[place].status is S.COMPLETED]
             self.undone = []
+
+    def _stays(self, place: int) -> bool:
+        """Return whether a step of an ended run stays as it is: it ended well, and nothing of it was undone."""
+        step = self.steps[place]
+        undoing = step.parts.get(COMPENSATION)
+        if undoing is not None and undoing.status in {S.RUNNING, S.WAITING}:
+            return False
+        if step.status is S.COMPLETED:
+            is_replaced = step.has_fallen and self.flow.steps[place].fallback == "step"
+            return not is_replaced or self._stays(place + 1)
+        return step.code in LEFT_OUT and step.status is S.SKIPPED and not self.has_rolled_back
 
     def _reopen(self, step: KnownStep, *, was_undone: bool) -> None:
         step.status, step.has_fallen, step.count = S.PENDING, False, None

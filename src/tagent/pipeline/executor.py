@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from copy import copy
 
 from pydantic import BaseModel
 
@@ -104,7 +105,8 @@ class PipelineExecutor:
         self._shared_context = dict(pipeline.shared_context)
         # With the settings of this call: a run that is taken up again goes on with the model it began with.
         call = overrides or TAgentConfig()
-        asked = Pipeline(pipeline, config=own.merged(call), budget=overridden(Budget.of(pipeline.budget), call))
+        asked = copy(pipeline)
+        asked.config, asked.budget = own.merged(call), overridden(Budget.of(pipeline.budget), call)
         self._definition = definition or Definition.of(asked, origin or Origin())
         self._services = services
         self._budget = run_budget(pipeline, base, overrides or TAgentConfig())

@@ -194,11 +194,12 @@ def reopen(state: PipelineState) -> None:
         state.failed = ""
         state.timers.clear_all()
         state.opened_at = state.last_at
+    staying = {name for name in state.statuses if everything and _stays(state, name, was_undone=was_undone)}
     for name, status in state.statuses.items():
         if status is StepStatus.RUNNING:
             state.steps[name].is_interrupted = True
             state.statuses[name] = StepStatus.PENDING
-        elif everything and not _stays(state, name, was_undone=was_undone):
+        elif everything and name not in staying:
             _reopen_step(state, name, was_undone=was_undone)
         if state.steps[name].parts:
             _reopen_parts(state, name, everything=everything)
@@ -220,6 +221,9 @@ def _stays(state: PipelineState, name: str, *, was_undone: bool) -> bool:
     undoing = state.steps[name].parts.get(COMPENSATION)
     if undoing is not None and undoing.status in {StepStatus.RUNNING, StepStatus.WAITING}:
         return False  # nobody knows how far it was undone
+    by = state.steps[name].substituted_by
+    if status is StepStatus.COMPLETED and by in state.statuses and not _stays(state, by, was_undone=was_undone):
+        return False  # what took its place has been undone
     is_left_out = status is StepStatus.SKIPPED and code in LEFT_OUT and not was_undone
     return status is StepStatus.COMPLETED or is_left_out
 
