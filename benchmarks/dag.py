@@ -24,8 +24,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, RunStatus
-from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
-from tagent.pipeline.deciding import Decider, Start
+from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
+from tagent.pipeline.driving.deciding import Decider, Start
 from tagent.pipeline.events import PartStarted, RunStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.outputs import OutputType

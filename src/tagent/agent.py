@@ -19,10 +19,10 @@ from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools.servers import ToolSource
 
 if TYPE_CHECKING:
-    from tagent.pipeline.cancelling import Cancellation
-    from tagent.pipeline.forking import Fork
+    from tagent.pipeline.driving.cancelling import Cancellation
     from tagent.pipeline.models import Pipeline, PipelineResult
     from tagent.pipeline.state import PipelineState
+    from tagent.pipeline.transfer.forking import Fork
 
 Result = TypeVar("Result")
 Output = TypeVar("Output")
@@ -224,7 +224,7 @@ async def aresume(
         ...     asyncio.run(read_again(Path(folder)))
         'Seven hills'
     """
-    from tagent.pipeline.resuming import resume_run
+    from tagent.pipeline.driving.resuming import resume_run
 
     settings = TAgentConfig.load().merged(TAgentConfig.of(config))
     overrides = TAgentConfig.of(options)
@@ -373,7 +373,7 @@ async def afork(
         ...     asyncio.run(with_other_facts({"store": f"file:///{folder}"}))
         '8 hills'
     """
-    from tagent.pipeline.forking import fork_run
+    from tagent.pipeline.transfer.forking import fork_run
 
     async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
         return await fork_run(
@@ -437,7 +437,7 @@ async def acancel(run_id: str, config: Config = None, *, reason: str = "") -> "C
         >>> result.status.value, {name: step["status"].value for name, step in result.step_metadata.items()}
         ('cancelled', {'facts': 'completed', 'text': 'cancelled'})
     """
-    from tagent.pipeline.cancelling import cancel_run
+    from tagent.pipeline.driving.cancelling import cancel_run
 
     async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
         return await cancel_run(run_id, services, reason=reason)
@@ -460,7 +460,7 @@ def cancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancella
         ...     cancelled.completed, cancelled.left, resume(new.run_id, report, store).final_output
         (('facts',), ('text',), '7 hills')
     """
-    from tagent.pipeline.live_runs import standing_still
+    from tagent.pipeline.driving.live_runs import standing_still
 
     with standing_still():
         return _run_to_end(acancel(run_id, config, reason=reason))
@@ -484,7 +484,7 @@ async def astate_at(run_id: str, event: int | None = None, config: Config = None
         ...     asyncio.run(looked_back({"store": f"file:///{folder}"}))
         ['pending', 'running', 'completed']
     """
-    from tagent.pipeline import forking
+    from tagent.pipeline.transfer import forking
 
     async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
         return await forking.state_at(services.store, run_id, event)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from crash.effects import Manner
 from tagent.adapters.storage.sql.sqlite import BUSY_SECONDS
-from tagent.pipeline.patience import PATIENCE_SECONDS
+from tagent.pipeline.journal.patience import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ from crash.write_path.replacing import replace_all
 from crash.write_path.store import PointedStore
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
-from tagent.pipeline import PipelineExecutor, PipelineResult, executor, lease, patience
-from tagent.pipeline.attempts import AttemptOutcome
-from tagent.pipeline.definition import Origin
-from tagent.pipeline.loading import load_pipeline
-from tagent.pipeline.resuming import resume_run
+from tagent.pipeline import PipelineExecutor, PipelineResult, executor
+from tagent.pipeline.driving import lease
+from tagent.pipeline.driving.attempts import AttemptOutcome
+from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.journal import patience
 from tagent.pipeline.step_executor import StepExecutor
+from tagent.pipeline.stored.definition import Origin
+from tagent.pipeline.stored.loading import load_pipeline
 from tagent.ports import Services
 from tagent.ports.store_errors import StoreUnavailableError
 from tagent.runtime import open_services

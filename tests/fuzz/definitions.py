@@ -12,9 +12,9 @@ from tagent.budget import Budget
 from tagent.circuit import CircuitPolicy
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep, validate
 from tagent.pipeline.conditions import field
-from tagent.pipeline.definition import Definition, Origin
-from tagent.pipeline.documents import read_definition
 from tagent.pipeline.models import Fallback
+from tagent.pipeline.stored.definition import Definition, Origin
+from tagent.pipeline.transfer.documents import read_definition
 from tagent.retries import RetryPolicy
 
 _PARALLEL: Final = ExecutionMode.PARALLEL_MERGE

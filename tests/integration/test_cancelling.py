@@ -16,8 +16,8 @@ from commands import environment, start, tagent
 from postgres import server
 from redis_server import redis_server
 from tagent import cancel
-from tagent.pipeline.cancelling import RunEndedError
 from tagent.pipeline.communication import PipelineCommunicator
+from tagent.pipeline.driving.cancelling import RunEndedError
 from tagent.pipeline.events import RunEvent, RunFinished, RunHalted, StepCancelled, StepStarted
 from tagent.pipeline.persistence import load_events
 from tagent.ports.records import RunRecord
@@ -32,7 +32,8 @@ STORES: dict[str, Callable[[Path], str]] = {
 
 PIPELINE = """
 import asyncio, threading
-from tagent.pipeline import Pipeline, StepContext, lease
+from tagent.pipeline import Pipeline, StepContext
+from tagent.pipeline.driving import lease
 
 lease.keeper.keep = lambda lease: None  # nothing is renewed, so renewing cannot tell that the claim is lost
 

@@ -9,7 +9,7 @@ from builders import services
 from commands import tagent
 from tagent.adapters.clock import SystemClock
 from tagent.pipeline import PipelineExecutor, PipelineResult
-from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.stored.loading import load_pipeline
 from tagent.ports.services import Services
 from tagent.testing import ScriptedModel
 

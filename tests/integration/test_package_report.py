@@ -12,7 +12,7 @@ from builders import services
 from tagent.adapters.clock import SystemClock
 from tagent.cli.main import cli
 from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
-from tagent.pipeline.loading import load_pipeline
+from tagent.pipeline.stored.loading import load_pipeline
 from tagent.ports import ModelRequest
 from tagent.testing import ScriptedModel
 

@@ -9,6 +9,8 @@ from property.flow_oracle import LEFT_OUT, is_met
 from property.flow_plans import SOFT_KINDS, DepPlan, FlowPlan
 from property.flow_world import BRANCHES, INPUTS
 from tagent.pipeline import ExecutionMode, StepStatus
+from tagent.pipeline.course.run_state import PipelineState
+from tagent.pipeline.course.settling import recount
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,
@@ -30,8 +32,6 @@ from tagent.pipeline.events import (
     StepSubstituted,
 )
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.run_state import PipelineState
-from tagent.pipeline.settling import recount
 from tagent.pipeline.state import apply
 
 S = StepStatus

@@ -13,9 +13,9 @@ from property.flow_plans import FlowPlan
 from property.flow_world import INPUTS, World
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline import PipelineExecutor, PipelineResult
+from tagent.pipeline.course.run_state import PipelineState
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.run_state import PipelineState
 from tagent.ports import Batch
 from tagent.ports.records import NewRun, RunRecord
 

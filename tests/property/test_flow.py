@@ -13,7 +13,7 @@ from property.flow_runs import LAW, ran, told
 from tagent.pipeline import StepStatus
 from tagent.pipeline.events import StepStarted
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.serialization import event_of, record_of
+from tagent.pipeline.journal.serialization import event_of, record_of
 
 
 @LAW

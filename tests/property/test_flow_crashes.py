@@ -16,9 +16,9 @@ from property.flow_runs import LAW, ran, show, told
 from property.flow_world import INPUTS, World
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
+from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import COMPENSATION, PartCompleted, RunEvent
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.resuming import resume_run
 
 Crashes = Sequence[tuple[int, bool]]
 

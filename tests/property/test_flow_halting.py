@@ -17,10 +17,10 @@ from property.flow_world import INPUTS, Effect, World
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepStatus
-from tagent.pipeline.cancelling import RunEndedError, cancel_run
+from tagent.pipeline.driving.cancelling import RunEndedError, cancel_run
+from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import COMPENSATION, PartStarted, RunEvent, RunHalted, RunResumed, StepStarted
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.resuming import resume_run
 from tagent.ports import Batch, Services
 
 ANYHOW = flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback"))

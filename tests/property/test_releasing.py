@@ -12,7 +12,7 @@ from lasting import lasting
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineExecutor, PipelineResult
-from tagent.pipeline.resuming import resume_run
+from tagent.pipeline.driving.resuming import resume_run
 from tagent.ports import Services
 
 OUTPUTS = st.sampled_from(["a word", ["a", "list"], {"found": {"n": 12345}}, {"found": None}, None])
@@ -66,7 +66,7 @@ def test_releasing_every_output_changes_no_result(pipeline: Pipeline, crashes: l
 
     store, calm = CrashingStore(), MemoryStore()
     undisturbed = asyncio.run(run(pipeline, store=calm)).result
-    with lasting(store) as opened, patch("tagent.pipeline.blobs.LARGEST_INLINE", 4):
+    with lasting(store) as opened, patch("tagent.pipeline.journal.blobs.LARGEST_INLINE", 4):
         result = asyncio.run(disturbed(everybody_is_gone(opened), store))
         if result is not None:
             assert seen(result) == seen(undisturbed)

@@ -10,9 +10,9 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.circuit import CircuitPolicy
 from tagent.circuits import process_circuits
 from tagent.pipeline import Pipeline
-from tagent.pipeline.exporting import export_run
-from tagent.pipeline.importing import read_recording
-from tagent.pipeline.replaying import replay_run
+from tagent.pipeline.replay.replaying import replay_run
+from tagent.pipeline.transfer.exporting import export_run
+from tagent.pipeline.transfer.importing import read_recording
 from tagent.testing import ManualClock
 
 NAMES = (f"replayed-{number}" for number in itertools.count())

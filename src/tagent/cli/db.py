@@ -98,7 +98,8 @@ def prune(
     """
     if older_than is None and keep is None and not statuses and not pipelines:
         raise click.UsageError("Say what may go: --older-than AGE, --keep N, --status STATUS or --pipeline NAME.")
-    from tagent.pipeline import RunStatus, retention
+    from tagent.pipeline import RunStatus
+    from tagent.pipeline.journal import retention
 
     rule = retention.Retention(
         older_than_seconds=older_than,

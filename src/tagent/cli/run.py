@@ -17,9 +17,9 @@ from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
-from tagent.pipeline.definition import Origin
-from tagent.pipeline.loading import load_pipeline
-from tagent.pipeline.origins import goal_pipeline, with_tools
+from tagent.pipeline.stored.definition import Origin
+from tagent.pipeline.stored.loading import load_pipeline
+from tagent.pipeline.stored.origins import goal_pipeline, with_tools
 from tagent.pipeline.validation import require_valid
 from tagent.ports import Services
 

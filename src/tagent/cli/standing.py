@@ -1,9 +1,9 @@
 """Where a step of a run stands, in the words of one row. Pure: state and time in, text out."""
 
+from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
 from tagent.pipeline.events import COMPENSATION, CONDITION, PartFailed
 from tagent.pipeline.models import StepStatus
 from tagent.pipeline.state import PipelineState
-from tagent.pipeline.timers import ATTEMPT, PATIENCE
 
 SIGNS = {
     StepStatus.PENDING: ("○", "dim"),

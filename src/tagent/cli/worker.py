@@ -16,7 +16,7 @@ from tagent.cli.runs.options import store_option, verbose_option
 from tagent.cli.stores import with_store, without_password
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline
-from tagent.pipeline.definition import Origin
+from tagent.pipeline.stored.definition import Origin
 from tagent.worker import Worker
 from tagent.worker.health import health_endpoint
 from tagent.worker.status import note

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tagent.pipeline.communication import PipelineCommunicator
     from tagent.pipeline.conditions import Condition, ConditionError, exists, field
     from tagent.pipeline.context import StepContext, StepReport
-    from tagent.pipeline.events_as_json import event_json
     from tagent.pipeline.exceptions import (
         DeadlockError,
         InputError,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from tagent.pipeline.executor import PipelineExecutor
     from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
     from tagent.pipeline.hooks import StepOutcome
+    from tagent.pipeline.journal.events_as_json import event_json
     from tagent.pipeline.memory import PipelineMemory
     from tagent.pipeline.models import (
         Dependency,
@@ -120,7 +120,7 @@ _HOMES = {
     "field": "tagent.pipeline.conditions",
     "exists": "tagent.pipeline.conditions",
     "StepOutcome": "tagent.pipeline.hooks",
-    "event_json": "tagent.pipeline.events_as_json",
+    "event_json": "tagent.pipeline.journal.events_as_json",
     "CircuitPolicy": "tagent.circuit",
     "CircuitOpenError": "tagent.circuits",
     "Pipeline": "tagent.pipeline.models",

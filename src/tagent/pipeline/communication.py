@@ -20,7 +20,7 @@ from tagent.messaging.sending import address_of, broadcast_topic, new_message, r
 from tagent.messaging.subscribing import begin_now
 from tagent.messaging.waiting import deadline
 from tagent.names import checked_name, mailbox, named_subscriber, pipeline_mailbox, reply_topic, source
-from tagent.pipeline.connection import Connection
+from tagent.pipeline.journal.connection import Connection
 from tagent.ports.effects import Effects
 from tagent.ports.messages import NewMessage
 from tagent.ports.services import Services

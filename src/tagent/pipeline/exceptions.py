@@ -123,7 +123,7 @@ class PipelineLoadError(PipelineError):
         file: The file as it was named.
 
     Example:
-        >>> from tagent.pipeline.loading import load_pipeline
+        >>> from tagent.pipeline.stored.loading import load_pipeline
         >>> try:
         ...     load_pipeline("nowhere/report.py")
         ... except PipelineLoadError as error:

@@ -8,30 +8,30 @@ from pydantic import BaseModel
 
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
-from tagent.pipeline.accounts import overridden, run_budget
-from tagent.pipeline.cancelling import CancelledElsewhere, cancelled_elsewhere
-from tagent.pipeline.definition import Definition, Origin
-from tagent.pipeline.event_step import listening
+from tagent.pipeline.course.reports import final_step
+from tagent.pipeline.course.settling import may_run
+from tagent.pipeline.course.showing import Audience
+from tagent.pipeline.driving.accounts import overridden, run_budget
+from tagent.pipeline.driving.cancelling import CancelledElsewhere, cancelled_elsewhere
+from tagent.pipeline.driving.live_runs import reachable
+from tagent.pipeline.driving.run_limits import RunLimits
+from tagent.pipeline.driving.run_loop import RunLoop
+from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.labels import check_labels
-from tagent.pipeline.large_outputs import LargeOutputs
-from tagent.pipeline.live_runs import reachable
 from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
-from tagent.pipeline.reaching import RunReach
-from tagent.pipeline.reading import RunReader
-from tagent.pipeline.reports import final_step
-from tagent.pipeline.run_limits import RunLimits
-from tagent.pipeline.run_loop import RunLoop
 from tagent.pipeline.scheduler import PipelineScheduler
-from tagent.pipeline.settling import may_run
-from tagent.pipeline.showing import Audience
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_executor import StepExecutor
-from tagent.pipeline.stopping import StopSignal
+from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.validation import checked
+from tagent.pipeline.work.event_step import listening
+from tagent.pipeline.work.large_outputs import LargeOutputs
+from tagent.pipeline.work.reaching import RunReach
+from tagent.pipeline.work.reading import RunReader
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.services import Services, open_services
 from tagent.ports.store_errors import ConflictError

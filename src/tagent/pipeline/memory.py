@@ -18,7 +18,7 @@ from tagent.names import (
     step_results_scope,
     step_scope,
 )
-from tagent.pipeline.connection import Connection
+from tagent.pipeline.journal.connection import Connection
 from tagent.ports.documents import Quota
 from tagent.ports.services import Services
 

@@ -11,10 +11,8 @@ from typing import Self
 from pydantic_core import from_json
 
 from tagent.exceptions import StoreError
-from tagent.pipeline import lease as leases
-from tagent.pipeline.blobs import StoredOutput, split, stored_output
-from tagent.pipeline.claim_watch import watched
-from tagent.pipeline.definition import Definition
+from tagent.pipeline.driving import lease as leases
+from tagent.pipeline.driving.claim_watch import watched
 from tagent.pipeline.events import (
     AgentProgressed,
     PartCompleted,
@@ -24,8 +22,10 @@ from tagent.pipeline.events import (
     StepCompleted,
     StepSubstituted,
 )
-from tagent.pipeline.patience import patiently
-from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
+from tagent.pipeline.journal.blobs import StoredOutput, split, stored_output
+from tagent.pipeline.journal.patience import patiently
+from tagent.pipeline.journal.serialization import JournalFormatError, event_of, record_of
+from tagent.pipeline.stored.definition import Definition
 from tagent.ports.clock import Clock
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.records import Batch, Blob, NewRun, Record, RunSummary

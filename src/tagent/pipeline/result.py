@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer
 
+from tagent.pipeline.course.telling_why import explanation
 from tagent.pipeline.kinds import RunStatus
-from tagent.pipeline.telling_why import explanation
 from tagent.ports.language_model import TokenUsage
 
 

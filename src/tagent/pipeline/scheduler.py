@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from tagent.exceptions import DataPathError
-from tagent.pipeline.commands import (
+from tagent.pipeline.conditions import ConditionError
+from tagent.pipeline.course.commands import (
     CancelStep,
     Command,
     ExpandStep,
@@ -20,15 +21,14 @@ from tagent.pipeline.commands import (
     SubstituteStep,
     WaitUntil,
 )
-from tagent.pipeline.conditions import ConditionError
+from tagent.pipeline.course.run_state import PipelineState
+from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
 from tagent.pipeline.events import COMPENSATION, CONDITION, RunHalted
 from tagent.pipeline.exceptions import DeadlockError
 from tagent.pipeline.graph import Edge, ExecutionGraph
 from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.rules import Expansion
-from tagent.pipeline.run_state import PipelineState
-from tagent.pipeline.timers import ATTEMPT, PATIENCE
 from tagent.values import value
 
 MOST_PARTS = 100_000

@@ -7,6 +7,11 @@ the run: each step counts the dependencies it still waits for.
 from collections.abc import Iterable
 from typing import assert_never
 
+from tagent.pipeline.course.parts import PartQueue
+from tagent.pipeline.course.records import PartRecord, StepRecord
+from tagent.pipeline.course.run_state import PipelineState
+from tagent.pipeline.course.settling import expand, fall, parts_ended, reopen, settle, settle_enabled, stop_the_clock
+from tagent.pipeline.course.timers import ATTEMPT
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,
@@ -33,11 +38,6 @@ from tagent.pipeline.events import (
 )
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.kinds import RunStatus, StepStatus
-from tagent.pipeline.parts import PartQueue
-from tagent.pipeline.run_state import PipelineState
-from tagent.pipeline.settling import expand, fall, parts_ended, reopen, settle, settle_enabled, stop_the_clock
-from tagent.pipeline.timers import ATTEMPT
-from tagent.pipeline.work import PartRecord, StepRecord
 from tagent.task_agent.events import calls_of
 from tagent.transitions import TransitionTable
 

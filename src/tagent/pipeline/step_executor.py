@@ -15,18 +15,18 @@ from tagent.circuit import CircuitPolicy
 from tagent.circuits import CircuitOpenError, guarded
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
-from tagent.pipeline.accounts import step_budget
-from tagent.pipeline.agent_step import AgentStep
-from tagent.pipeline.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.event_step import EventStep
+from tagent.pipeline.driving.accounts import step_budget
+from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.events import COMPENSATION, CONDITION
 from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
-from tagent.pipeline.reaching import RunReach
-from tagent.pipeline.reading import RunReader
-from tagent.pipeline.works import StepWork, Works
+from tagent.pipeline.work.agent_step import AgentStep
+from tagent.pipeline.work.event_step import EventStep
+from tagent.pipeline.work.reaching import RunReach
+from tagent.pipeline.work.reading import RunReader
+from tagent.pipeline.work.works import StepWork, Works
 from tagent.ports.model_errors import ModelRateLimitError
 from tagent.ports.services import Services
 from tagent.retries import kinds_of

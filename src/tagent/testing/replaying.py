@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 from tagent.config import TAgentConfig
-from tagent.pipeline.importing import read_recording
-from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.models import Pipeline
-from tagent.pipeline.replaying import Replay, replay_run
+from tagent.pipeline.replay.replaying import Replay, replay_run
+from tagent.pipeline.stored.loading import load_pipeline
+from tagent.pipeline.transfer.importing import read_recording
 from tagent.runtime import open_services
 
 IN_MEMORY = TAgentConfig(store="memory://")
@@ -23,7 +23,7 @@ def replay(
 ) -> Replay:
     """Run a recorded run again on the answers that its models and tools gave, and return what changed.
 
-    For tests that have no event loop of their own; in others, await `tagent.pipeline.replaying.replay_run`.
+    For tests that have no event loop of their own; in others, await `tagent.pipeline.replay.replaying.replay_run`.
 
     Args:
         run: What `tagent runs export` wrote: the file, or its content.
@@ -40,7 +40,7 @@ def replay(
     Example:
         >>> replay("tests/report.json", "report.py").assert_unchanged()  # doctest: +SKIP
         >>> from tagent.pipeline import PipelineExecutor
-        >>> from tagent.pipeline.exporting import export_run
+        >>> from tagent.pipeline.transfer.exporting import export_run
         >>> async def recorded(pipeline: Pipeline) -> bytes:
         ...     async with open_services(IN_MEMORY) as services:
         ...         result = await PipelineExecutor(pipeline, services=services).execute()

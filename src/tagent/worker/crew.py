@@ -8,11 +8,11 @@ from functools import partial
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError, text_of
-from tagent.pipeline.definition import Origin
+from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.models import Pipeline, PipelineResult
-from tagent.pipeline.resuming import resume_run
-from tagent.pipeline.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.stored.definition import Origin
 from tagent.ports.effects import Effects
 from tagent.ports.services import Services
 from tagent.worker.status import logger, note

@@ -11,9 +11,9 @@ from tagent.messaging.received import ReceivedMessage, fits
 from tagent.messaging.subscribing import begin_now
 from tagent.names import redelivered, shown
 from tagent.payloads import PayloadError
-from tagent.pipeline.definition import Origin
 from tagent.pipeline.exceptions import InputError, PipelineValidationError
 from tagent.pipeline.models import Pipeline
+from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.triggers import EventTrigger
 from tagent.ports.effect_errors import CursorConflictError
 from tagent.ports.effects import Effects

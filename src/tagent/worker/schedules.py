@@ -7,8 +7,8 @@ from tagent.exceptions import StoreError, TAgentError
 from tagent.names import schedule_scope
 from tagent.payloads import decoded, encoded
 from tagent.pipeline import bindings
-from tagent.pipeline.definition import Origin
 from tagent.pipeline.models import Pipeline
+from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.triggers import SCHEDULED_AT, ScheduleTrigger
 from tagent.ports.documents import Document, Put
 from tagent.ports.effect_errors import DocumentConflictError

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, ungrouped
-from tagent.pipeline.definition import Origin
 from tagent.pipeline.models import Pipeline
+from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.triggers import ScheduleTrigger
 from tagent.pipeline.validation import require_valid
 from tagent.ports.clock import Clock

@@ -20,6 +20,7 @@ from tagent.pipeline import (
     RunStatus,
     StepStatus,
 )
+from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import (
     COMPENSATION,
     ConditionJudged,
@@ -31,9 +32,8 @@ from tagent.pipeline.events import (
     RunPaused,
     StepSubstituted,
 )
-from tagent.pipeline.forking import Fork, fork_run, state_at
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.resuming import resume_run
+from tagent.pipeline.transfer.forking import Fork, fork_run, state_at
 from tagent.ports import Services, Store
 from tagent.testing import ScriptedModel
 

@@ -5,7 +5,6 @@ from pydantic_core import to_json
 
 from builders import chain, run, services
 from tagent.adapters.storage.memory import MemoryStore
-from tagent.pipeline.definition import Definition, Origin
 from tagent.pipeline.events import (
     AgentProgressed,
     RunEvent,
@@ -17,9 +16,10 @@ from tagent.pipeline.events import (
     StepSkipped,
     StepStarted,
 )
+from tagent.pipeline.journal.serialization import JournalFormatError, event_of, record_of
 from tagent.pipeline.models import RunStatus
 from tagent.pipeline.persistence import RunJournal, load_events
-from tagent.pipeline.serialization import JournalFormatError, event_of, record_of
+from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.ports import Batch, Record, TokenUsage
 from tagent.ports.records import NewRun, RunRecord
 from tagent.ports.store_errors import ConflictError

@@ -21,13 +21,13 @@ from tagent.pipeline import (
     StepContext,
     StepStatus,
 )
-from tagent.pipeline.exporting import export_run
-from tagent.pipeline.forking import fork_run
-from tagent.pipeline.importing import read_recording
-from tagent.pipeline.recorded_errors import CutOffError
-from tagent.pipeline.recording import Recording
-from tagent.pipeline.replaying import Replay, replay_run
-from tagent.pipeline.resuming import resume_run
+from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.replay.recorded_errors import CutOffError
+from tagent.pipeline.replay.replaying import Replay, replay_run
+from tagent.pipeline.transfer.exporting import export_run
+from tagent.pipeline.transfer.forking import fork_run
+from tagent.pipeline.transfer.importing import read_recording
+from tagent.pipeline.transfer.recording import Recording
 from tagent.ports import ModelRequest
 from tagent.retries import RetryPolicy
 from tagent.testing import ManualClock, ScriptedModel

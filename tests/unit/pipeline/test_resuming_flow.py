@@ -9,7 +9,7 @@ from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult, RunStatus, StepStatus
-from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
+from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.ports import ModelRequest, Services
 from tagent.testing import ScriptedModel
 

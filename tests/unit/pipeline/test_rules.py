@@ -3,8 +3,8 @@
 import pytest
 
 from tagent.pipeline import Pipeline
-from tagent.pipeline.definition import Definition, Origin, bind, outline
 from tagent.pipeline.rules import Expansion, StepRules
+from tagent.pipeline.stored.definition import Definition, Origin, bind, outline
 
 
 @pytest.mark.parametrize(

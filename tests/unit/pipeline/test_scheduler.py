@@ -14,7 +14,7 @@ from tagent.pipeline import (
     PipelineState,
     StepStatus,
 )
-from tagent.pipeline.commands import FinishRun, StartStep, WaitUntil
+from tagent.pipeline.course.commands import FinishRun, StartStep, WaitUntil
 from tagent.pipeline.events import RunStarted, StepFailed, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.scheduler import next_commands

@@ -16,15 +16,15 @@ from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor
-from tagent.pipeline.definition import Definition, Origin
-from tagent.pipeline.documents import MAX_VALUES, RunImportError
+from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunResumed
-from tagent.pipeline.exporting import export_run
-from tagent.pipeline.importing import RunExistsError, import_run, read_recording
-from tagent.pipeline.origins import NoPipelineError
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.recording import load_recording
-from tagent.pipeline.resuming import resume_run
+from tagent.pipeline.stored.definition import Definition, Origin
+from tagent.pipeline.stored.origins import NoPipelineError
+from tagent.pipeline.transfer.documents import MAX_VALUES, RunImportError
+from tagent.pipeline.transfer.exporting import export_run
+from tagent.pipeline.transfer.importing import RunExistsError, import_run, read_recording
+from tagent.pipeline.transfer.recording import load_recording
 from tagent.ports import RunQuery
 from tagent.testing import ScriptedModel
 
@@ -380,6 +380,6 @@ def test_no_pickle_is_read_and_nothing_of_ours_runs_text_as_code() -> None:
             modules = {*names, node.module or ""} if isinstance(node, ast.ImportFrom) else set(names)
             found += [f"{where} imports {name}" for name in modules if name.split(".")[0] in forbidden_modules]
     assert found == []
-    assert re.search(r"def load_pipeline", (SOURCE / "tagent/pipeline/loading.py").read_text()), (
+    assert re.search(r"def load_pipeline", (SOURCE / "tagent/pipeline/stored/loading.py").read_text()), (
         "the source was scanned"
     )

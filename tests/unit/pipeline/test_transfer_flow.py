@@ -9,10 +9,10 @@ import pytest
 from builders import raising, returning, run
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline
-from tagent.pipeline.documents import RunImportError
-from tagent.pipeline.exporting import export_run
-from tagent.pipeline.importing import import_run, read_recording
 from tagent.pipeline.models import Fallback
+from tagent.pipeline.transfer.documents import RunImportError
+from tagent.pipeline.transfer.exporting import export_run
+from tagent.pipeline.transfer.importing import import_run, read_recording
 from tagent.ports import ModelRequest
 from tagent.testing import ScriptedModel
 

@@ -168,7 +168,7 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"execution_mode": PARALLEL, "goal": None, "branches": {"a": " "}}, "bad_branches", "empty goal"),
     ({"execution_mode": PARALLEL, "goal": None, "branches": ["A"] * 1001}, "bad_branches", "1,001 branches"),
     ({"execution_mode": PARALLEL, "goal": None, "branches": ["A"], "min_success": 2}, "bad_parts", "has 1 branches"),
-    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": 1.5}, "bad_parts", "a share (float) up to 1.0"),
+    ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": 1.5}, "bad_parts", "a share (float) up to"),
     ({"execution_mode": PARALLEL, "for_each": "steps.search.hits"}, "unknown_path", "Write 'search.hits'."),
     ({"execution_mode": PARALLEL, "for_each": "steps.search"}, "unknown_path", "Write 'search'."),
     ({"execution_mode": PARALLEL, "for_each": "search.hits", "min_success": -1}, "bad_parts", "from 0"),

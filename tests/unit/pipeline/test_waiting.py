@@ -13,12 +13,12 @@ from tagent.config import TAgentConfig
 from tagent.names import pipeline_mailbox, run_mailbox, topic_of
 from tagent.payloads import encoded
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, StepContext, event, validate
-from tagent.pipeline.definition import Definition, DefinitionMismatchError, Origin, bind
-from tagent.pipeline.exporting import export_run
-from tagent.pipeline.forking import fork_run
-from tagent.pipeline.recording import load_recording
-from tagent.pipeline.replaying import replay_run
-from tagent.pipeline.resuming import resume_run
+from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.replay.replaying import replay_run
+from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind
+from tagent.pipeline.transfer.exporting import export_run
+from tagent.pipeline.transfer.forking import fork_run
+from tagent.pipeline.transfer.recording import load_recording
 from tagent.ports import Services
 from tagent.ports.effects import Effects
 from tagent.ports.messages import NewMessage

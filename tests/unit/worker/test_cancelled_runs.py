@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from builders import returning, services
-from tagent.pipeline import Pipeline, claim_watch, on_event
-from tagent.pipeline.cancelling import cancel_run
+from tagent.pipeline import Pipeline, on_event
+from tagent.pipeline.driving import claim_watch
+from tagent.pipeline.driving.cancelling import cancel_run
 from workers import Shop, until
 
 

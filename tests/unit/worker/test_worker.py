@@ -13,12 +13,12 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.names import topic_of
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineValidationError, RetryPolicy, event, on_event
-from tagent.pipeline.definition import Origin
+from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES
+from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
 from tagent.pipeline.events import StepStarted
-from tagent.pipeline.loading import load_pipeline
 from tagent.pipeline.persistence import load_events
-from tagent.pipeline.resuming import MAX_IDLE_RESUMES
-from tagent.pipeline.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.stored.definition import Origin
+from tagent.pipeline.stored.loading import load_pipeline
 from tagent.ports import Services
 from tagent.ports.effects import Effects
 from tagent.ports.messages import NewMessage

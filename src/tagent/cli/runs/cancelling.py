@@ -20,8 +20,8 @@ from tagent.cli.runs.options import (
 )
 from tagent.cli.times import time_or_age
 from tagent.exceptions import TAgentError
-from tagent.pipeline.cancelling import Cancellation, cancel_run
-from tagent.pipeline.paging import every_run
+from tagent.pipeline.driving.cancelling import Cancellation, cancel_run
+from tagent.pipeline.journal.paging import every_run
 from tagent.ports import Services
 from tagent.ports.records import RunQuery
 

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option
-from tagent.pipeline.comparing import RunDifference, compare_runs
-from tagent.pipeline.differences import StepOutcome
+from tagent.pipeline.transfer.comparing import RunDifference, compare_runs
+from tagent.pipeline.transfer.differences import StepOutcome
 from tagent.ports import Services
 
 

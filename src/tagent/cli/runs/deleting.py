@@ -7,7 +7,7 @@ from tagent.cli.agreement import agrees, yes_option
 from tagent.cli.errors import DONE, FAILED, report
 from tagent.cli.runs.options import counted, json_option, look_at, store_option, verbose_option
 from tagent.exceptions import StoreError
-from tagent.pipeline.retention import delete_run
+from tagent.pipeline.journal.retention import delete_run
 from tagent.ports import Services
 
 

@@ -7,9 +7,9 @@ from pydantic_core import to_json
 
 from tagent.cli.errors import printable
 from tagent.cli.runs.options import json_option, look_at, store_option, time_text, verbose_option
-from tagent.pipeline.history import HistoryEntry, history
+from tagent.pipeline.journal.history import HistoryEntry, history
+from tagent.pipeline.journal.serialization import event_of
 from tagent.pipeline.persistence import first_definition, latest_definition
-from tagent.pipeline.serialization import event_of
 from tagent.ports import Services
 
 LONGEST_WAIT_SECONDS = 5.0

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
 from tagent.cli.stores import resume_command, with_store
 from tagent.config import TAgentConfig
-from tagent.pipeline.forking import Fork, fork_run
+from tagent.pipeline.transfer.forking import Fork, fork_run
 from tagent.ports import Services
 
 HELP = """Make a new run of an old one's past; the old one stays as it is.

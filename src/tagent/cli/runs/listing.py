@@ -90,7 +90,7 @@ async def _fitting(query: RunQuery, shown: Sequence[str], services: Services) ->
     """
     if (RUNNING in shown) == (INTERRUPTED in shown):
         return await services.store.runs(query)
-    from tagent.pipeline.paging import every_run
+    from tagent.pipeline.journal.paging import every_run
 
     found: list[RunRecord] = []
     async with aclosing(every_run(services.store, query)) as runs:

@@ -7,9 +7,9 @@ import click
 from pydantic_core import to_json
 
 from tagent.cli.runs.options import json_option, listed, look_at, store_option, verbose_option
-from tagent.pipeline.documents import LARGEST_DOCUMENT
-from tagent.pipeline.exporting import export_run
-from tagent.pipeline.importing import import_run
+from tagent.pipeline.transfer.documents import LARGEST_DOCUMENT
+from tagent.pipeline.transfer.exporting import export_run
+from tagent.pipeline.transfer.importing import import_run
 from tagent.ports import Services
 
 _MEGABYTE = 1024 * 1024

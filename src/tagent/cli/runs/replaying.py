@@ -15,11 +15,11 @@ from tagent.cli.run import pipeline_of, speak_plainly
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option, with_services
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline
-from tagent.pipeline.definition import Origin
-from tagent.pipeline.exporting import export_run
-from tagent.pipeline.loading import load_pipeline
-from tagent.pipeline.recording import Recording, load_recording
-from tagent.pipeline.replaying import Replay, replay_run
+from tagent.pipeline.replay.replaying import Replay, replay_run
+from tagent.pipeline.stored.definition import Origin
+from tagent.pipeline.stored.loading import load_pipeline
+from tagent.pipeline.transfer.exporting import export_run
+from tagent.pipeline.transfer.recording import Recording, load_recording
 from tagent.ports import Services
 
 HELP = """Run a run again, offline and free, on what its models and tools answered.

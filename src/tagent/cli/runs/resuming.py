@@ -14,10 +14,10 @@ from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.pipeline import PipelineResult
-from tagent.pipeline.definition import Definition, outline
+from tagent.pipeline.driving.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
-from tagent.pipeline.resuming import DefinitionChoice, Reuse, resume_run
+from tagent.pipeline.stored.definition import Definition, outline
 from tagent.ports import Services
 
 

@@ -13,14 +13,14 @@ from tagent.cli.errors import printable
 from tagent.cli.runs.options import INTERRUPTED, json_option, listed, look_at, store_option, time_text, verbose_option
 from tagent.cli.view import Picture
 from tagent.pipeline import Pipeline
-from tagent.pipeline.definition import Definition, outline
+from tagent.pipeline.course.records import StepRecord
+from tagent.pipeline.course.reports import step_metadata
+from tagent.pipeline.course.telling_why import explanation
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
-from tagent.pipeline.reports import step_metadata
 from tagent.pipeline.state import PipelineState, fold
-from tagent.pipeline.telling_why import explanation
-from tagent.pipeline.work import StepRecord
+from tagent.pipeline.stored.definition import Definition, outline
 from tagent.ports import Services
 
 

@@ -22,13 +22,13 @@ from tagent.pipeline import (
     StepOutcome,
     StepStatus,
 )
-from tagent.pipeline.definition import Definition, Origin, bind
+from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
 from tagent.pipeline.events import RunEvent, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.scheduler import Limits, next_commands
 from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.stored.definition import Definition, Origin, bind
 from tagent.testing import ManualClock, ScriptedModel
 
 BROKEN = TypeError("broken")
@@ -201,7 +201,7 @@ def test_limits_of_an_older_definition_stay_those_of_its_steps() -> None:
 
 async def test_an_interrupted_step_is_cancelled_by_a_deadline_not_skipped() -> None:
     """It had begun; that a crash came between does not undo that."""
-    from tagent.pipeline.commands import CancelStep
+    from tagent.pipeline.course.commands import CancelStep
     from tagent.pipeline.events import RunHalted, RunResumed
 
     state = PipelineState(ExecutionGraph.build(Pipeline("p").step("a", run=returning(1))))
@@ -243,7 +243,7 @@ def charging(log: list[str], *, stop: StopSignal) -> Pipeline:
 
 async def test_what_was_being_undone_when_the_run_was_cancelled_is_done_again() -> None:
     """Nobody knows how far the refund came, so the charge does not count any more; its next one has another key."""
-    from tagent.pipeline.cancelling import cancel_run
+    from tagent.pipeline.driving.cancelling import cancel_run
 
     log: list[str] = []
     stop = StopSignal()

@@ -1,0 +1,158 @@
+"""Readings of a run's state: how a step went, and what the whole run came to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tagent.pipeline.context import StepReport
+from tagent.pipeline.course.records import StepRecord, WorkRecord
+from tagent.pipeline.course.settling import is_item
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.journal.blobs import StoredOutput
+from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
+from tagent.pipeline.state import PipelineState
+from tagent.ports.records import RunSummary
+from tagent.search import searchable
+
+
+def report_of(state: PipelineState, name: str) -> StepReport:
+    """Return how the step `name` went so far."""
+    record = state.steps[name]
+    return StepReport(
+        status=state.statuses[name],
+        attempts=record.attempts,
+        execution_time=_seconds(record),
+        model=", ".join(record.spending.models),
+        usage=record.spending.usage,
+        cost_usd=record.spending.cost_usd,
+        unpriced_calls=record.spending.unpriced_calls,
+    )
+
+
+def final_step(pipeline: Pipeline, graph: ExecutionGraph) -> str:
+    """Return the step whose output is that of the run."""
+    return pipeline.final or graph.sinks[-1]
+
+
+def result_of(pipeline: Pipeline, state: PipelineState, outputs: Mapping[str, Any]) -> PipelineResult:
+    """Return what the run came to.
+
+    Args:
+        pipeline: The definition.
+        state: The run's state.
+        outputs: What the completed steps gave.
+    """
+    return PipelineResult(
+        pipeline_name=pipeline.name,
+        run_id=state.run_id,
+        status=state.status,
+        success=state.status is RunStatus.COMPLETED,
+        execution_time=state.last_at - state.started_at,
+        code=state.code,
+        reason=state.reason,
+        total_cost=state.cost_usd,
+        unpriced_calls=sum(record.spending.unpriced_calls for record in state.steps.values()),
+        cost_per_step={name: record.spending.cost_usd for name, record in state.steps.items()},
+        token_usage={name: record.spending.usage for name, record in state.steps.items()},
+        step_outputs=outputs,
+        step_metadata=step_metadata(state),
+        final_output=outputs.get(final_step(pipeline, state.graph)),
+        learned_facts=dict(state.facts),
+        saved_memories=dict(state.memories),
+    )
+
+
+def summary_of(state: PipelineState) -> RunSummary:
+    """Return what lists show of the run, and what it is found by."""
+    remembered = (
+        state.pipeline,
+        state.run_id,
+        *state.labels.values(),
+        state.inputs or "",
+        *(record.reason for record in state.steps.values()),
+        *(_in_memory(record.output) for record in state.steps.values() if record.output is not None),
+    )
+    text = searchable(remembered)
+    return RunSummary(state.status.value, state.last_at, state.cost_usd, is_finished=state.is_finished, text=text)
+
+
+def _in_memory(output: object) -> object:
+    return output.excerpt if isinstance(output, StoredOutput) else output
+
+
+def step_metadata(state: PipelineState) -> dict[str, dict[str, Any]]:
+    """Return how each step went, by name, as `PipelineResult.step_metadata` describes it."""
+    return {name: _metadata(state, name) for name in state.steps}
+
+
+def _metadata(state: PipelineState, name: str) -> dict[str, object]:
+    record = state.steps[name]
+    return {
+        "status": state.statuses[name],
+        "attempts": record.attempts,
+        "retry_count": max(0, record.attempts - 1),
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "execution_time": _seconds(record),
+        "model": ", ".join(record.spending.models),
+        "code": record.code,
+        "reason": record.reason,
+        "cached": False,
+        "substituted_by": record.substituted_by,
+        **({"optional": True} if state.graph.rules(name).is_optional else {}),
+        **_soft(state, name),
+        **({"condition": {"holds": record.holds, "reason": record.verdict}} if _has_condition(record) else {}),
+        **({} if record.count is None else {"part_count": record.count}),
+        **({"parts": _parts(record)} if record.parts else {}),
+    }
+
+
+def _has_condition(record: StepRecord) -> bool:
+    """Return whether a condition of the step's own was judged, not only the check of a dependency."""
+    return record.holds is not None and record.verdict != "" and record.verdict_code in ("", "condition_false")
+
+
+def _soft(state: PipelineState, name: str) -> dict[str, object]:
+    """Return which SOFT dependencies a step saw when it began, and why it did not see the others."""
+    record, soft = state.steps[name], state.graph.soft.get(name, ())
+    if not soft or not (record.attempts or record.count is not None):
+        return {}
+    began_at = record.attempt_began_at if record.count is None else record.started_at or 0.0
+    unseen = {source: _why_unseen(state, source, at=began_at) for source in soft if source not in record.seen}
+    return {"seen": list(record.seen), "unseen": unseen}
+
+
+def _why_unseen(state: PipelineState, source: str, *, at: float) -> str:
+    status, ended_at = state.statuses[source], state.steps[source].finished_at
+    has_output = status in {StepStatus.COMPLETED, StepStatus.COMPENSATED}
+    if has_output or not status.is_terminal or ended_at is None or ended_at > at:
+        return "not settled"
+    return status.value
+
+
+def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
+    """Return how the parts of a step went, in the order in which they began."""
+    return {
+        name: {
+            "status": part.status,
+            "attempts": part.attempts,
+            "started_at": part.started_at,
+            "finished_at": part.finished_at,
+            "execution_time": _seconds(part),
+            "cost": part.spending.cost_usd,
+            "code": part.code,
+            "reason": part.reason,
+        }
+        for name, part in record.parts.items()
+    }
+
+
+def parts_done(state: PipelineState, name: str) -> int:
+    """Return how many of the items or branches of a step have completed."""
+    parts = state.steps[name].parts.items()
+    return sum(part.status is StepStatus.COMPLETED for name, part in parts if is_item(name))
+
+
+def _seconds(record: WorkRecord) -> float:
+    if record.started_at is None or record.finished_at is None:
+        return 0.0
+    return record.finished_at - record.started_at

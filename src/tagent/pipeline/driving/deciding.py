@@ -1,0 +1,255 @@
+"""From what the scheduler commands, and from how attempts end, to the events that say so."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from tagent.pipeline.course.commands import (
+    CancelStep,
+    Command,
+    ExpandStep,
+    FailStep,
+    FinishRun,
+    HaltRun,
+    JudgeStep,
+    SkipStep,
+    StartPart,
+    StartStep,
+    SubstituteStep,
+    WaitUntil,
+)
+from tagent.pipeline.course.records import WorkRecord
+from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
+from tagent.pipeline.events import (
+    COMPENSATION,
+    CONDITION,
+    ConditionJudged,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
+    RunEvent,
+    RunFinished,
+    RunHalted,
+    StepCancelled,
+    StepCompleted,
+    StepExpanded,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSubstituted,
+)
+from tagent.pipeline.exceptions import DeadlockError, StepOutputError
+from tagent.pipeline.journal.blobs import StoredOutput
+from tagent.pipeline.kinds import RunStatus
+from tagent.pipeline.models import PipelineStep
+from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.scheduler import NO_LIMITS, Limits, next_commands
+from tagent.pipeline.state import PipelineState, apply
+from tagent.retries import backoff_seconds, retries
+
+LONGEST_WAIT_SECONDS = 3600.0
+"""A provider that asks to wait longer than this has failed the step."""
+
+Start = StepStarted | PartStarted
+_STARTS = (StepStarted, PartStarted)
+Unit = tuple[str, str]
+"""A step, and a part of it; empty for the step itself."""
+
+
+def unit_of(start: Start) -> Unit:
+    """Return which work an attempt is at."""
+    return start.step, start.part if isinstance(start, PartStarted) else ""
+
+
+def work_at(state: PipelineState, unit: Unit) -> WorkRecord:
+    """Return what is known of that work."""
+    step, part = unit
+    return state.steps[step].part(part) if part else state.steps[step]
+
+
+def is_current(state: PipelineState, start: Start) -> bool:
+    """Return whether an attempt is still that of the run: not one that was cancelled meanwhile."""
+    if isinstance(start, PartStarted):
+        unit = (start.step, start.part)
+        return unit in state.running_parts and work_at(state, unit).attempts == start.attempt
+    return start.step in state.running and state.steps[start.step].attempts == start.attempt
+
+
+@dataclass(slots=True)
+class Decided:
+    """What is decided at one moment; it is applied already.
+
+    Attributes:
+        events: What happened, in order.
+        starts: The attempts among them that are to begin.
+        wake_at: When something is due, unless something happens earlier; None for never.
+        deadlock: That nothing can move any more; the run has ended with it.
+    """
+
+    events: list[RunEvent] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    wake_at: float | None = None
+    deadlock: DeadlockError | None = None
+
+
+class Decider:
+    """Decides for one run.
+
+    Args:
+        state: The run's state; what is decided is applied to it.
+        definitions: The steps by name.
+        output_types: Step name -> the type of its output.
+        is_abandoned: Whether a blocking call of some work goes on although its attempt was given up.
+        random: Draws from [0, 1), for jitter.
+    """
+
+    def __init__(
+        self,
+        state: PipelineState,
+        definitions: Mapping[str, PipelineStep],
+        output_types: Mapping[str, OutputType],
+        *,
+        is_abandoned: Callable[[str, str], bool],
+        random: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._definitions = definitions
+        self._output_types = output_types
+        self._is_abandoned = is_abandoned
+        self._random = random
+
+    def decide(self, now: Callable[[], float], limits: Limits = NO_LIMITS) -> Decided:
+        """Carry the scheduler's commands out on the state until it has no more, and return what they mean."""
+        decided = Decided()
+        while True:
+            at = now()
+            decided.wake_at = None
+            has_changed = False
+            try:
+                commands = next_commands(self._state, at, limits)
+            except DeadlockError as error:
+                decided.deadlock = error
+                commands = [FinishRun(RunStatus.FAILED)]
+            for command in commands:
+                if isinstance(command, WaitUntil):
+                    decided.wake_at = command.at
+                    continue
+                event = self._event_of(command, at, decided.deadlock)
+                apply(self._state, event)
+                decided.events.append(event)
+                if isinstance(event, _STARTS):
+                    decided.starts.append(event)
+                else:
+                    has_changed = not isinstance(event, RunFinished)
+            if not has_changed:
+                return decided
+
+    def outcome(self, start: Start, outcome: AttemptSucceeded | AttemptFailed, now: float) -> RunEvent:
+        """Return the event that says how an attempt ended."""
+        step, attempt = start.step, start.attempt
+        match outcome:
+            case AttemptSucceeded(output, facts, memories):
+                if isinstance(start, PartStarted):
+                    return PartCompleted(step, start.part, attempt, output, now, facts, memories)
+                return StepCompleted(step, attempt, output, now, facts, memories)
+            case AttemptFailed(failure):
+                retry_at = self._retry_at(start, outcome, now)
+                if isinstance(start, PartStarted):
+                    return PartFailed(step, start.part, attempt, failure.code, failure.reason, retry_at, now)
+                falls_back = retry_at is None and self._falls_back(step)
+                return StepFailed(step, attempt, failure.code, failure.reason, retry_at, now, falls_back)
+
+    def _event_of(self, command: Command, now: float, deadlock: DeadlockError | None) -> RunEvent:
+        match command:
+            case StartStep() | StartPart() | ExpandStep():
+                return self._begun(command, now)
+            case JudgeStep(step, holds, reason):
+                return ConditionJudged(step, holds, reason, now)
+            case SubstituteStep(step, by):
+                return self._substituted(step, by, now)
+            case SkipStep(step, code, reason):
+                return StepSkipped(step, code, reason, now)
+            case FailStep(step, code, reason):
+                return StepFailed(step, 0, code, reason, None, now, self._falls_back(step))
+            case CancelStep(step, code, reason):
+                return StepCancelled(step, code, reason, now)
+            case HaltRun(code, reason, step):
+                return RunHalted(code, reason, now, step=step)
+            case FinishRun(status):
+                if deadlock is not None:
+                    return RunFinished(status, now, deadlock.code, str(deadlock))
+                return RunFinished(status, now, self._state.code, self._state.reason)
+            case _:
+                raise TypeError(f"{type(command).__name__} stands for no event.")
+
+    def _begun(self, command: StartStep | StartPart | ExpandStep, now: float) -> RunEvent:
+        step = command.step
+        match command:
+            case StartStep(_, attempt):
+                if attempt > 1 and self._is_abandoned(step, ""):
+                    return self._given_up(step, "", attempt - 1, now)
+                return StepStarted(step, attempt, self._key(step), now, self._seen_by(step))
+            case ExpandStep(_, count):
+                return StepExpanded(step, count, now, self._state.seen_now(step))
+            case StartPart(_, part, attempt):
+                if attempt > 1 and self._is_abandoned(step, part):
+                    return self._given_up(step, part, attempt - 1, now)
+                seen = self._seen_by_condition(step) if part == CONDITION else ()
+                return PartStarted(step, part, attempt, f"{self._key(step)}/{part}", now, seen)
+            case _:
+                assert_never(command)
+
+    def _seen_by_condition(self, step: str) -> tuple[str, ...]:
+        record = self._state.steps[step]
+        asked = record.parts.get(CONDITION)
+        return record.seen if asked is not None and asked.is_interrupted else self._state.seen_now(step)
+
+    def _seen_by(self, step: str) -> tuple[str, ...]:
+        """Return which SOFT dependencies an attempt sees: the same as its parts, or as before a crash cut it off."""
+        if step not in self._state.graph.soft:
+            return ()
+        record = self._state.steps[step]
+        has_seen = record.count is not None or record.is_interrupted
+        return record.seen if has_seen else self._state.seen_now(step)
+
+    def _key(self, step: str) -> str:
+        """Return the idempotency key of the step: another one each time that its effects were undone."""
+        undone = self._state.steps[step].undone
+        return f"{self._state.run_id}/{step}{f'~{undone}' if undone else ''}"
+
+    def _given_up(self, step: str, part: str, attempt: int, now: float) -> RunEvent:
+        """Return the end of work whose last attempt was abandoned and still runs: twice at once could do harm."""
+        record = work_at(self._state, (step, part))
+        reason = f"{record.reason} Its function still runs, so it is not started again."
+        if part:
+            return PartFailed(step, part, attempt, record.code, reason, None, now)
+        return StepFailed(step, attempt, record.code, reason, None, now, self._falls_back(step))
+
+    def _substituted(self, step: str, by: str, now: float) -> RunEvent:
+        fallback = self._state.graph.rules(step).fallback
+        output = self._state.steps[by].output if by else fallback and fallback.output
+        if isinstance(output, StoredOutput):
+            raise StepOutputError(step, f"The output of {by!r} is not in memory.")
+        try:
+            plain = self._output_types[step].dump(output, step=step)
+        except StepOutputError as error:
+            failed = self._state.steps[step]
+            reason = f"{failed.reason} And what {by or 'its default'!r} gives in its place does not fit: {error}"
+            return StepFailed(step, 0, failed.code, reason, None, now)
+        return StepSubstituted(step, plain, by or "default", now)
+
+    def _falls_back(self, step: str) -> bool:
+        record = self._state.steps[step]
+        has_fallback = self._state.graph.rules(step).fallback is not None
+        return has_fallback and not record.has_fallen and self._state.halted is None
+
+    def _retry_at(self, start: Start, outcome: AttemptFailed, now: float) -> float | None:
+        step, failure = self._definitions[start.step], outcome.failure
+        failures = start.attempt - work_at(self._state, unit_of(start)).attempts_before
+        may = retries(step.retry, code=failure.code, kinds=outcome.kinds, is_retryable=failure.is_retryable)
+        if not may or failures > step.max_retries or outcome.retry_after_seconds > LONGEST_WAIT_SECONDS:
+            return None
+        if self._state.halted is not None and unit_of(start)[1] != COMPENSATION:
+            return None
+        backoff = backoff_seconds(step.retry, failures, jitter=self._random())
+        return now + max(outcome.retry_after_seconds, backoff)

@@ -1,0 +1,446 @@
+"""The loop of one run: decide, journal, act. It is the one writer of the run's journal."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+
+from tagent.exceptions import StoreError, TAgentError, ungrouped
+from tagent.payloads import PayloadError
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.course.reports import summary_of
+from tagent.pipeline.course.showing import Audience
+from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
+from tagent.pipeline.driving.deciding import Decider, Start, Unit, is_current, unit_of, work_at
+from tagent.pipeline.driving.run_limits import RunLimits
+from tagent.pipeline.driving.stopping import RunStoppedError
+from tagent.pipeline.events import (
+    AgentNoticed,
+    AgentProgressed,
+    PartCompleted,
+    PartFailed,
+    RunEvent,
+    RunForked,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSubstituted,
+)
+from tagent.pipeline.exceptions import DeadlockError, StepFailedError
+from tagent.pipeline.hooks import Hooks, StepOutcome
+from tagent.pipeline.journal.blobs import StoredOutput
+from tagent.pipeline.journal.patience import PatientStore
+from tagent.pipeline.kinds import RunStatus, StepStatus
+from tagent.pipeline.models import Pipeline
+from tagent.pipeline.persistence import RunJournal
+from tagent.pipeline.state import PipelineState, apply
+from tagent.pipeline.step_executor import StepExecutor
+from tagent.pipeline.work.large_outputs import LargeOutputs
+from tagent.ports.effect_errors import EffectRefusedError
+from tagent.ports.effects import Effects
+from tagent.ports.records import RunSummary
+from tagent.ports.services import Services
+from tagent.ports.store_errors import ConflictError
+from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.context import EnhancedContextManager
+from tagent.task_agent.events import AgentEvent, AgentNotice
+from tagent.task_agent.models import Failure
+from tagent.values import value
+
+_BEGINNINGS = (RunStarted, RunResumed, RunForked)
+_OUTPUTS = (StepCompleted, StepSubstituted)
+_CUT_OFF = (StepSkipped, StepCancelled)
+
+
+@value
+class _Progress:
+    """An agent has come further."""
+
+    event: AgentEvent
+
+
+@value
+class _Report:
+    """What an attempt has to say.
+
+    Attributes:
+        start: The attempt.
+        content: How it ended, or how far it has come.
+        committed: Told when that is committed; None if nobody waits for it.
+    """
+
+    start: Start
+    content: AttemptOutcome | _Progress
+    committed: asyncio.Future[None] | None = None
+
+
+class RunLoop:
+    """Drives one run. Attempts report to its inbox; whatever waits there is committed together."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        state: PipelineState,
+        steps: StepExecutor,
+        journal: RunJournal,
+        services: Services,
+        shared_state: EnhancedContextManager,
+        large: LargeOutputs,
+        limits: RunLimits,
+        audience: Audience,
+    ) -> None:
+        self._state = state
+        self._steps = steps
+        self._journal = journal
+        self._services = services
+        self._shared_state = shared_state
+        self._large = large
+        self._stop = limits.stop
+        self._limits = limits
+        self._audience = audience
+        self._hooks = Hooks(pipeline.before_step, pipeline.after_step, services)
+        self._decider = Decider(
+            state,
+            {step.name: step for step in pipeline.steps},
+            steps.output_types,
+            is_abandoned=steps.is_abandoned,
+            random=services.random,
+        )
+        self._inbox: deque[_Report] = deque()
+        self._tasks: dict[str, dict[str, tuple[Start, asyncio.Task[None]]]] = {}
+        self._paused: dict[Unit, AttemptPaused] = {}
+        self._reported: asyncio.Future[None] | None = None
+        self._wake_at: float | None = None
+        self._lost: StoreError | None = None
+        self._deadlock: DeadlockError | None = None
+        self._is_stopping = False
+
+    async def run(self, *first: RunEvent) -> None:
+        """Commit the `first` events, drive the run to its end, and give the claim up.
+
+        Raises:
+            ConflictError: If another process took the run over; this one has stopped its steps.
+            StoreError: If the journal could not be written; the run can be resumed.
+            RunStoppedError: If it was asked to stop.
+            DeadlockError: If nothing could move any more; the run has failed.
+        """
+        loop = asyncio.get_running_loop()
+
+        def on_lost(error: ConflictError) -> None:
+            loop.call_soon_threadsafe(self._lose, error)
+
+        self._journal.hold(on_lost=on_lost)
+        try:
+            with ungrouped():
+                async with asyncio.TaskGroup() as group:
+                    try:
+                        with self._stop.watched(self._wake), self._journal.watched(group):
+                            await self._loop(group, list(first))
+                    finally:
+                        self._is_stopping = True
+        finally:
+            await self._journal.release()
+
+    def _lose(self, error: StoreError) -> None:
+        """Stop as soon as the loop looks: somebody else drives the run now."""
+        self._lost = error
+        self._wake()
+
+    async def _loop(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
+        for event in events:
+            apply(self._state, event)
+        committed: list[asyncio.Future[None]] = []
+        while True:
+            starts = self._decide(events)
+            if events:
+                self._large.committed(await self._journal.commit(events, self._summary(events)))
+            self._tell(events, committed)
+            for start in starts:
+                self._begin(group, start)
+            if self._has_ended():
+                return
+            await self._wait_for_reports()
+            if self._lost is not None:
+                raise self._lost
+            taken = await self._take_effects() if self._has_effects() else None
+            events, committed = taken or self._take_reports()
+
+    def _has_ended(self) -> bool:
+        """Return whether there is nothing left to do here.
+
+        Raises:
+            DeadlockError: If the run ended so.
+            RunStoppedError: If it was asked to stop, and nothing of it is under way.
+        """
+        state = self._state
+        if self._deadlock is not None:
+            raise self._deadlock
+        if state.is_finished or state.status is RunStatus.WAITING:
+            return True
+        if self._stop.is_given and not state.running_parts and all(map(self._steps.only_waits, state.running)):
+            raise RunStoppedError(state.run_id)
+        return False
+
+    def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
+        step, part = unit_of(start)
+        name = f"step:{step}[{part}]" if part else f"step:{step}"
+        task = group.create_task(self._attempt(start), name=name)
+        task.add_done_callback(partial(self._ended, start))
+        self._tasks.setdefault(step, {})[part] = start, task
+
+    def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
+        """Tell everybody who is to know what is committed now, and stop what was cancelled."""
+        for event in events:
+            self._show(event)
+            if isinstance(event, _CUT_OFF):
+                self._cancel(event.step)
+        for future in committed:
+            if not future.done():
+                future.set_result(None)
+
+    def _cancel(self, step: str) -> None:
+        """Stop what is under way of a step that has its final status."""
+        for _, task in tuple(self._tasks.get(step, {}).values()):
+            task.cancel()
+
+    def _summary(self, events: list[RunEvent]) -> RunSummary | None:
+        """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
+        is_beginning = isinstance(events[0], _BEGINNINGS)
+        if is_beginning or self._state.is_finished or self._state.status is RunStatus.WAITING:
+            return summary_of(self._state)
+        return None
+
+    def _decide(self, events: list[RunEvent]) -> list[Start]:
+        """Append what is to happen to `events`, and return which attempts begin."""
+        if self._stop.is_given and (self._state.unfinished or self._state.to_undo):
+            return []
+        decided = self._decider.decide(
+            self._services.clock.now, self._limits.now(self._state, is_holding=self._is_held)
+        )
+        self._wake_at, self._deadlock = decided.wake_at, decided.deadlock
+        events += decided.events
+        if not decided.starts and (paused := self._all_paused()) is not None:
+            pause = RunPaused(paused.failure.code, paused.failure.reason, self._services.clock.now())
+            apply(self._state, pause)
+            events.append(pause)
+        return decided.starts
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether nothing begins, as something waits for a larger budget."""
+        return bool(self._paused)
+
+    def _all_paused(self) -> AttemptPaused | None:
+        """Return what waits for a larger budget, if nothing else is under way."""
+        if not self._paused or self._state.is_finished:
+            return None
+        under_way = {(step, "") for step in self._state.running} | self._state.running_parts
+        paused = [self._paused[unit] for unit in self._paused if unit in under_way]
+        return paused[0] if paused and len(paused) == len(under_way) else None
+
+    def _show(self, event: RunEvent) -> None:
+        if isinstance(event, _OUTPUTS):
+            self._shared_state.add_fact(event.step, self._large.shown(event.step, event.output))
+            self._large.ended(event.step)
+        elif isinstance(event, StepStarted):
+            self._large.begun(event.step)
+        elif isinstance(event, (StepFailed, *_CUT_OFF)):
+            if self._state.statuses[event.step].is_terminal:  # not between two attempts
+                self._large.ended(event.step)
+        elif isinstance(event, PartCompleted) or (isinstance(event, PartFailed) and event.retry_at is None):
+            self._steps.forget(event.step, event.part)
+        self._audience.show(event)
+
+    async def _wait_for_reports(self) -> None:
+        """Return when the inbox holds something, or a retry is due."""
+        await asyncio.sleep(0)  # what does not wait has reported by then, one turn of the loop earlier than by a future
+        if self._inbox or self._lost is not None:
+            return
+        self._reported = asyncio.get_running_loop().create_future()
+        try:
+            if self._wake_at is None:
+                await self._reported
+                return
+            async with self._services.clock.timeout(max(0.0, self._wake_at - self._services.clock.now())) as limit:
+                await self._reported
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            self._reported = None
+
+    def _has_effects(self) -> bool:
+        """Return whether what waits first in the inbox has effects."""
+        return bool(self._inbox) and getattr(self._inbox[0].content, "effects", None) is not None
+
+    async def _take_effects(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]] | None:
+        """Commit a success that waits first in the inbox with its effects, before anything is decided on it.
+
+        Effects may be refused, and what is decided cannot be undone; so it takes a commit of its own.
+
+        Returns:
+            What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
+        """
+        outcome = self._inbox[0].content
+        if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
+            return None
+        if not is_current(self._state, self._inbox[0].start):
+            return None
+        report = self._inbox.popleft()
+        now = self._services.clock.now()
+        event = self._decider.outcome(report.start, outcome, now)
+        told = [report.committed] if report.committed is not None else []
+        try:
+            patient = PatientStore(self._services.store, self._services.clock)
+            stored = await effects.write(patient, partial(self._commit_effects, event))
+        except (EffectRefusedError, PayloadError) as error:
+            failure = Failure(error.code, str(error), error.is_retryable)
+            return [self._refused(report.start, failure, now)], told
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a merge of the user's
+            failed = StepFailedError(report.start.step, error)
+            failure = Failure(failed.code, str(failed), failed.is_retryable)
+            return [self._refused(report.start, failure, now)], told
+        apply(self._state, event)
+        self._large.committed(stored)
+        self._tell([event], told)
+        return [], []
+
+    async def _commit_effects(self, event: RunEvent, effects: Effects) -> Mapping[str, StoredOutput]:
+        return await self._journal.commit([event], effects=effects)
+
+    def _refused(self, start: Start, failure: Failure, now: float) -> RunEvent:
+        event = self._decider.outcome(start, AttemptFailed(failure), now)
+        apply(self._state, event)
+        return event
+
+    def _take_reports(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+        """Turn all that waits in the inbox into events, applied in order; and whom to tell once they are committed."""
+        events: list[RunEvent] = []
+        committed: list[asyncio.Future[None]] = []
+        now = self._services.clock.now()
+        while self._inbox:
+            report = self._inbox[0]
+            is_live = is_current(self._state, report.start)
+            if is_live and self._has_effects():
+                break  # a commit of its own
+            self._inbox.popleft()
+            if report.committed is not None:
+                committed.append(report.committed)
+            if not is_live:  # its step was cancelled before it could say so
+                continue
+            if isinstance(report.content, AttemptPaused):
+                self._paused[unit_of(report.start)] = report.content
+                continue
+            event = self._event_of(report, now)
+            apply(self._state, event)
+            events.append(event)
+        return events, committed
+
+    def _event_of(self, report: _Report, now: float) -> RunEvent:
+        start, content = report.start, report.content
+        if isinstance(content, _Progress):
+            return AgentProgressed(start.step, start.attempt, content.event, now, unit_of(start)[1])
+        if isinstance(content, AttemptPaused):
+            raise TypeError("A pause is no event of its own.")
+        return self._decider.outcome(start, content, now)
+
+    async def _attempt(self, start: Start) -> None:
+        """Run one attempt and report its outcome; a cancellation of the run passes through."""
+        unit = unit_of(start)
+        context: StepContext | None = None
+        attempt = self._attempt_of(start, unit)
+        try:
+            if self._hooks and (context := await self._context_of(unit, attempt)) is not None:
+                await self._hooks.before(context)
+            outcome = await self._steps.run_attempt(*unit, attempt)
+        except asyncio.CancelledError:
+            if context is not None and not is_current(self._state, start):  # its step was cancelled
+                await self._hooks.after(context, self._outcome_of(unit, None))
+            if self._is_stopping or not is_current(self._state, start):
+                raise
+            reason = f"The step {start.step!r} cancelled itself."
+            outcome = AttemptFailed(Failure("step.cancelled", reason))
+        finally:
+            self._forget_task(start, unit)
+        if context is None or isinstance(outcome, AttemptPaused):
+            self._report(_Report(start, outcome))
+            return
+        committed = asyncio.get_running_loop().create_future()
+        self._report(_Report(start, outcome, committed))
+        await committed
+        await self._hooks.after(context, self._outcome_of(unit, outcome))
+
+    async def _context_of(self, unit: Unit, attempt: Attempt) -> StepContext | None:
+        """Return what hooks are given; None if the run cannot be read, which then fails the attempt itself."""
+        try:
+            return await self._steps.context(*unit, attempt)
+        except TAgentError:
+            return None
+
+    def _forget_task(self, start: Start, unit: Unit) -> None:
+        """Let go of a task that ends, unless the next attempt has taken its place."""
+        step, part = unit
+        tasks = self._tasks.get(step, {})
+        if part in tasks and tasks[part][0] is start:
+            del tasks[part]
+            if not tasks:
+                del self._tasks[step]
+
+    def _ended(self, start: Start, task: asyncio.Task[None]) -> None:
+        """Report an attempt that somebody has cancelled before its first line: it could not itself."""
+        if task.cancelled() and not self._is_stopping and is_current(self._state, start):
+            reason = f"The step {start.step!r} was cancelled by something else in its process."
+            self._report(_Report(start, AttemptFailed(Failure("step.cancelled", reason))))
+
+    def _outcome_of(self, unit: Unit, outcome: AttemptOutcome | None) -> StepOutcome:
+        """Return how an attempt ended, as hooks are told; None if it was cancelled."""
+        step, part = unit
+        status = self._state.steps[step].part(part).status if part else self._state.statuses[step]
+        if isinstance(outcome, AttemptSucceeded) and status is StepStatus.COMPLETED:
+            return StepOutcome(status, outcome.output)
+        known = work_at(self._state, unit)  # a success may have been refused when it was to be committed
+        return StepOutcome(status, None, known.code, known.reason)
+
+    def _attempt_of(self, start: Start, unit: Unit) -> Attempt:
+        """Return the attempt as its work sees it."""
+        step = start.step
+
+        async def record(event: AgentEvent) -> None:
+            committed = asyncio.get_running_loop().create_future()
+            self._report(_Report(start, _Progress(event), committed))
+            await committed
+
+        known = work_at(self._state, unit)
+        return Attempt(
+            start.attempt,
+            start.idempotency_key,
+            record,
+            tuple(known.agent_events),
+            known.attempt_began_at,
+            reach=self._steps.reach_of(step),
+            on_event=partial(self._notice, start),
+            spent=known.spent_before,
+            accounts=self._limits.accounts.of(step),
+            work_began_at=self._state.steps[step].opened_at,
+        )
+
+    def _notice(self, start: Start, event: AgentEvent | AgentNotice) -> None:
+        """Show what an agent does right now; its events are shown when they are committed."""
+        if isinstance(event, AgentNotice):
+            now = self._services.clock.now()
+            self._audience.show(AgentNoticed(start.step, start.attempt, event, now, unit_of(start)[1]))
+
+    def _report(self, report: _Report) -> None:
+        self._inbox.append(report)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reported is not None and not self._reported.done():
+            self._reported.set_result(None)

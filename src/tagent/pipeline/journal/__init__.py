@@ -1,0 +1,1 @@
+"""A run in its store: records, large outputs beside them, patience, history, clean-up."""

@@ -1,0 +1,218 @@
+"""A run's history as people audit it: what happened when, by whom, in which attempt, with which model, for how much."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from tagent.budget import LIMITS
+from tagent.pipeline.events import (
+    CONDITION,
+    AgentProgressed,
+    ConditionJudged,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
+    RunEvent,
+    RunFinished,
+    RunForked,
+    RunHalted,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepCancelled,
+    StepCompleted,
+    StepExpanded,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSubstituted,
+)
+from tagent.pipeline.stored.definition import Definition
+from tagent.ports.language_model import ModelRetried, ModelSwitched
+from tagent.task_agent.budgets import UNITS
+from tagent.task_agent.events import (
+    AgentEvent,
+    BudgetExceeded,
+    Evaluated,
+    ModelFailed,
+    Planned,
+    PlanRejected,
+    TaskFailed,
+    TaskStarted,
+    calls_of,
+)
+
+_OfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
+_OfStep = (
+    ConditionJudged | StepExpanded | StepStarted | StepCompleted | StepFailed | StepSubstituted | StepSkipped
+    | StepCancelled | PartStarted | PartCompleted | PartFailed
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One event of a run. What does not apply is empty, 0 or None.
+
+    Attributes:
+        seq: Its place in the journal, from 1; where `fork` and `state_at` can go.
+        at: When, in seconds since 1970-01-01 UTC.
+        event: Its name; that of the agent's event inside a step.
+        actor: Who did it: who started, resumed, forked or cancelled the run.
+        step: The step; of a halt the one whose failure it is.
+        part: The item or branch of it, its condition or its compensation; empty for the step itself.
+        attempt: Which try.
+        model: The model that was asked.
+        input_tokens: The size of what it was asked.
+        output_tokens: The size of what it answered.
+        cost_usd: The price of the call; None when it is unknown.
+        detail: What else there is to say.
+    """
+
+    seq: int
+    at: float
+    event: str
+    actor: str = ""
+    step: str = ""
+    part: str = ""
+    attempt: int = 0
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    detail: str = ""
+
+
+def history(
+    events: Iterable[RunEvent], *, after_seq: int = 0, definition: Definition | None = None
+) -> Iterator[HistoryEntry]:
+    """Yield an entry for each event.
+
+    Args:
+        events: The events, in order.
+        after_seq: The place which the first one follows.
+        definition: What the run was defined by before them; without it, whatever is new is another definition.
+    """
+    for seq, event in enumerate(events, after_seq + 1):
+        if isinstance(event, RunResumed) and event.definition:
+            now = Definition.read(event.definition.encode())
+            what = "budget" if definition is not None and _but_limits(definition) == _but_limits(now) else "definition"
+            yield replace(_entry(seq, event), detail=f"with another {what}")
+            definition = now
+        else:
+            yield _entry(seq, event)
+
+
+def _but_limits(definition: Definition) -> dict[str, object]:
+    """Return what is defined, apart from what the whole run may spend."""
+    config = definition.spec["config"] or {}
+    but_limits = {name: value for name, value in config.items() if name not in LIMITS}
+    return {**definition.spec, "version": 0, "config": but_limits, "budget": None}
+
+
+def _entry(seq: int, event: RunEvent) -> HistoryEntry:
+    if isinstance(event, AgentProgressed):
+        return _of_agent(seq, event, event.event)
+    return HistoryEntry(
+        seq,
+        event.at,
+        type(event).__name__,
+        actor=getattr(event, "actor", ""),
+        step=getattr(event, "step", ""),
+        part=getattr(event, "part", ""),
+        attempt=getattr(event, "attempt", 0),
+        detail=_detail_of_run(event) if isinstance(event, _OfRun) else _detail_of_step(event),
+    )
+
+
+def _detail_of_run(event: _OfRun) -> str:
+    match event:
+        case RunStarted() | RunResumed():
+            return ""
+        case RunForked(parent, forked_seq):
+            edits = ", ".join(event.edits)
+            return f"from run {parent}, after event {forked_seq}{f'; edited: {edits}' if edits else ''}"
+        case RunHalted(code, reason) | RunPaused(code, reason):
+            return f"[{code}] {reason}"
+        case RunFinished(status, _, code, reason):
+            return " ".join(filter(None, (status, f"[{code}]" if code else "", reason)))
+        case _:
+            assert_never(event)
+
+
+def _detail_of_step(event: _OfStep) -> str:
+    match event:
+        case StepFailed() | PartFailed():
+            return f"[{event.code}] {event.reason}{_what_follows(event)}"
+        case StepSkipped(_, code, reason) | StepCancelled(_, code, reason):
+            return f"[{code}] {reason}"
+        case ConditionJudged(_, holds, reason):
+            return _verdict(reason, holds=holds)
+        case PartCompleted(part=part, output=dict() as told) if part == CONDITION:
+            return _verdict(str(told.get("reason", "")), holds=told.get("holds") is True)
+        case StepExpanded(_, count):
+            return "; ".join(filter(None, ("1 part" if count == 1 else f"{count} parts", _sees(event.seen))))
+        case StepSubstituted(_, _, by):
+            return "its default output" if by == "default" else f"the output of {by}"
+        case StepStarted() | PartStarted():
+            return _sees(event.seen)
+        case StepCompleted() | PartCompleted():
+            return ""
+        case _:
+            assert_never(event)
+
+
+def _sees(seen: Sequence[str]) -> str:
+    """Return which of the SOFT dependencies are there."""
+    return f"sees {', '.join(seen)}" if seen else ""
+
+
+def _verdict(reason: str, *, holds: bool) -> str:
+    return " ".join(filter(None, ("holds:" if holds else "does not hold:", reason))).rstrip(":")
+
+
+def _what_follows(event: StepFailed | PartFailed) -> str:
+    if event.retry_at is not None:
+        return f" Tried again in {event.retry_at - event.at:.1f} s."
+    return " Something else takes its place." if isinstance(event, StepFailed) and event.falls_back else ""
+
+
+def _of_agent(seq: int, progressed: AgentProgressed, event: AgentEvent) -> HistoryEntry:
+    call = next(iter(calls_of(event)), None)
+    return HistoryEntry(
+        seq,
+        progressed.at,
+        type(event).__name__,
+        step=progressed.step,
+        part=progressed.part,
+        attempt=progressed.attempt,
+        model=call.model if call else "",
+        input_tokens=call.usage.input_tokens if call else 0,
+        output_tokens=call.usage.output_tokens if call else 0,
+        cost_usd=call.cost_usd if call else None,
+        detail=_detail_of_agent(event),
+    )
+
+
+def _detail_of_agent(event: AgentEvent) -> str:
+    match event:
+        case Planned(tasks):
+            return ", ".join(task.tool_name for task in tasks)
+        case PlanRejected(problems):
+            return " ".join(problems.splitlines())
+        case Evaluated(reason):
+            return reason
+        case ModelFailed():
+            return event.message
+        case TaskStarted():
+            return event.tool_name
+        case TaskFailed():
+            return event.message if event.retry_at is None else f"{event.message} It is called again."
+        case ModelRetried(model, code, tries, wait_seconds):
+            return f"{model}: {code}, try {tries} of it; the next in {wait_seconds:.1f} s"
+        case ModelSwitched(model, code, next_model):
+            return f"{model}: {code}; now {next_model}"
+        case BudgetExceeded(limit, allowed, spent):
+            told = "unknown" if spent is None else f"{spent:g}"
+            return f"{limit} {allowed:g} {UNITS.get(limit, '')}, spent {told}"
+        case _:
+            return ""

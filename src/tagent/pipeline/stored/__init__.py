@@ -1,0 +1,1 @@
+"""A pipeline as its runs remember it, and the way back to its code."""

@@ -1,0 +1,1 @@
+"""Runs in other places and other lives: forks, comparisons, exports, imports."""

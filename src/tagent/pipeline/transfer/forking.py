@@ -1,0 +1,193 @@
+"""Forks and time travel: a run's past under a new id, with edits, from which it goes another way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tagent.exceptions import nearest
+from tagent.names import run_scope
+from tagent.payloads import encoded
+from tagent.pipeline.course.reports import parts_done, summary_of
+from tagent.pipeline.events import RunEvent, RunForked, RunStarted, StepCompleted, StepStarted
+from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.inputs import check_inputs
+from tagent.pipeline.journal.blobs import blob_of
+from tagent.pipeline.journal.serialization import record_of
+from tagent.pipeline.models import Pipeline, StepStatus
+from tagent.pipeline.outputs import output_type
+from tagent.pipeline.persistence import events_in, first_definition, journalled, latest_definition, load_events
+from tagent.pipeline.state import PipelineState, fold
+from tagent.pipeline.stored.definition import outline
+from tagent.pipeline.stored.origins import code_of
+from tagent.pipeline.transfer.edits import Edits, ForkError
+from tagent.pipeline.transfer.inheriting import inherited, not_inherited, with_dependents
+from tagent.pipeline.work.event_step import listening
+from tagent.ports.documents import DocumentQuery, Put
+from tagent.ports.effects import Effects
+from tagent.ports.records import Blob, NewRun, Record
+from tagent.ports.services import Services
+from tagent.ports.store import Store
+from tagent.search import searchable
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A new run, ready to be resumed.
+
+    Attributes:
+        run_id: Its id.
+        parent: The run that it was forked from.
+        pipeline: Its pipeline's name.
+        reused: The steps that are completed in it, in definition order.
+        again: The others, which resuming it runs; those that were left out stay so.
+        parts: Step that runs again -> how many of its items or branches are completed in it.
+    """
+
+    run_id: str
+    parent: str
+    pipeline: str
+    reused: tuple[str, ...]
+    again: tuple[str, ...]
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+
+async def fork_run(
+    run_id: str,
+    services: Services,
+    *,
+    from_step: str | None = None,
+    at_event: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    pipeline: Pipeline | None = None,
+) -> Fork:
+    """Make a new run of what happened in an old one, which stays as it is.
+
+    What ran before the fork point is not run again, and costs nothing. Resuming the new run does the rest.
+
+    Args:
+        run_id: The run to fork.
+        services: Where it is kept, and all else.
+        from_step: This step and all that depend on it run again; everything else that completed is reused.
+        at_event: The run as it was after so many events, from 1; the number is that of `tagent runs logs`.
+        overrides: What is different; see `Edits.of`. A step with a new goal or model runs again, and so do the
+            steps that depend on one with a new output.
+        pipeline: The code to check new inputs and outputs with; None loads it from where the run came from.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        ForkError: If the step or event is unknown, or an edit does not fit.
+        InputError: If new inputs do not fit the pipeline.
+        NoPipelineError: If inputs or outputs are edited, the pipeline was built in code, and none is given.
+    """
+    records = await services.store.records(run_id)
+    events = events_in(records, run_id=run_id)
+    definition = latest_definition(await first_definition(services.store, run_id), events)
+    edits = Edits.of(overrides or {}, definition)
+    graph = ExecutionGraph.build(outline(definition))
+    last = _checked_end(at_event, len(events), run_id=run_id)
+    if from_step is not None and from_step not in graph.positions:
+        raise ForkError(f"The run has no step {from_step!r}.{nearest(from_step, graph.positions)}")
+    if from_step is None and at_event is None and not overrides:
+        raise ForkError(
+            "A fork needs a place to begin, or something that is different.", hint="Name a step or an event."
+        )
+
+    code = None
+    if edits.inputs or edits.outputs:
+        code = pipeline or code_of(definition, run_id=run_id, hint="Give it: fork(..., pipeline=...).")
+    there = fold(graph, events[:last])
+    seeds = {*edits.again, *((from_step,) if from_step else ())}
+    again = with_dependents(there, seeds, given=edits.outputs) | not_inherited(there)
+    now = services.clock.now()
+    new_id = services.new_id()
+    past = list(inherited(events[:last], records, anew=again | edits.outputs.keys()))
+    begun = events[0]
+    assert isinstance(begun, RunStarted)  # noqa: S101 - `events_in` has checked it
+    inputs = begun.inputs if code is None else check_inputs(code, {**begun.inputs, **edits.inputs})
+    past[0] = (replace(begun, run_id=new_id, inputs=inputs), None)
+    added: list[RunEvent] = []
+    for name, output in edits.outputs.items():
+        plain = _checked_output(code, name, output)
+        added += [StepStarted(name, 1, f"{new_id}/{name}", now), StepCompleted(name, 1, plain, now)]
+    actor = services.processes.user()
+    added.append(RunForked(run_id, last, actor, dict(overrides or {}), now))
+
+    state = fold(graph, [*(event for event, _ in past), *added])
+    edited = edits.applied_to(definition)
+    copied = [_renumbered(event, record, seq) for seq, (event, record) in enumerate(past, 1)]
+    more, blobs = journalled(added, after_seq=len(copied))
+    shared = {blob_hash for record in copied if (blob_hash := blob_of(record))} - {blob.hash for blob in blobs}
+    completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
+    awaited = await listening(outline(edited), run_id=new_id, store=services.store, done=completed)
+    remembered = await _memory_of(services.store, run_id, state.memories, new_id=new_id)
+    await services.store.create_run(
+        NewRun(
+            new_id,
+            str(edited.spec["name"]),
+            edited.payload,
+            edited.hash,
+            owner="",  # nobody drives it yet
+            lease_seconds=0.0,
+            at=now,
+            records=(*copied, *more),
+            summary=summary_of(state),
+            blobs=(*blobs, *(Blob(blob_hash, None) for blob_hash in sorted(shared))),
+            labels=begun.labels,
+            parent=run_id,
+            forked_seq=last,
+            effects=awaited.plus(remembered),
+        )
+    )
+    rest = tuple(name for name, status in state.statuses.items() if not status.is_terminal)
+    parts = {name: done for name in rest if (done := parts_done(state, name))}
+    return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest, parts)
+
+
+async def _memory_of(store: Store, run_id: str, memories: Mapping[str, object], *, new_id: str) -> Effects:
+    """Return the memory that the steps of a run share, as the steps that are reused had left it.
+
+    Args:
+        store: Where it is.
+        run_id: The run.
+        memories: What those steps have saved, by key: its memory as it is now may be of later steps.
+        new_id: Whose memory it becomes.
+    """
+    puts: list[Put] = []
+    after = ""
+    while memories and (page := await store.documents(DocumentQuery(run_scope(run_id), after=after))):
+        for key in [document.key for document in page if document.key in memories]:
+            payload = encoded(memories[key], what=f"The memory {key!r}")
+            puts.append(Put(run_scope(new_id), key, payload, searchable([key, memories[key]])))
+        after = page[-1].key
+    return Effects(tuple(puts))
+
+
+async def state_at(store: Store, run_id: str, event: int | None = None) -> PipelineState:
+    """Return the state that the run had after its first `event` events; None means now.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        ForkError: If the run has no such event.
+    """
+    events = await load_events(store, run_id)
+    last = _checked_end(event, len(events), run_id=run_id)
+    definition = latest_definition(await first_definition(store, run_id), events)
+    return fold(ExecutionGraph.build(outline(definition)), events[:last])
+
+
+def _checked_end(event: int | None, count: int, *, run_id: str) -> int:
+    if event is None:
+        return count
+    if not 1 <= event <= count:
+        raise ForkError(f"Run {run_id} has the events 1 to {count}, not {event}.")
+    return event
+
+
+def _checked_output(code: Pipeline | None, step: str, output: object) -> object:
+    """Return the output as JSON values, if it is one that the step could have given."""
+    kind = next(output_type(it) for it in (code.steps if code else ()) if it.name == step)
+    return kind.dump(output, step=step)
+
+
+def _renumbered(event: RunEvent, record: Record | None, seq: int) -> Record:
+    """Return the record at its new place; its bytes stay, so that what is large stays in its blob."""
+    return record_of(event, seq) if record is None else Record(seq, record.kind, record.at, record.payload)

@@ -1,0 +1,212 @@
+"""Typed reads of a run's state: what steps are given of the run. Every reader gets a copy of its own."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+from tagent.exceptions import DataPathError
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.course.reports import report_of, result_of
+from tagent.pipeline.events import COMPENSATION
+from tagent.pipeline.inputs import typed_inputs
+from tagent.pipeline.journal.blobs import StoredOutput
+from tagent.pipeline.kinds import StepStatus
+from tagent.pipeline.models import Pipeline, PipelineResult
+from tagent.pipeline.outputs import OutputType, copy_of
+from tagent.pipeline.scheduler import items_of
+from tagent.pipeline.state import PipelineState
+from tagent.pipeline.work.large_outputs import LargeOutputs
+from tagent.pipeline.work.step_outputs import StepOutputs
+from tagent.task_agent.attempt import Attempt
+
+
+class LateMapping(Mapping[str, object]):
+    """A mapping that is made when somebody looks: most steps never do, and a copy takes as long as it is large.
+
+    Args:
+        make: Makes it, once.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, object]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Mapping[str, object]:
+        return self._make()
+
+    def __getitem__(self, key: str) -> object:
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __repr__(self) -> str:
+        return repr(dict(self._made))
+
+
+class RunReader:
+    """The state of one run as its steps may read it.
+
+    Args:
+        pipeline: The definition.
+        state: The run's state.
+        output_types: Step name -> the type of its output.
+        large: Loads outputs that are not in memory.
+        store_url: The URL of the store that has them.
+
+    Attributes:
+        output_types: Step name -> the type of its output.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        state: PipelineState,
+        output_types: Mapping[str, OutputType],
+        large: LargeOutputs,
+        *,
+        store_url: str,
+    ) -> None:
+        self._pipeline = pipeline
+        self._state = state
+        self._large = large
+        self._store_url = store_url
+        self.output_types = output_types
+
+    async def load(self, step: str) -> None:
+        """Make ready what `step` may read: outputs of the steps before it that are not in memory.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
+        await self._large.load_for(step)
+
+    async def load_outputs(self, names: Iterable[str]) -> None:
+        """Make ready the outputs of these steps, as far as they have any, until others are asked for.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
+        await self._large.keep(name for name in names if name in self._state.steps)
+
+    async def result(self) -> PipelineResult:
+        """Return what the run came to.
+
+        Raises:
+            LostOutputError: If the run's output is not in the store.
+            StepOutputError: If an output does not fit its type any more.
+        """
+        await self._large.load_final()
+        outputs = {
+            name: record.output if isinstance(record.output, StoredOutput) else self.output_of(name)
+            for name, record in self._state.steps.items()
+            if self._state.statuses[name] is StepStatus.COMPLETED
+        }
+        shown: Mapping[str, Any] = outputs
+        if any(isinstance(output, StoredOutput) for output in outputs.values()):
+            shown = StepOutputs(outputs, self.output_types, run_id=self._state.run_id, store_url=self._store_url)
+        return result_of(self._pipeline, self._state, shown)
+
+    def output_of(self, name: str) -> object:
+        """Return the output of a completed step as its declared type.
+
+        Raises:
+            StepOutputError: If it does not fit the type any more.
+        """
+        return self.output_types[name].load(self._state.steps[name].output, step=name)
+
+    def readable(self, step: str, part: str = "") -> tuple[str, ...]:
+        """Return the steps whose outputs `step` may read: of those it depends on the completed ones.
+
+        Its compensation may read whatever the run came to, its own output too.
+        """
+        if part != COMPENSATION:
+            return self._state.visible(step)
+        ended_well = {StepStatus.COMPLETED, StepStatus.COMPENSATED}
+        return tuple(name for name, status in self._state.statuses.items() if status in ended_well)
+
+    def may_read(self, step: str, source: str, part: str = "") -> bool:
+        """Return whether `step` may read the output of the step `source`, which it names and so depends on."""
+        if part == COMPENSATION:
+            return source in self.readable(step, part)
+        return source in self._state.statuses and self._state.sees(step, source)
+
+    def outputs_before(self, step: str, part: str = "") -> dict[str, object]:
+        """Return the outputs of the steps that `step` may read, by name."""
+        return {source: self.output_of(source) for source in self.readable(step, part)}
+
+    def plain_outputs_before(self, step: str, part: str = "", *, but: Collection[str] = ()) -> dict[str, object]:
+        """Return the same as JSON values, as texts and paths see them, without the steps `but`."""
+        names = (name for name in self.readable(step, part) if name not in but)
+        return {name: copy_of(self._state.steps[name].output) for name in names}
+
+    def left_out_before(self, step: str) -> tuple[str, ...]:
+        """Return the steps on which `step` depends and whose outputs it does not see."""
+        seen = frozenset(self.readable(step))
+        return tuple(source for source in self._state.graph.dependencies(step) if source not in seen)
+
+    def values_for(self, step: str) -> dict[str, object]:
+        """Return what conditions of `step` are judged by: `steps` and `inputs`, as JSON values."""
+        return {"steps": self.plain_outputs_before(step), "inputs": self.plain_inputs()}
+
+    def part_outputs(self, step: str) -> dict[str, object]:
+        """Return what the completed items or branches of `step` gave, by part in their order, as JSON values."""
+        record, expansion = self._state.steps[step], self._state.graph.rules(step).expansion
+        names = () if expansion is None else expansion.names(record.count or 0)
+        parts = {name: record.parts[name] for name in names if name in record.parts}
+        return {name: it.output for name, it in parts.items() if it.status is StepStatus.COMPLETED}
+
+    def item_of(self, step: str, part: str) -> object:
+        """Return the item for which a part of `step` runs, as JSON values.
+
+        Raises:
+            DataPathError: If there is none.
+        """
+        expansion = self._state.graph.rules(step).expansion
+        items = None if expansion is None else items_of(self._state, expansion)
+        if items is None or int(part) >= len(items):
+            raise DataPathError(part, f"The step {step!r} has no item {part}.")
+        return copy_of(items[int(part)])
+
+    def plain_inputs(self) -> Mapping[str, object]:
+        """Return the run's inputs by name as JSON values."""
+        return copy_of(self._state.inputs) if self._state.inputs else {}
+
+    def inputs(self) -> Mapping[str, object]:
+        """Return the run's inputs by name, as the types of the pipeline's input model."""
+        return typed_inputs(self._pipeline, self._state.inputs) if self._state.inputs else {}
+
+    def shared(self, step: str, part: str = "") -> Mapping[str, object]:
+        """Return the run's shared memory by key, as it was when the attempt at `step` began; now, for a part of it."""
+        state = self._state
+        seen = len(state.shared_writes) if part else state.steps[step].shared_seen
+        return LateMapping(partial(self._shared_after, seen))
+
+    def _shared_after(self, seen: int) -> Mapping[str, object]:
+        """Return the shared memory as so many writes have left it."""
+        state = self._state
+        if seen == len(state.shared_writes):
+            return copy_of(state.shared) if state.shared else {}
+        then = dict(state.shared_before)
+        for writes in state.shared_writes[:seen]:
+            then.update(writes)
+        kept: Mapping[str, object] = copy_of(then)
+        return kept
+
+    def context(self, step: str, attempt: Attempt, part: str = "") -> StepContext:
+        """Return the run as one attempt at `step`, or at a part of it, sees it."""
+        reports = {name: report_of(self._state, name) for name in self._state.graph.dependencies(step)}
+        return StepContext(
+            run_id=self._state.run_id,
+            step=step,
+            part=part,
+            attempt=attempt.number,
+            idempotency_key=attempt.idempotency_key,
+            inputs=self.inputs(),
+            steps=reports,
+            shared=self.shared(step, part),
+            reach=attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects),
+        )

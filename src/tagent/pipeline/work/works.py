@@ -1,0 +1,178 @@
+"""Which work a step and each of its parts is: a function, a goal, an event to wait for, a merge, a condition."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from tagent.config import TAgentConfig
+from tagent.pipeline import bindings, events
+from tagent.pipeline.awaited import event_of
+from tagent.pipeline.context import StepContext
+from tagent.pipeline.kinds import ExecutionMode
+from tagent.pipeline.models import Pipeline, PipelineStep, Work
+from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.rules import branch_work, part_schema
+from tagent.pipeline.work.agent_step import AgentStep
+from tagent.pipeline.work.condition_step import ConditionStep, Judgement, question_of
+from tagent.pipeline.work.event_step import EventStep
+from tagent.pipeline.work.foreign_step import ForeignStep
+from tagent.pipeline.work.function_step import FunctionStep
+from tagent.pipeline.work.merge_step import MergeStep, outputs_to_merge
+from tagent.pipeline.work.reading import RunReader
+from tagent.pipeline.work.scope import WHOLE, Scope
+from tagent.ports.services import Services
+from tagent.task_agent.attempt import Attempt
+from tagent.threads import ThreadedCall
+
+
+class StepWork(Protocol):
+    """Something that an attempt does."""
+
+    @property
+    def abandoned(self) -> list[ThreadedCall]:
+        """Blocking calls of it that were given up and may still run."""
+        ...
+
+    async def run(self, attempt: Attempt) -> tuple[object, StepContext | None]:
+        """Return what it gives, and the context that it asked for."""
+        ...
+
+
+class Works:
+    """Makes the works of one run.
+
+    Args:
+        pipeline: The definition.
+        reader: The run.
+        config: Settings below those of the steps.
+        services: Models, threads and so on.
+        mail: The same, with a store that is waited for.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, reader: RunReader, config: TAgentConfig, services: Services, *, mail: Services
+    ) -> None:
+        self._pipeline = pipeline
+        self._reader = reader
+        self._config = config
+        self._services = services
+        self._mail = mail
+        self._part_types: dict[tuple[str, str], OutputType] = {}
+
+    def of(self, step: PipelineStep, part: str = "") -> StepWork:
+        """Return the work of `step`, or of one of its parts.
+
+        Raises:
+            DataPathError: If it has no such item.
+        """
+        match part:
+            case "":
+                return self._whole(step)
+            case events.CONDITION:
+                return self._condition(step)
+            case events.COMPENSATION:
+                return self._part(step, step.compensate, Scope(part), OutputType())
+            case _:
+                return self._item(step, part)
+
+    def output_type(self, step: PipelineStep, part: str) -> OutputType:
+        """Return the type of what `step` gives, or one of its parts."""
+        if not part:
+            return self._reader.output_types[step.name]
+        if part in {events.CONDITION, events.COMPENSATION}:
+            return OutputType()
+        key = step.name, part if step.branches else "item"  # all items are of one type, which takes time to make ready
+        if key not in self._part_types:
+            self._part_types[key] = OutputType(part_schema(step, part))
+        return self._part_types[key]
+
+    def settings_of_agents(self, step: PipelineStep) -> TAgentConfig | None:
+        """Return the settings with which agents of ours work for `step`; None if none does."""
+        is_judged = step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
+        has_more = not (step.branches is None and step.merge is None and step.compensate is None)
+        if step.run is not None and not has_more and not is_judged:
+            return None  # a plain function, like most steps without a goal
+        branches = step.branches or ()
+        works = [*(branches.values() if isinstance(branches, Mapping) else branches), step.merge, step.compensate]
+        has_goals = any(isinstance(work, str) and work not in {"list", "dict"} for work in works)
+        if has_goals or is_judged or (step.goal is not None and step.agent is None):
+            return self._ours(step, WHOLE, OutputType()).config
+        return None
+
+    def names_read(self, step: PipelineStep) -> frozenset[str]:
+        """Return what the compensation of `step` reads by name: steps, inputs."""
+        work = step.compensate
+        if callable(work):
+            return frozenset({step.name, *(it.name for it in bindings.signature_of(work).parameters)})
+        return frozenset({step.name, *(path.root for path in bindings.placeholders(work or ""))})
+
+    def _whole(self, step: PipelineStep) -> StepWork:
+        if step.wait_for is not None:
+            event, name = event_of(step.wait_for), self._pipeline.name
+            return EventStep(step.name, event, self._reader, self._mail, pipeline=name, timeout=step.timeout)
+        if bindings.is_merge(step):
+            return self._merge(step)
+        return self._part(step, step.run or step.goal, WHOLE, self._reader.output_types[step.name])
+
+    def _merge(self, step: PipelineStep) -> StepWork:
+        goal = step.merge
+        if not isinstance(goal, str) or goal in {"list", "dict"}:
+            return MergeStep(step, self._reader, self._services.threads)
+        return _MergeByModel(step, goal, self)
+
+    def merging_agent(self, step: PipelineStep, goal: str) -> StepWork:
+        """Return the agent that makes one output of what the parts of `step` gave so far."""
+        facts = {f"{step.name} {name}": output for name, output in outputs_to_merge(step, self._reader).items()}
+        derived = replace(step, goal=goal, run=None, agent=None, read_data=())
+        return self._agent(derived, Scope(facts=facts), self._reader.output_types[step.name])
+
+    def _condition(self, step: PipelineStep) -> StepWork:
+        agent: AgentStep | None = None
+        if step.condition is None and step.execution_mode == ExecutionMode.CONDITIONAL:
+            agent = self._ours(question_of(step), Scope(events.CONDITION), OutputType(Judgement))
+        return ConditionStep(step, self._reader, self._services.threads, agent=agent)
+
+    def _item(self, step: PipelineStep, part: str) -> StepWork:
+        if step.branches:
+            work, scope = branch_work(step, part), Scope(part)
+        else:
+            work = step.run or step.goal or ""
+            scope = Scope(part, {"item": self._reader.item_of(step.name, part), "index": int(part)})
+        return self._part(step, work, scope, self.output_type(step, part))
+
+    def _part(self, step: PipelineStep, work: Work | None, scope: Scope, output: OutputType) -> StepWork:
+        if callable(work):
+            function: Callable[..., object] = work
+            return FunctionStep(step.name, function, self._reader, self._services.threads, scope=scope)
+        derived = step if work == step.goal and not scope.part else replace(step, goal=work, run=None, branches=None)
+        return self._agent(derived, scope, output)
+
+    def _agent(self, step: PipelineStep, scope: Scope, output: OutputType) -> StepWork:
+        if step.agent is None or scope.part == events.COMPENSATION:
+            return self._ours(step, scope, output)
+        return ForeignStep(step, self._pipeline, self._reader, self._config, self._services, output=output, scope=scope)
+
+    def _ours(self, step: PipelineStep, scope: Scope, output: OutputType) -> AgentStep:
+        return AgentStep(step, self._pipeline, self._reader, self._config, self._services, output=output, scope=scope)
+
+
+class _MergeByModel:
+    """Has a model make one output of several. The agent is made when they are all there."""
+
+    def __init__(self, step: PipelineStep, goal: str, works: Works) -> None:
+        self._step = step
+        self._goal = goal
+        self._works = works
+        self.abandoned: list[ThreadedCall] = []
+
+    async def run(self, attempt: Attempt) -> tuple[object, StepContext | None]:
+        """Return what the model makes of them.
+
+        Raises:
+            TAgentError: As for the goal of any step.
+        """
+        agent = self._works.merging_agent(self._step, self._goal)
+        try:
+            return await agent.run(attempt)
+        finally:
+            self.abandoned += agent.abandoned
