@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from crash.effects import FOLDER_VARIABLE, HOLD_VARIABLE
 from crash.nursery import KILLED, TESTS, Kill, Nursery, Victim
-from crash.orders import Orders
-from crash.scene import Place, Scene, Unit, look_at
+from crash.orders import PIPELINE, Orders
+from crash.scene import MODEL_CALLS, Place, Scene, Unit, look_at
 from crash.victim_pipeline import CALLS, COUNTED, PRICE_USD
-from tagent.pipeline.events import StepCompleted
+from tagent.pipeline.events import StepCompleted, StepSubstituted
 
-MODEL_CALLS = frozenset(call for call in CALLS.values() if "." in call)
+DONE = ("completed", "compensated")
 
 
 @dataclass
@@ -30,8 +30,10 @@ class Figures:
     server_kills: int = 0
     resumes: int = 0
     repeated_steps: int = 0
+    repeated_parts: int = 0
     repeated_calls: int = 0
     races: int = 0
+    cancels: int = 0
     longest_resume_seconds: float = 0.0
 
     def lines(self) -> list[str]:
@@ -39,9 +41,9 @@ class Figures:
         of_server = f" and {self.server_kills} of the server" if self.server_kills else ""
         return [
             f"{self.kills} kills{of_server}, {self.resumes} resumes, longest {self.longest_resume_seconds:.2f} s",
-            f"{self.repeated_steps} uncommitted function attempts and {self.repeated_calls} uncommitted model or tool"
-            " calls were repeated; of the committed ones none",
-            f"{self.races} races for one run",
+            f"{self.repeated_steps} uncommitted attempts of steps, {self.repeated_parts} of parts, and"
+            f" {self.repeated_calls} uncommitted model or tool calls were repeated; of the committed ones none",
+            f"{self.races} races for one run, {self.cancels} cancels from outside",
         ]
 
 
@@ -52,6 +54,7 @@ class Undisturbed:
     Attributes:
         outcome: What it came to.
         effects: What happened, each unit once.
+        finished: Those whose end is committed; the others were stopped.
         shared: What it left in memory and mail.
         counts: Crash point -> how often it was passed.
         seconds: How long the process lived.
@@ -59,6 +62,7 @@ class Undisturbed:
 
     outcome: dict[str, Any]
     effects: Counter[Unit]
+    finished: set[Unit]
     shared: Mapping[str, object]
     counts: dict[str, int]
     seconds: float
@@ -82,6 +86,9 @@ class Case:
     figures: Figures
     scenes: list[Scene] = field(default_factory=list)
 
+    pipeline: ClassVar[str] = PIPELINE
+    """The file of its pipeline."""
+
     @property
     def folder(self) -> Path:
         """Where its files are."""
@@ -91,7 +98,8 @@ class Case:
     def orders(self) -> Orders:
         """Orders to start the run, or to go on with it if it has begun."""
         has_begun = bool(self.scenes) and bool(self.scenes[-1].events)
-        return orders_for(self.place, run_id=self.scenes[-1].run_id if has_begun else "")
+        run_id = self.scenes[-1].run_id if has_begun else ""
+        return orders_for(self.place, pipeline=self.pipeline, run_id=run_id)
 
     def killed(self, *kills: Kill) -> bool:
         """Kill its processes one after another; return whether all of them died of it."""
@@ -121,12 +129,16 @@ class Case:
 
     def finish(self) -> None:
         """Go on until the run is finished, and judge it."""
+        self.judge(self.resumed())
+
+    def resumed(self) -> dict[str, Any]:
+        """Go on until the run is finished; return what its process says that it came to."""
         begun_at = time.monotonic()
         code, victim = self.nursery.run(self.orders)
         self.figures.longest_resume_seconds = max(self.figures.longest_resume_seconds, time.monotonic() - begun_at)
         self.figures.resumes += 1
         assert code == 0, victim.words
-        self.judge(victim.last_words)
+        return victim.last_words
 
     def judge(self, outcome: dict[str, Any]) -> None:
         """Hold what happened against the promises; `outcome` is that of the process that finished the run."""
@@ -140,9 +152,10 @@ class Case:
         self._judge_costs(end)
 
     def _judge_journal(self, end: Scene) -> None:
-        completed = Counter(event.step for event in end.events if isinstance(event, StepCompleted))
-        assert completed == Counter(self.undisturbed.outcome["steps"].keys()), "each step is completed once"
-        assert end.finished == set(self.undisturbed.effects)
+        completed = Counter(it.step for it in end.events if isinstance(it, StepCompleted | StepSubstituted))
+        expected = [name for name, (status, _) in self.undisturbed.outcome["steps"].items() if status in DONE]
+        assert completed == Counter(expected), "each step is completed once"
+        assert end.finished == self.undisturbed.finished
         for scene in self.scenes:
             assert end.events[: len(scene.events)] == scene.events, "what was committed stays"
 
@@ -153,7 +166,7 @@ class Case:
             for unit, times in scene.effects.items():
                 assert unit in scene.finished | scene.in_flight, f"{unit} happened before its start was committed"
                 assert times <= before[unit] + 1, f"{unit} happened twice in one process"
-            for unit in scene.finished:
+            for unit in scene.finished & set(self.undisturbed.effects):
                 assert scene.effects[unit] >= 1, f"{unit} is committed and never happened"
                 assert end.effects[unit] == scene.effects[unit], f"{unit} was committed and happened again"
             repeatable.update(scene.in_flight & set(scene.effects))
@@ -161,46 +174,51 @@ class Case:
         assert set(end.effects) == set(self.undisturbed.effects)
         for (name, attempt), times in end.effects.items():
             assert times - 1 <= repeatable[name, attempt], f"{name} was repeated and had not been in flight"
-            if name in CALLS.values():
+            if name in CALLS.values() or name.endswith(MODEL_CALLS):
                 self.figures.repeated_calls += times - 1
+            elif "/" in name:
+                self.figures.repeated_parts += times - 1
             else:
                 self.figures.repeated_steps += times - 1
 
-    def _judge_shared(self, end: Scene) -> None:
+    def judge_scene(self, scene: Scene) -> None:
         """What a step remembers, sends and receives is there exactly if the step is done, and once."""
+        done = {event.step for event in scene.events if isinstance(event, StepCompleted)}
+        assert scene.shared.get("pipeline/victim: count", 0) == len(done & set(COUNTED))
+        assert len(as_list(scene.shared.get("topic/crash.measured"))) == ("measured" in done)
+        assert as_list(scene.shared.get("topic/crash.tried")) == ([3] if "flaky" in done else [])
+        assert len(as_list(scene.shared.get("topic/crash.found"))) == 2 * ("research" in done)
+        assert len(as_list(scene.shared.get("run/ID/mail"))) == 2 * ("gathered" in done)
+        assert scene.shared.get("run/ID/mail reads run/ID/mail", 0) == 2 * ("checked" in done)
+
+    def _judge_shared(self, end: Scene) -> None:
         for scene in self.scenes:
-            done = {event.step for event in scene.events if isinstance(event, StepCompleted)}
-            assert scene.shared.get("pipeline/victim: count", 0) == len(done & set(COUNTED))
-            assert len(as_list(scene.shared.get("topic/crash.measured"))) == ("measured" in done)
-            assert as_list(scene.shared.get("topic/crash.tried")) == ([3] if "flaky" in done else [])
-            assert len(as_list(scene.shared.get("topic/crash.found"))) == 2 * ("research" in done)
-            assert len(as_list(scene.shared.get("run/ID/mail"))) == 2 * ("gathered" in done)
-            assert scene.shared.get("run/ID/mail reads run/ID/mail", 0) == 2 * ("checked" in done)
+            self.judge_scene(scene)
         assert sorted_lists(end.shared) == sorted_lists(self.undisturbed.shared)
 
     def _judge_costs(self, end: Scene) -> None:
-        paid = sum(times for (name, _), times in end.effects.items() if name in MODEL_CALLS)
-        lost = sum(end.effects[call, 1] - 1 for call in MODEL_CALLS)
-        assert paid - lost == end.model_calls == len(MODEL_CALLS)
+        calls = {unit: times for unit, times in end.effects.items() if unit[0].endswith(MODEL_CALLS)}
+        lost = sum(times - 1 for times in calls.values())
+        assert sum(calls.values()) - lost == end.model_calls == len(calls)
         assert end.run is not None
         assert end.run.cost_usd == end.model_calls * PRICE_USD == self.undisturbed.outcome["total_cost"]
 
 
-def orders_for(place: Place, *, run_id: str = "") -> Orders:
+def orders_for(place: Place, *, pipeline: str, run_id: str = "") -> Orders:
     """Return the orders to start a run in a place, or to go on with one."""
-    return Orders(str(place.folder), place.url, run_id)
+    return Orders(str(place.folder), place.url, run_id, pipeline)
 
 
-def undisturbed_run(nursery: Nursery, place: Place) -> Undisturbed:
-    """Run the victims' pipeline to its end without any harm."""
+def undisturbed_run(nursery: Nursery, place: Place, pipeline: str) -> Undisturbed:
+    """Run a pipeline of the victims to its end without any harm."""
     begun_at = time.monotonic()
-    code, victim = nursery.run(orders_for(place))
+    code, victim = nursery.run(orders_for(place, pipeline=pipeline))
     seconds = time.monotonic() - begun_at
     assert (code, victim.talk) == (0, ""), victim.talk
     outcome = victim.last_words
     scene = look_at(place)
     assert set(scene.effects.values()) == {1}
-    return Undisturbed(outcome, scene.effects, scene.shared, outcome.pop("points"), seconds)
+    return Undisturbed(outcome, scene.effects, scene.finished, scene.shared, outcome.pop("points"), seconds)
 
 
 def as_list(found: object) -> list[Any]:

@@ -32,11 +32,11 @@ def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DurableStor
 @pytest.fixture(scope="session")
 def undisturbed_on(
     nursery: Nursery, new_place: Callable[[DurableStore], Place]
-) -> Callable[[DurableStore], Undisturbed]:
+) -> Callable[[DurableStore, str], Undisturbed]:
     @cache
-    def run(store: DurableStore) -> Undisturbed:
-        undisturbed_run(nursery, new_place(store))  # warm
-        return undisturbed_run(nursery, new_place(store))
+    def run(store: DurableStore, pipeline: str) -> Undisturbed:
+        undisturbed_run(nursery, new_place(store), pipeline)  # warm
+        return undisturbed_run(nursery, new_place(store), pipeline)
 
     return run
 
@@ -48,8 +48,16 @@ def store() -> DurableStore:
 
 
 @pytest.fixture
-def undisturbed(undisturbed_on: Callable[[DurableStore], Undisturbed], store: DurableStore) -> Undisturbed:
-    return undisturbed_on(store)
+def case_kind() -> type[Case]:
+    """The kind of case of a test that does not name another."""
+    return Case
+
+
+@pytest.fixture
+def undisturbed(
+    undisturbed_on: Callable[[DurableStore, str], Undisturbed], store: DurableStore, case_kind: type[Case]
+) -> Undisturbed:
+    return undisturbed_on(store, case_kind.pipeline)
 
 
 @pytest.fixture
@@ -64,8 +72,9 @@ def new_case(
     figures: Figures,
     store: DurableStore,
     new_place: Callable[[DurableStore], Place],
+    case_kind: type[Case],
 ) -> Callable[[], Case]:
-    return lambda: Case(new_place(store), nursery, undisturbed, figures)
+    return lambda: case_kind(new_place(store), nursery, undisturbed, figures)
 
 
 @pytest.fixture

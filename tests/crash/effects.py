@@ -3,6 +3,7 @@
 The log outlives every kill: whoever counts its lines knows what was done, whatever the journal says.
 """
 
+import asyncio
 import os
 import signal
 import threading
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, assert_never
+
+from tagent.pipeline import StepContext
 
 FOLDER_VARIABLE = "CRASH_FOLDER"
 HOLD_VARIABLE = "CRASH_HOLD"
@@ -34,6 +37,29 @@ def happened(name: str, attempt: int = 1) -> None:
     finally:
         os.close(log)
     points.passed("effect.after")
+    points.passed(f"effect.after:{name}")
+
+
+def done(context: StepContext) -> None:
+    """Put what asks for this context on the log, under the part of its idempotency key that says what it is.
+
+    Of a step that is done again after it was undone that is another one than before.
+    """
+    happened(context.idempotency_key.removeprefix(f"{context.run_id}/"), context.attempt)
+
+
+def has_happened_here(name: str) -> bool:
+    """Return whether the effect is on the log, in whatever process of the case it happened."""
+    log = folder() / "effects.log"
+    return log.exists() and name in log.read_text().split()
+
+
+async def held(step: str) -> None:
+    """Return when the step may go on; after a minute it may, so that nobody waits for a parent that died."""
+    for _ in range(6_000):
+        if not is_held(step):
+            break
+        await asyncio.sleep(0.01)
 
 
 def is_held(step: str) -> bool:

@@ -1,10 +1,17 @@
 """What a victim is told to do."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from crash.effects import Manner
 from tagent.adapters.storage.sql.sqlite import BUSY_SECONDS
 from tagent.pipeline.journal.patience import PATIENCE_SECONDS
+
+
+Deed = Literal["drive", "cancel", "read"]
+"""What a victim does with a run: start it or go on with it, end it from outside, or say what it has come to."""
+
+PIPELINE = "victim_pipeline.py"
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,8 @@ class Orders:
         folder: Where its case keeps its files.
         store: The URL of its store.
         run_id: The run to resume; empty to start one.
+        pipeline: The file beside this one in which the pipeline is.
+        deed: What it does.
         point: The crash point that is armed; empty for none.
         passing: At which passing it kills, from 1.
         manner: What happens there.
@@ -31,6 +40,8 @@ class Orders:
     folder: str
     store: str
     run_id: str = ""
+    pipeline: str = PIPELINE
+    deed: Deed = "drive"
     point: str = ""
     passing: int = 1
     manner: Manner = "at once"

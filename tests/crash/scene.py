@@ -2,21 +2,35 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from crash.flow_pipeline import ASKED
 from crash.stores import DurableStore
 from crash.victim_pipeline import CALLS
 from tagent.adapters.storage.urls import open_store
 from tagent.payloads import decoded
-from tagent.pipeline.events import AgentProgressed, RunEvent, StepCompleted, StepFailed, StepStarted
+from tagent.pipeline.events import (
+    AgentProgressed,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
+    RunEvent,
+    RunFinished,
+    RunHalted,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
 from tagent.pipeline.persistence import load_events
 from tagent.ports import RunRecord, Store
 from tagent.ports.documents import DocumentQuery
 from tagent.task_agent.events import Finalized, Planned, TaskCompleted
 
 AGENT_STEPS = frozenset(step for step, _ in CALLS)
+MODEL_CALLS = (".plan", ".answer")
+"""How the effects end that are calls of a model."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Place:
 
 
 Unit = tuple[str, int]
-"""An effect and its attempt: a step's function, a model call or a tool call."""
+"""An effect and its attempt: the function of a step or of a part of it, a model call or a tool call."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +75,16 @@ class Scene:
 
     @property
     def finished(self) -> set[Unit]:
-        """The units whose end is committed: they must never happen again."""
+        """The units whose end is committed: in the same life of the run they must never happen again."""
         units: set[Unit] = set()
-        for event in self.events:
+        for event, name in self._named:
             match event:
                 case StepCompleted(step, attempt) | StepFailed(step, attempt) if step not in AGENT_STEPS:
-                    units.add((step, attempt))
+                    units.add((name, attempt))
+                case PartCompleted(step, attempt=attempt) | PartFailed(step, attempt=attempt) if step not in ASKED:
+                    units.add((name, attempt))
+                case AgentProgressed(event=Finalized(), part=part) if part:
+                    units.add((f"{name}.answer", 1))
                 case AgentProgressed(step, event=TaskCompleted(index)):
                     units.add((CALLS[step, index], 1))
                 case AgentProgressed(step, event=Planned() | Finalized() as call):
@@ -76,14 +94,45 @@ class Scene:
         return units
 
     @property
+    def completed(self) -> set[Unit]:
+        """Those of them that succeeded: they must not happen again in any life of the run."""
+        return {
+            (name, event.attempt)
+            for event, name in self._named
+            if isinstance(event, StepCompleted | PartCompleted) and event.step not in AGENT_STEPS | ASKED
+        }
+
+    @property
     def in_flight(self) -> set[Unit]:
         """The units that may have happened without the journal's knowing it: these may happen again."""
         begun: set[Unit] = set()
-        for event in self.events:
+        for event, name in self._named:
             if isinstance(event, StepStarted):
                 calls = {(call, 1) for (step, _), call in CALLS.items() if step == event.step}
-                begun |= calls or {(event.step, event.attempt)}
+                begun |= calls or {(name, event.attempt)}
+            elif isinstance(event, PartStarted):
+                begun.add((f"{name}.answer", 1) if event.step in ASKED else (name, event.attempt))
         return begun - self.finished
+
+    @property
+    def _named(self) -> Iterator[tuple[RunEvent, str]]:
+        """Each event with the name of what it tells of: the part of its idempotency key that says what it is."""
+        names: dict[tuple[str, str], str] = {}
+        for event in self.events:
+            place = getattr(event, "step", ""), getattr(event, "part", "")
+            if isinstance(event, StepStarted | PartStarted):
+                names[place] = event.idempotency_key.removeprefix(f"{self.run_id}/")
+            yield event, names.get(place, place[0])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run came to an end, from which nobody has taken it up since."""
+        return bool(self.events) and isinstance(self.events[-1], RunFinished)
+
+    @property
+    def halted(self) -> RunHalted | None:
+        """What says that nothing starts any more; None if it may."""
+        return next((event for event in self.events if isinstance(event, RunHalted)), None)
 
     @property
     def model_calls(self) -> int:

@@ -9,8 +9,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import alembic.command  # noqa: F401 - for the victims, which are forked
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - likewise
@@ -18,20 +20,28 @@ from pydantic_core import to_json
 
 from crash import effects
 from crash.effects import points
-from crash.orders import Orders, server_side_name
+from crash.orders import PIPELINE, Orders, server_side_name
 from crash.write_path import files, redis, sql
 from crash.write_path.replacing import replace_all
 from crash.write_path.store import PointedStore
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
-from tagent.pipeline import PipelineExecutor, PipelineResult, executor
+from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, executor
+from tagent.pipeline.course.reports import final_step
 from tagent.pipeline.driving import lease
 from tagent.pipeline.driving.attempts import AttemptOutcome
+from tagent.pipeline.driving.cancelling import cancel_run
 from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal import patience
+from tagent.pipeline.outputs import output_type
+from tagent.pipeline.persistence import load_events
+from tagent.pipeline.state import fold
 from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.stored.loading import load_pipeline
+from tagent.pipeline.work.large_outputs import LargeOutputs
+from tagent.pipeline.work.reading import RunReader
 from tagent.ports import Services
 from tagent.ports.store_errors import StoreUnavailableError
 from tagent.runtime import open_services
@@ -39,7 +49,10 @@ from tagent.task_agent.attempt import Attempt
 
 LOOKS = 1_000
 
-PIPELINE_FILE = Path(__file__).with_name("victim_pipeline.py")
+PIPELINE_FILE = Path(__file__).with_name(PIPELINE)
+
+TOLD = ("code", "reason", "condition", "seen", "unseen", "substituted_by", "optional", "part_count")
+"""What the metadata of a step tell besides, where it applies."""
 
 
 class PointedSteps(StepExecutor):
@@ -65,13 +78,13 @@ def put_points_in(orders: Orders) -> None:
 
 
 async def drive(orders: Orders) -> PipelineResult:
-    """Start a run, or resume one, and return what it comes to."""
+    """Do the deed and return what the run comes to."""
     config = TAgentConfig(store=orders.store, lease_seconds=orders.lease_seconds)
     async with open_services(config) as opened:
         services = replace(opened, store=PointedStore(opened.store, loses_reply_of=orders.loses_reply_of))
         if orders.starts_when:
             await _meet(Path(orders.folder), orders.starts_when)
-        return await _begin_or_go_on(orders.run_id, services, config)
+        return await _done(orders, services, config)
 
 
 async def _meet(folder: Path, starts_when: str) -> None:
@@ -82,12 +95,27 @@ async def _meet(folder: Path, starts_when: str) -> None:
         await asyncio.sleep(0.001)
 
 
-async def _begin_or_go_on(run_id: str, services: Services, config: TAgentConfig) -> PipelineResult:
-    if run_id:
-        return await resume_run(run_id, services, config)
-    pipeline = load_pipeline(PIPELINE_FILE, "pipeline")
-    origin = Origin(str(PIPELINE_FILE), "pipeline")
-    return await PipelineExecutor(pipeline, config, origin=origin, services=services).execute()
+async def _done(orders: Orders, services: Services, config: TAgentConfig) -> PipelineResult:
+    file = PIPELINE_FILE.with_name(orders.pipeline)
+    if orders.deed == "drive" and orders.run_id:
+        return await resume_run(orders.run_id, services, config)
+    pipeline = load_pipeline(file, "pipeline")
+    if orders.deed == "drive":
+        origin = Origin(str(file), "pipeline")
+        return await PipelineExecutor(pipeline, config, origin=origin, services=services).execute()
+    if orders.deed == "cancel":
+        run_id = (await services.store.runs())[0].run_id  # a case has one, which may have begun since the orders
+        await cancel_run(run_id, services)
+        return await _read(run_id, pipeline, services)
+    return await _read(orders.run_id, pipeline, services)
+
+
+async def _read(run_id: str, pipeline: Pipeline, services: Services) -> PipelineResult:
+    """Return what the run has come to, as the next process finds it."""
+    state = fold(ExecutionGraph.build(pipeline), await load_events(services.store, run_id))
+    types = {step.name: output_type(step) for step in pipeline.steps}
+    large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
+    return await RunReader(pipeline, state, types, large, store_url=services.store_url).result()
 
 
 def live(orders: Orders) -> int:
@@ -122,6 +150,8 @@ def outcome_of(result: PipelineResult) -> dict[str, object]:
     compared = {
         "status": result.status,
         "steps": {name: [meta["status"], meta["attempts"]] for name, meta in result.step_metadata.items()},
+        "code": result.code,
+        "why": {name: why(meta) for name, meta in result.step_metadata.items()},
         "outputs": outputs,
         "types": {name: type(output).__name__ for name, output in outputs.items()},
         "final_output": result.final_output,
@@ -133,6 +163,13 @@ def outcome_of(result: PipelineResult) -> dict[str, object]:
     }
     plain: dict[str, object] = json.loads(to_json(compared))
     return plain
+
+
+def why(meta: Mapping[str, Any]) -> dict[str, object]:
+    """Return why a step came to what it came to, and how each of its parts ended."""
+    parts: Mapping[str, Mapping[str, object]] = meta.get("parts", {})
+    ended = {part: [it["status"], it["attempts"], it["code"], it["reason"]] for part, it in parts.items()}
+    return {name: meta[name] for name in TOLD if name in meta} | {"parts": ended}
 
 
 def serve() -> None:

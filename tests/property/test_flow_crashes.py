@@ -3,13 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import services
 from crashes import Crash, CrashingStore, everybody_is_gone
+from lasting import URL, lasting
 from property.flow_laws import JournalReader
 from property.flow_plans import ANY_TIME, FlowPlan, flows, rollbacks
 from property.flow_runs import LAW, ran, show, told
@@ -34,13 +36,15 @@ class Survived:
     world: World
 
 
-def survived(flow: FlowPlan, crashes: Crashes) -> Survived:
+def survived(flow: FlowPlan, crashes: Crashes, *, store_url: str = "", store: CrashingStore | None = None) -> Survived:
     """Run the pipeline of a plan, in a new process whenever one dies."""
     show(flow)
+    store = store or CrashingStore()
 
     async def driven() -> Survived:
-        world, store = World(), CrashingStore()
-        opened = everybody_is_gone(services(clock=world.clock, store=store, model=world.model(flow)))
+        world = World()
+        given = services(clock=world.clock, store=store, model=world.model(flow))
+        opened = everybody_is_gone(replace(given, store_url=store_url))
         for number, (at, is_written) in enumerate([*crashes, (10**9, True)]):
             store.arm(at, is_written=is_written)
             pipeline = world.pipeline(flow)
@@ -66,6 +70,17 @@ def test_crashes_anywhere_and_a_resume_give_what_no_crash_gives(flow: FlowPlan, 
     JournalReader(flow).read(disturbed.events)
     if disturbed.result is not None:
         assert told(disturbed.result) == told(ran(flow).result)
+
+
+@LAW
+@given(flows(), crashes)
+def test_releasing_every_output_changes_nothing(flow: FlowPlan, crashes: Crashes) -> None:
+    """Outputs of steps and of their parts are in the store only, unless somebody has yet to read them."""
+    store = CrashingStore()
+    with lasting(store), patch("tagent.pipeline.journal.blobs.LARGEST_INLINE", 4):
+        released = survived(flow, crashes, store_url=URL, store=store)
+        if released.result is not None:
+            assert told(released.result) == told(ran(flow).result)
 
 
 @LAW

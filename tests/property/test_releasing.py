@@ -25,9 +25,11 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
     for place in range(draw(st.integers(1, 8))):
         before = draw(st.sets(st.integers(0, place - 1), max_size=3)) if place else set()
         kinds = [DependencyType.HARD, DependencyType.DATA]
+        types = {n: draw(st.sampled_from(kinds)) for n in sorted(before)}
+        paths = st.sampled_from(["", "found.n"])
         needs = [
-            Dependency(f"s{n}", draw(st.sampled_from(kinds)), path=draw(st.sampled_from(["", "found.n"])))
-            for n in sorted(before)
+            Dependency(f"s{n}", kind, path=draw(paths) if kind is DependencyType.DATA else "")
+            for n, kind in types.items()
         ]
         gives_anew = not before or draw(st.booleans())
         work = returning(draw(OUTPUTS)) if gives_anew else passing_on

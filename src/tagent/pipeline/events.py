@@ -194,13 +194,14 @@ class ConditionJudged:
 class StepExpanded:
     """A step with several parts knows how many they are; they run before the step itself merges what they give.
 
-    `seen` as in `StepStarted`.
+    `seen` as in `StepStarted`. `of` says whose parts they are: the path of a list, or the names of branches.
     """
 
     step: str
     count: int
     at: float
     seen: tuple[str, ...] = ()
+    of: str = ""
 
 
 @value

@@ -28,6 +28,11 @@ class Expansion:
     max_concurrency: int
     min_success: int | float | None
 
+    @property
+    def of(self) -> str:
+        """Whose parts they are: the path of a list, or the names of branches."""
+        return str(self.path) if self.path is not None else ", ".join(self.branches)
+
     def names(self, count: int) -> tuple[str, ...]:
         """Return what the parts are called when there are `count` of them."""
         return self.branches or tuple(map(str, range(count)))

@@ -94,7 +94,7 @@ def fold(graph: ExecutionGraph, events: Iterable[RunEvent]) -> PipelineState:
 
 
 def apply(state: PipelineState, event: RunEvent) -> None:
-    """Change `state` to what it is after `event`.
+    """Change `state` to what it is after `event`. Those of steps that its definition has no more are passed over.
 
     Raises:
         IllegalTransitionError: If the event cannot happen in the step's status.
@@ -166,7 +166,8 @@ def _begin(state: PipelineState, event: RunStarted) -> None:
 
 
 def _progress(state: PipelineState, event: AgentProgressed) -> None:
-    record = state.steps[event.step]
+    if (record := state.steps.get(event.step)) is None:
+        return
     state.idle_resumes = 0
     work = record.part(event.part) if event.part else record
     if isinstance(work, PartRecord):
@@ -181,7 +182,8 @@ def _progress(state: PipelineState, event: AgentProgressed) -> None:
 
 
 def _begin_step(state: PipelineState, event: _StepBegins) -> None:
-    record = state.steps[event.step]
+    if (record := state.steps.get(event.step)) is None:
+        return
     match event:
         case StepStarted():
             _move(state, event, _S.RUNNING)
@@ -198,7 +200,9 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
         case StepExpanded():
             _move(state, event, _S.WAITING)
             _leave(state, event.step)
-            record.count, record.seen = event.count, event.seen
+            if record.parts_of not in {"", event.of}:
+                record.drop_parts()
+            record.count, record.seen, record.parts_of = event.count, event.seen, event.of
             record.opened_at = event.at if record.opened_at is None else record.opened_at
             record.started_at = event.at if record.started_at is None else record.started_at
             expand(state, event.step)
@@ -207,7 +211,8 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
 
 
 def _end_step(state: PipelineState, event: _StepEnds) -> None:
-    record = state.steps[event.step]
+    if (record := state.steps.get(event.step)) is None:
+        return
     match event:
         case StepCompleted():
             _finish(state, event, _S.COMPLETED)
@@ -284,7 +289,8 @@ def _cancel(state: PipelineState, event: StepCancelled, record: StepRecord) -> N
 
 
 def _apply_to_part(state: PipelineState, event: PartStarted | PartCompleted | PartFailed) -> None:
-    record = state.steps[event.step]
+    if (record := state.steps.get(event.step)) is None:
+        return
     part = record.part(event.part)
     key = (event.step, event.part)
     if isinstance(event, PartStarted):
@@ -357,7 +363,8 @@ def _end_condition(state: PipelineState, event: PartCompleted | PartFailed) -> N
 def _end_compensation(state: PipelineState, event: PartCompleted | PartFailed) -> None:
     if event.step in state.to_undo:
         state.to_undo.remove(event.step)
-    record = state.steps[event.step]
+    if (record := state.steps.get(event.step)) is None:
+        return
     if isinstance(event, PartCompleted):
         _move(state, event, _S.COMPENSATED)
         record.undone += 1

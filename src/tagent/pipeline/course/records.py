@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tagent.pipeline.events import COMPENSATION, CONDITION
 from tagent.pipeline.kinds import StepStatus
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.models import Spending
@@ -86,6 +87,7 @@ class StepRecord(WorkRecord):
     Attributes:
         parts: Part -> what is known of it, for those that have begun.
         count: How many items or branches it has; None before that is known.
+        parts_of: Whose parts its items or branches are; empty for nobody's, and in the journals of older versions.
         holds: What its condition came to; None before it was judged.
         verdict: Why.
         verdict_code: The same for programs, where it does not hold.
@@ -99,6 +101,7 @@ class StepRecord(WorkRecord):
 
     parts: dict[str, PartRecord] = field(default_factory=dict)
     count: int | None = None
+    parts_of: str = ""
     holds: bool | None = None
     verdict: str = ""
     verdict_code: str = ""
@@ -112,6 +115,12 @@ class StepRecord(WorkRecord):
     def next_attempt_at(self, part: str) -> int:
         """Return the number of the next attempt at a part, without making a record of it: asking changes nothing."""
         return self.parts[part].next_attempt if part in self.parts else 1
+
+    def drop_parts(self) -> None:
+        """Forget the items or branches: the step has other ones by now."""
+        self.parts = {name: part for name, part in self.parts.items() if name in {CONDITION, COMPENSATION}}
+        self.count = None
+        self.parts_of = ""
 
     def part(self, name: str) -> PartRecord:
         """Return the record of a part, a new one if it has not begun."""

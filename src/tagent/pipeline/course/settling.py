@@ -195,6 +195,11 @@ def reopen(state: PipelineState) -> None:
         state.timers.clear_all()
         state.opened_at = state.last_at
     staying = {name for name in state.statuses if everything and _stays(state, name, was_undone=was_undone)}
+    for name, record in state.steps.items():
+        if record.parts_of and record.parts_of != _parts_of(state, name) and not state.is_settled_well(name):
+            record.drop_parts()
+            if state.statuses[name] is StepStatus.WAITING:
+                state.statuses[name] = StepStatus.PENDING
     for name, status in state.statuses.items():
         if status is StepStatus.RUNNING:
             state.steps[name].is_interrupted = True
@@ -204,6 +209,12 @@ def reopen(state: PipelineState) -> None:
         if state.steps[name].parts:
             _reopen_parts(state, name, everything=everything)
     recount(state)
+
+
+def _parts_of(state: PipelineState, name: str) -> str:
+    """Return whose parts the items or branches of a step are, by the definition that counts now."""
+    expansion = state.graph.rules(name).expansion
+    return "" if expansion is None else expansion.of
 
 
 def stop_the_clock(state: PipelineState, *, seconds: float) -> None:

@@ -190,7 +190,8 @@ class Decider:
                     return self._given_up(step, "", attempt - 1, now)
                 return StepStarted(step, attempt, self._key(step), now, self._seen_by(step))
             case ExpandStep(_, count):
-                return StepExpanded(step, count, now, self._state.seen_now(step))
+                expansion = self._state.graph.rules(step).expansion
+                return StepExpanded(step, count, now, self._state.seen_now(step), expansion.of if expansion else "")
             case StartPart(_, part, attempt):
                 if attempt > 1 and self._is_abandoned(step, part):
                     return self._given_up(step, part, attempt - 1, now)

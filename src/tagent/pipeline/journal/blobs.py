@@ -5,6 +5,7 @@ import re
 
 from pydantic_core import from_json, to_json
 
+from tagent.pipeline.events import CONDITION
 from tagent.ports.records import Blob, Record
 from tagent.search import LONGEST_VALUE
 from tagent.values import value
@@ -38,6 +39,8 @@ def split(record: Record) -> tuple[Record, tuple[Blob, ...]]:
         return record, ()
     values = from_json(record.payload)
     holder = values.get("event", values)
+    if holder.get("part") == CONDITION:  # it decides what becomes of the step, so it is read with the journal
+        return record, ()
     output = holder.get("output")
     content = to_json(output)
     if len(content) <= LARGEST_INLINE:

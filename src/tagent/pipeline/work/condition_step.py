@@ -17,6 +17,9 @@ from tagent.pipeline.work.scope import Scope
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
 
+LONGEST_REASON = 4000
+"""Characters of a reason that are kept; a model may write a book."""
+
 _ASKED = """\
 Decide whether the step {name!r} is to be done at all. Some of its rules may say under which circumstances it is to be \
 done. Look at the data: do these circumstances hold? Rules that only say how it is to be done do not matter. \
@@ -121,4 +124,5 @@ class ConditionStep:
 
 def _told(verdict: Verdict, prefix: str = "", code: str = "condition_false") -> dict[str, object]:
     code = "" if verdict.holds else code
-    return {"holds": verdict.holds, "code": code, "reason": f"{'' if verdict.holds else prefix}{verdict.reason}"}
+    reason = f"{'' if verdict.holds else prefix}{verdict.reason}"
+    return {"holds": verdict.holds, "code": code, "reason": reason[:LONGEST_REASON]}

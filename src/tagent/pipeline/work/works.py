@@ -71,7 +71,8 @@ class Works:
             case events.CONDITION:
                 return self._condition(step)
             case events.COMPENSATION:
-                return self._part(step, step.compensate, Scope(part), OutputType())
+                # Whatever the step itself was told: what it gave is what is to be undone.
+                return self._part(replace(step, read_data=()), step.compensate, Scope(part), OutputType())
             case _:
                 return self._item(step, part)
 

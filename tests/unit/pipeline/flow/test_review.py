@@ -320,3 +320,67 @@ async def test_an_attempt_that_somebody_cancels_before_it_begins_fails() -> None
     pipeline = Pipeline("p", default_mode=CONCURRENT).step("a", run=cancel_the_others).step("b", run=returning(1))
     ran = await run(pipeline)
     assert ran.result.step_metadata["b"]["code"] == "step.cancelled"
+
+
+async def again_with(first: Pipeline, today: Pipeline) -> Any:
+    """Run a pipeline that fails, then take the run up with today's."""
+    opened = services()
+    failed = await PipelineExecutor(first, services=opened).execute()
+    assert failed.status is not RunStatus.COMPLETED
+    return await resume_run(failed.run_id, opened, TAgentConfig(), pipeline=today, definition="current")
+
+
+def lists() -> Pipeline:
+    """Return a pipeline that gives two lists."""
+    return Pipeline("p").step("src", run=returning([1, 2, 3])).step("other", run=returning([5, 6]))
+
+
+async def not_three(item: int) -> int:
+    """Fail for one item."""
+    if item == 3:
+        raise BROKEN
+    return item
+
+
+async def tenfold(item: int) -> int:
+    """Give ten times the item."""
+    return item * 10
+
+
+async def test_items_of_another_list_are_not_taken_for_those_that_are_done() -> None:
+    """Today's definition goes through something else: what its parts are called says nothing."""
+    first = lists().step("each", run=not_three, for_each="src")
+    again = await again_with(first, lists().step("each", run=tenfold, for_each="other"))
+    assert again.final_output == [50, 60]
+    again = await again_with(first, lists().step("each", branches=[returning("a"), returning("b")], depends_on=["src"]))
+    assert again.final_output == ["a", "b"]
+    again = await again_with(first, lists().step("each", branches={"u": returning("a")}, depends_on=["src"]))
+    assert list(again.step_metadata["each"]["parts"]) == ["u"]
+    again = await again_with(first, lists().step("each", run=returning(7), depends_on=["src"]))
+    assert again.final_output == 7
+    assert "parts" not in again.step_metadata["each"]
+
+
+async def test_items_of_the_same_list_are_kept_although_the_function_was_mended() -> None:
+    """That is what one mends it for."""
+    first = lists().step("each", run=not_three, for_each="src")
+    again = await again_with(first, lists().step("each", run=tenfold, for_each="src"))
+    assert again.final_output == [1, 2, 30]
+
+
+@pytest.mark.parametrize("gone", [returning(9), raising(BROKEN)])
+async def test_a_step_may_be_gone_from_today_s_definition(gone: Any) -> None:
+    """Whoever renames a step and resumes with `current` must not end in a traceback."""
+    first = Pipeline("p").step("gone", run=gone).step("x", run=raising(BROKEN))
+    again = await again_with(first, Pipeline("p").step("x", run=returning(1)))
+    assert (again.status, again.step_outputs) == (RunStatus.COMPLETED, {"x": 1})
+
+
+async def test_an_agent_that_undoes_is_told_what_the_step_gave() -> None:
+    """Whatever `read_data` told the agent that did it."""
+    model = ScriptedModel(lambda request: "BOOKING-77")
+    pipeline = Pipeline("p", on_failure="rollback")
+    pipeline.step("hotel", "Book", read_data=["city"], compensate="Take it back").step("pay", run=raising(BROKEN))
+    ran = await run(pipeline, inputs={"city": "Porto"}, model=model)
+    assert ran.result.step_metadata["hotel"]["status"] is StepStatus.COMPENSATED
+    assert "BOOKING-77" in model.requests[-1].messages[-1].content
