@@ -25,7 +25,6 @@ from tagent.pipeline.events import (
     StepSubstituted,
 )
 
-
 SEATS = 3
 """How many are booked at once."""
 
@@ -99,7 +98,7 @@ class FlowCase(Case):
 
 
 class TripCase(Case):
-    """A run that fails and undoes what it did. Behind its end it is only looked at: to resume it would begin it anew."""
+    """A run that fails and undoes what it did. Behind its end it is only read: a resume would begin it anew."""
 
     pipeline: ClassVar[str] = "rollback_pipeline.py"
 

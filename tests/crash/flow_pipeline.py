@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from crash.effects import done, happened, has_happened_here, held
 from crash.victim_pipeline import PRICE_USD, added, at_once
-from tagent.pipeline import Dependency, DependencyType, Fallback, Pipeline, RetryPolicy, StepContext
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, RetryPolicy, StepContext
 from tagent.ports import ModelRequest
 from tagent.testing import ScriptedModel
 

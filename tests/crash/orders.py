@@ -7,7 +7,6 @@ from crash.effects import Manner
 from tagent.adapters.storage.sql.sqlite import BUSY_SECONDS
 from tagent.pipeline.journal.patience import PATIENCE_SECONDS
 
-
 Deed = Literal["drive", "cancel", "read"]
 """What a victim does with a run: start it or go on with it, end it from outside, or say what it has come to."""
 

@@ -102,6 +102,9 @@ def judge_cancel(scene: Scene, canceller: tuple[int, Victim], driver: tuple[int,
 def take_up(case: FlowCase | TripCase) -> None:
     """Go on with a run that was to be cancelled until it is completed, and judge it."""
     if isinstance(case, TripCase):
+        if not case.scenes[-1].has_ended:  # it may be rolling back: it does so to the end, mended or not
+            assert case.resumed()["status"] == "failed"
+            case.found()
         case.mend()
     case.judge_later_life(case.resumed())
 
