@@ -73,6 +73,12 @@ class FlowCase(Case):
 
     pipeline: ClassVar[str] = "flow_pipeline.py"
 
+    def judge(self, outcome: dict[str, Any]) -> None:
+        """Hold what happened against the promises; a step that goes on sees what it saw when it began."""
+        super().judge(outcome)
+        starts = [it for it in self.scenes[-1].events if isinstance(it, StepStarted) and it.step == "digest"]
+        assert {it.seen for it in starts} == {()}, "what has come since is not seen"
+
     def judge_scene(self, scene: Scene) -> None:
         """What a part remembers and sends is there exactly if the part is done, and once."""
         packed = parts_done(scene, "packed")
@@ -113,6 +119,7 @@ class TripCase(Case):
         super().judge(outcome)
         end = self.scenes[-1]
         assert [*starts_behind_its_halt(end.events)] == []
+        assert sum(isinstance(it, RunHalted) for it in end.events) == 1
         done = [it.step for it in end.events if isinstance(it, StepCompleted)]
         undone = [it for it in end.events if isinstance(it, PartStarted) and it.part == COMPENSATION]
         order = [*dict.fromkeys(it.step for it in undone)]
@@ -134,8 +141,15 @@ class TripCase(Case):
         assert len(as_list(scene.shared.get("topic/crash.undone"))) == no_seats
 
     def mend(self) -> None:
-        """Have the payment succeed from now on, so that the run begins anew when it is resumed."""
-        (self.folder / MENDED).touch()
+        """Have the payment succeed from now on, so that the run begins anew when it is resumed.
+
+        One that rolls back does so to its end first, as it would have done.
+        """
+        mended, found = self.folder / MENDED, self.scenes[-1]
+        if found.halted is not None and not found.has_ended and not mended.exists():
+            assert self.resumed()["status"] == "failed"
+            self.found()
+        mended.touch()
 
     def judge_later_life(self, outcome: dict[str, Any]) -> None:
         """Hold a run against the promises that had ended, and is completed now."""

@@ -8,7 +8,7 @@ import re
 
 from pydantic import BaseModel
 
-from crash.effects import done, happened, has_happened_here, held
+from crash.effects import done, happened, has_happened_here, held, points
 from crash.victim_pipeline import PRICE_USD, added, at_once
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, RetryPolicy, StepContext
 from tagent.ports import ModelRequest
@@ -130,7 +130,7 @@ def price(rate: float, weather: str, context: StepContext) -> str:
 
 
 async def late(order: Order, context: StepContext) -> str:
-    """Come when the digest has begun without it."""
+    """Come when the digest has begun without it, and before that ends."""
     done(context)
     for _ in range(LOOKS):
         if has_happened_here("digest"):
@@ -141,7 +141,8 @@ async def late(order: Order, context: StepContext) -> str:
 
 async def digest(context: StepContext, late: str = "no news", advert: str = "no advert") -> str:
     done(context)
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.03)
+    points.passed("digest.behind_late")
     await held("digest")
     return f"{late} and {advert}"
 

@@ -16,17 +16,14 @@ of_both = pytest.mark.parametrize("case_kind", [FlowCase, TripCase], ids=["flow"
 
 FLOW = (
     "effect.after:padded/<condition>@2",
-    "effect.before:packed/1@3",
     "effect.after:packed/2@3",
     "effect.after:blurbs/3.answer@1",
     "effect.after:labels/back@2",
-    "effect.after:labels@1",
     "effect.after:old_rate@1",
-    "effect.after:digest@1",
-    "store.commit.after@12",
+    "digest.behind_late@1",
 )
-"""Kills that are in every test run: in a condition, in items, in a call, in a branch, in a merge, in what takes the
-place of a failed step, and in a step that has begun without what it would have liked to see."""
+"""Kills that are in every test run: in a condition, an item, a call, a branch, what takes the place of a failed step,
+and in a step behind the end of what it began without."""
 
 TRIP = (
     "effect.after:pay@2",

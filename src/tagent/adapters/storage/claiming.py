@@ -24,6 +24,8 @@ async def claimed(claim: Callable[[str], Awaitable[RunRecord]], *, is_gone: Call
         try:
             return await claim(gone)
         except RunHeldError as held:
+            if not held.owner:  # given up between being found held and being looked at: each look is one of its own
+                continue
             if held.owner == gone or not is_gone(held.owner):
                 raise
             gone = held.owner
