@@ -20,6 +20,7 @@ from tagent.task_agent.tools.servers import ToolSource
 
 if TYPE_CHECKING:
     from tagent.pipeline.driving.cancelling import Cancellation
+    from tagent.pipeline.executor import PipelineExecutor
     from tagent.pipeline.models import Pipeline, PipelineResult
     from tagent.pipeline.state import PipelineState
     from tagent.pipeline.transfer.forking import Fork
@@ -170,12 +171,29 @@ async def arun_pipeline(
         >>> asyncio.run(arun_pipeline(pipeline, inputs={"name": "Ana"})).final_output
         'Hello, Ana.'
     """
+    return await executor_of(pipeline, config, inputs=inputs, labels=labels, options=options).execute()
+
+
+def executor_of(
+    pipeline: "Pipeline",
+    config: Config,
+    *,
+    inputs: Mapping[str, object] | BaseModel | None,
+    labels: Mapping[str, str] | None,
+    options: Mapping[str, object],
+) -> "PipelineExecutor":
+    """Return what runs `pipeline` as `arun_pipeline` does, with the same arguments.
+
+    Raises:
+        ConfigurationError: If it is no pipeline, a setting is unknown or wrong, or a label cannot be used.
+        PipelineValidationError: If the definition has mistakes.
+        InputError: If the inputs do not fit.
+    """
     from tagent.pipeline import Pipeline, PipelineExecutor
 
     if not isinstance(pipeline, Pipeline):
         raise ConfigurationError(f"A goal is a string and a pipeline a Pipeline, not {type(pipeline).__name__}.")
-    executor = PipelineExecutor(pipeline, config, inputs=inputs, labels=labels, overrides=TAgentConfig.of(options))
-    return await executor.execute()
+    return PipelineExecutor(pipeline, config, inputs=inputs, labels=labels, overrides=TAgentConfig.of(options))
 
 
 async def aresume(

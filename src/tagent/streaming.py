@@ -8,16 +8,14 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
-from tagent.agent import CallOptions, Config, arun_agent
-from tagent.config import TAgentConfig
+from tagent.agent import CallOptions, Config, arun_agent, executor_of
 from tagent.exceptions import ConfigurationError, TAgentError
 from tagent.ports.language_model import AnswerStreamed
-from tagent.ports.services import open_services
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.results import TaskBasedAgentResult
 
@@ -297,17 +295,7 @@ async def _ran(
     **options: Any,
 ) -> object:
     """Return what a run of the pipeline comes to."""
-    from tagent.pipeline import Pipeline, PipelineExecutor
-
-    if not isinstance(pipeline, Pipeline):
-        raise ConfigurationError(f"A goal is a string and a pipeline a Pipeline, not {type(pipeline).__name__}.")
     if output_format is not None:
         raise ConfigurationError("A pipeline takes no output_format: give its steps an output_schema.")
-    settings = TAgentConfig.load().merged(TAgentConfig.of(config))
-    overrides = TAgentConfig.of(options)
-    async with open_services(settings.merged(TAgentConfig.of(pipeline.config), overrides)) as services:
-        shown = replace(services, sinks=(*services.sinks, _Sink(show)))
-        executor = PipelineExecutor(
-            pipeline, settings, inputs=inputs, labels=labels, overrides=overrides, services=shown
-        )
-        return await executor.execute()
+    executor = executor_of(pipeline, config, inputs=inputs, labels=labels, options=options)
+    return await executor.execute(sinks=[_Sink(show)])

@@ -1,8 +1,10 @@
 """A pipeline with its settings and inputs, ready to run: as a new run, or as one that was interrupted."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -33,6 +35,7 @@ from tagent.pipeline.work.large_outputs import LargeOutputs
 from tagent.pipeline.work.reaching import RunReach
 from tagent.pipeline.work.reading import RunReader
 from tagent.ports.effects import NO_EFFECTS, Effects
+from tagent.ports.event_sink import EventSink
 from tagent.ports.services import Services, open_services
 from tagent.ports.store_errors import ConflictError
 from tagent.task_agent.context import EnhancedContextManager
@@ -112,12 +115,15 @@ class PipelineExecutor:
         self._budget = run_budget(pipeline, base, overrides or TAgentConfig())
         self._labels = check_labels(labels or {})
 
-    async def execute(self, *, effects: Effects = NO_EFFECTS, stop: StopSignal | None = None) -> PipelineResult:
+    async def execute(
+        self, *, effects: Effects = NO_EFFECTS, stop: StopSignal | None = None, sinks: Sequence[EventSink] = ()
+    ) -> PipelineResult:
         """Run the pipeline to its end and return what it came to; a failed step is in the result, not raised.
 
         Args:
             effects: What else becomes true with the run's beginning, like that the message is read which it is for.
             stop: Asks it to stop between two steps.
+            sinks: Who is shown its events besides those of the services.
 
         Raises:
             ModelError: If a step needs a model and none can be had; nothing has run then.
@@ -126,10 +132,10 @@ class PipelineExecutor:
             RunStoppedError: If it was asked to stop.
             DeadlockError: If nothing could move any more; the run has failed.
         """
-        if self._services is not None:
-            return await self._execute(self._services, effects, stop)
-        async with open_services(self.base_config) as services:
-            return await self._execute(services, effects, stop)
+        given = nullcontext(self._services) if self._services is not None else open_services(self.base_config)
+        async with given as services:
+            shown = replace(services, sinks=(*services.sinks, *sinks)) if sinks else services
+            return await self._execute(shown, effects, stop)
 
     async def go_on(
         self,
