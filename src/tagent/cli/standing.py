@@ -1,7 +1,7 @@
 """Where a step of a run stands, in the words of one row. Pure: state and time in, text out."""
 
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
-from tagent.pipeline.events import COMPENSATION, CONDITION, PartFailed
+from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION, PartFailed
 from tagent.pipeline.models import StepStatus
 from tagent.pipeline.state import PipelineState
 
@@ -87,7 +87,7 @@ def parts_done(state: PipelineState, name: str) -> tuple[int, int]:
     """Return how many parts of a step have completed, and how many have failed, while they are done."""
     count, queue = state.steps[name].count or 0, state.queues.get(name)
     if queue is None:
-        statuses = [it.status for part, it in state.steps[name].parts.items() if part not in {CONDITION, COMPENSATION}]
+        statuses = [it.status for part, it in state.steps[name].parts.items() if part not in ASIDE]
         return statuses.count(StepStatus.COMPLETED), statuses.count(StepStatus.FAILED)
     return count - len(queue.waiting) - len(queue.running) - len(queue.resting) - queue.failures, queue.failures
 

@@ -14,6 +14,7 @@ from tagent.cli.errors import printable
 from tagent.cli.standing import counted_parts, of_failed_part, parts_done, sign_of, standing
 from tagent.cli.telling import bounded, decision, doing, doing_now, noteworthy
 from tagent.pipeline.events import (
+    ASIDE,
     COMPENSATION,
     CONDITION,
     AgentNoticed,
@@ -101,7 +102,7 @@ class Picture:
             self._doing[run_event.step] = _of_part(run_event.part, doing(run_event.event))
         elif isinstance(run_event, PartStarted | PartCompleted | PartFailed):
             self.state.steps[run_event.step].part(run_event.part).output = None
-            if run_event.part in {CONDITION, COMPENSATION}:
+            if run_event.part in ASIDE:
                 self._move(run_event.step)
             else:
                 self._forget(run_event.step, run_event.part)
@@ -213,7 +214,7 @@ class LineView:
     def _note_failure(self, event: PartFailed) -> None:
         """Tell that a part failed; of attempts at many parts that are made again the first one and each tenth."""
         count = self._picture.state.steps[event.step].count or 0
-        if event.retry_at is None or event.part in {CONDITION, COMPENSATION} or count < MANY_PARTS:
+        if event.retry_at is None or event.part in ASIDE or count < MANY_PARTS:
             self._note(event.step, of_failed_part(event))
             return
         self._retried[event.step] += 1
@@ -233,4 +234,4 @@ def _write(line: str) -> None:
 
 def _of_part(part: str, told: str) -> str:
     """Return what is told of an item or a branch, and which one it is."""
-    return f"[{part}] {told}" if told and part not in {"", CONDITION, COMPENSATION} else told
+    return f"[{part}] {told}" if told and part and part not in ASIDE else told

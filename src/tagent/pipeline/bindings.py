@@ -253,6 +253,11 @@ def merge_goal(step: PipelineStep) -> str | None:
     return step.merge if isinstance(step.merge, str) and step.merge not in MERGES else None
 
 
+def is_judged(step: PipelineStep) -> bool:
+    """Return whether the model says whether a step runs, by the step's constraints."""
+    return step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
+
+
 def fallback_of(step: PipelineStep) -> Fallback | None:
     """Return what takes the place of a step that has failed for good; None for nothing."""
     return Fallback(step.on_error) if isinstance(step.on_error, str) else step.on_error

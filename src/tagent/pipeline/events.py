@@ -16,6 +16,9 @@ CONDITION = "<condition>"
 COMPENSATION = "<compensation>"
 """The part of a step that undoes its effects."""
 
+ASIDE = frozenset({CONDITION, COMPENSATION})
+"""The parts that are no items or branches."""
+
 
 @value
 class RunStarted:
@@ -297,4 +300,5 @@ StepEvent = (
     | PartCompleted
     | PartFailed
 )
+EventOfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
 RunEvent = RunStarted | RunResumed | RunForked | StepEvent | RunHalted | RunPaused | RunFinished

@@ -7,7 +7,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from tagent.exceptions import text_of
-from tagent.pipeline.bindings import is_merge, signature_of
+from tagent.pipeline.bindings import is_merge, merge_goal, signature_of
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.models import PipelineStep
 
@@ -102,7 +102,7 @@ def _merged_type(step: PipelineStep) -> OutputType:
     merge = step.merge
     if callable(merge):
         return OutputType(signature_of(merge).return_type)
-    return OutputType() if merge in {None, "list", "dict"} else OutputType(str)
+    return OutputType() if merge_goal(step) is None else OutputType(str)
 
 
 def copy_of(plain: object) -> Any:

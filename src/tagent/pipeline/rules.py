@@ -1,15 +1,14 @@
 """What the definition says of one step's fate, in the form in which the state and the scheduler ask for it."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args, get_origin
 
 from tagent.paths import DataPath
-from tagent.pipeline.bindings import fallback_of, signature_of
+from tagent.pipeline.bindings import MERGES, branches_of, fallback_of, is_judged, signature_of
 from tagent.pipeline.conditions import Condition, condition_of
 from tagent.pipeline.kinds import DependencyType, ExecutionMode
-from tagent.pipeline.models import Dependency, Fallback, PipelineStep, Work
+from tagent.pipeline.models import Dependency, Fallback, PipelineStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +114,8 @@ def _is_plain(step: PipelineStep) -> bool:
 
 def needs_condition_part(step: PipelineStep) -> bool:
     """Return whether a model or a function has to say whether a step runs."""
-    if step.condition is None:
-        return step.execution_mode == ExecutionMode.CONDITIONAL or bool(asked_checks(step))
-    return bool(condition_of(step.condition).functions) or bool(asked_checks(step))
+    is_asked = step.condition is not None and bool(condition_of(step.condition).functions)
+    return is_judged(step) or is_asked or bool(asked_checks(step))
 
 
 def asked_checks(step: PipelineStep) -> list[tuple[Dependency, Condition]]:
@@ -130,17 +128,11 @@ def asked_checks(step: PipelineStep) -> list[tuple[Dependency, Condition]]:
     return [(dep, check) for dep, check in checks if check.functions]
 
 
-def branch_names(step: PipelineStep) -> tuple[str, ...]:
-    """Return the names of its branches; those in a list are called by their places."""
-    branches = step.branches or ()
-    return tuple(branches) if isinstance(branches, Mapping) else tuple(map(str, range(len(branches))))
-
-
 def _expansion(step: PipelineStep) -> Expansion | None:
     if step.execution_mode != ExecutionMode.PARALLEL_MERGE or (step.for_each is None and not step.branches):
         return None
     path = None if step.for_each is None else DataPath.parse(step.for_each)
-    return Expansion(path, branch_names(step), step.max_concurrency, step.min_success)
+    return Expansion(path, tuple(branches_of(step)), step.max_concurrency, step.min_success)
 
 
 def part_schema(step: PipelineStep, part: str) -> object:
@@ -151,24 +143,12 @@ def part_schema(step: PipelineStep, part: str) -> object:
     """
     if step.item_schema is not None:
         return step.item_schema
-    if step.merge in (None, "list", "dict") and (inside := _inside(step.output_schema)) is not None:
+    if step.merge in (None, *MERGES) and (inside := _inside(step.output_schema)) is not None:
         return inside
-    work = branch_work(step, part) if step.branches else (step.run or step.goal)
+    work = branches_of(step)[part] if step.branches else (step.run or step.goal)
     if step.agent is not None and not step.branches:
         return None
     return signature_of(work).return_type if callable(work) else str
-
-
-def branch_work(step: PipelineStep, part: str) -> Work:
-    """Return the goal or the function of a branch.
-
-    Raises:
-        KeyError: If it has no such branch.
-    """
-    branches = step.branches or {}
-    if isinstance(branches, Mapping):
-        return branches[part]
-    return branches[int(part)]
 
 
 def _inside(declared: object) -> object:

@@ -17,6 +17,7 @@ from tagent.pipeline.events import (
     CONDITION,
     AgentProgressed,
     ConditionJudged,
+    EventOfRun,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -41,7 +42,6 @@ from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.task_agent.events import calls_of
 from tagent.transitions import TransitionTable
 
-_OfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
 _StepBegins = ConditionJudged | StepExpanded | StepStarted
 _StepEnds = StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
 
@@ -113,7 +113,7 @@ def apply(state: PipelineState, event: RunEvent) -> None:
             _apply_to_run(state, event, before=before)
 
 
-def _apply_to_run(state: PipelineState, event: _OfRun, *, before: float) -> None:
+def _apply_to_run(state: PipelineState, event: EventOfRun, *, before: float) -> None:
     match event:
         case RunStarted():
             _begin(state, event)
@@ -252,7 +252,7 @@ def _complete(state: PipelineState, name: str) -> None:
     record.substituted_by = record.substituted_by if record.has_fallen else ""
     for part in record.parts.values():
         part.output = None  # merged into the output by now
-    state.note_completion(name)
+    state.completions.append(name)
     settle(state, name)
 
 

@@ -18,7 +18,7 @@ from tagent.exceptions import TAgentError
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.driving.accounts import step_budget
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
-from tagent.pipeline.events import COMPENSATION, CONDITION
+from tagent.pipeline.events import ASIDE, COMPENSATION
 from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
@@ -42,9 +42,6 @@ Value = TypeVar("Value")
 
 _SAY_WHEN = (ModelRateLimitError, ForeignAgentError, CircuitOpenError)
 """The errors that say when to come back."""
-
-_ASIDE = (CONDITION, COMPENSATION)
-"""Parts that are not the work that a step's circuit is about."""
 
 _UNGUARDED = nullcontext()
 
@@ -111,7 +108,7 @@ class StepExecutor:
     async def run_attempt(self, name: str, part: str, attempt: Attempt) -> AttemptOutcome:
         """Return what became of one attempt at the step `name`, or at a part of it."""
         step = self._definitions[name]
-        circuit = None if part in _ASIDE else step.circuit
+        circuit = None if part in ASIDE else step.circuit  # it is about the step's own work
         try:
             limit = self._time_limit(step, attempt)
             with _UNGUARDED if circuit is None else self._guarded(name, circuit):

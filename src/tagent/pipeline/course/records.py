@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tagent.pipeline.events import COMPENSATION, CONDITION
+from tagent.pipeline.events import ASIDE
 from tagent.pipeline.kinds import StepStatus
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.models import Spending
@@ -118,7 +118,7 @@ class StepRecord(WorkRecord):
 
     def drop_parts(self) -> None:
         """Forget the items or branches: the step has other ones by now."""
-        self.parts = {name: part for name, part in self.parts.items() if name in {CONDITION, COMPENSATION}}
+        self.parts = {name: part for name, part in self.parts.items() if name in ASIDE}
         self.count = None
         self.parts_of = ""
 

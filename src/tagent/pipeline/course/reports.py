@@ -5,7 +5,7 @@ from typing import Any
 
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.course.records import StepRecord, WorkRecord
-from tagent.pipeline.course.settling import is_item
+from tagent.pipeline.events import ASIDE
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
@@ -149,7 +149,7 @@ def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
 def parts_done(state: PipelineState, name: str) -> int:
     """Return how many of the items or branches of a step have completed."""
     parts = state.steps[name].parts.items()
-    return sum(part.status is StepStatus.COMPLETED for name, part in parts if is_item(name))
+    return sum(part.status is StepStatus.COMPLETED for name, part in parts if name not in ASIDE)
 
 
 def _seconds(record: WorkRecord) -> float:

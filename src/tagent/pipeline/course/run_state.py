@@ -278,10 +278,6 @@ class PipelineState:
         self.queues.pop(name, None)
         self.startable.discard(name)
 
-    def note_completion(self, name: str) -> None:
-        """Remember that a step has completed, after those that did before it."""
-        self.completions.append(name)
-
     def find_what_to_undo(self) -> None:
         """Note whose effects are to be undone, now that a run that rolls back has stopped everything.
 

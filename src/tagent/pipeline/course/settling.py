@@ -8,7 +8,7 @@ from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.course.parts import PartQueue
 from tagent.pipeline.course.run_state import LEFT_OUT, PipelineState
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
-from tagent.pipeline.events import COMPENSATION, CONDITION
+from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION
 from tagent.pipeline.graph import Edge
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
@@ -339,13 +339,8 @@ def parts_ended(state: PipelineState, name: str) -> None:
         resting = record.parts[part]
         resting.status, resting.finished_at = StepStatus.CANCELLED, state.last_at
         resting.reason = f"Too many others failed for another attempt. {resting.reason}"
-    failed = [(part, it) for part, it in record.parts.items() if is_item(part) and it.status is StepStatus.FAILED]
+    failed = [(part, it) for part, it in record.parts.items() if part not in ASIDE and it.status is StepStatus.FAILED]
     first, why = failed[0]
     which = f"{first!r} and {len(failed) - 1} more" if len(failed) > 1 else repr(first)
     told = f"{len(failed)} of its {record.count} parts failed ({which}); at most {queue.allowed_failures} may."
     state.broken[name] = ("step.parts", f"{told} {why.reason}")
-
-
-def is_item(part: str) -> bool:
-    """Whether a part is an item or a branch."""
-    return part not in {CONDITION, COMPENSATION}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagent.pipeline.events import COMPENSATION, CONDITION
+from tagent.pipeline.events import ASIDE
 from tagent.pipeline.kinds import RunStatus, StepStatus
 
 MOST_PARTS = 3
@@ -14,9 +14,6 @@ MOST_NAMES = 8
 
 LONGEST_REASON = 600
 """Characters of a reason; what a function has raised may be a book."""
-
-ASIDE = frozenset({CONDITION, COMPENSATION})
-"""The parts that are no items or branches."""
 
 Facts = Mapping[str, Any]
 """What `step_metadata` says of a step or a part."""

@@ -22,50 +22,39 @@ class Timers:
         >>> timers = Timers()
         >>> timers.set(("search", ATTEMPT), at=20.0)
         >>> timers.set(("read", PATIENCE), at=10.0)
-        >>> timers.next_at, timers.due(15.0)
-        (10.0, [('read', '<patience>')])
+        >>> timers.due(15.0), timers.next_after(15.0)
+        ([('read', '<patience>')], 20.0)
     """
 
     _at: dict[Key, float] = field(default_factory=dict)
     _heap: list[tuple[float, Key]] = field(default_factory=list)
 
-    @property
-    def next_at(self) -> float | None:
-        """The earliest time; None when nothing is due ever."""
-        return self._heap[0][0] if self._heap else None
-
     def due(self, now: float) -> list[Key]:
         """Return whose time has come, the earliest first."""
-        if not self._heap:
-            return []
-        found: list[tuple[float, Key]] = []
-        places = [0]
-        while places:  # a heap's children are never before it, so what is not due need not be looked below
-            place = places.pop()
-            if place < len(self._heap) and self._heap[place][0] <= now:
-                at, key = self._heap[place]
-                if self._at.get(key) == at:
-                    found.append((at, key))
-                places += [2 * place + 1, 2 * place + 2]
-        return [key for _, key in sorted(set(found))]
+        return self._split(now)[0] if self._heap else []
 
     def next_after(self, now: float) -> float | None:
         """Return the earliest time that is still to come; None when nothing is."""
-        if not self._heap:
-            return None
-        times: list[float] = []
+        return self._split(now)[1] if self._heap else None
+
+    def _split(self, now: float) -> tuple[list[Key], float | None]:
+        """Return who is due, and when the next one is. It looks no further than that."""
+        due: set[tuple[float, Key]] = set()
+        later: list[float] = []
         places = [0]
         while places:
             place = places.pop()
-            if place < len(self._heap):
-                at, key = self._heap[place]
-                if at <= now:
-                    places += [2 * place + 1, 2 * place + 2]
-                elif self._at.get(key) == at:
-                    times.append(at)
-                else:
-                    places += [2 * place + 1, 2 * place + 2]
-        return min(times, default=None)
+            if place >= len(self._heap):
+                continue
+            at, key = self._heap[place]
+            is_true = self._at.get(key) == at
+            if is_true and at > now:  # a heap's children are never before it
+                later.append(at)
+                continue
+            if is_true:
+                due.add((at, key))
+            places += [2 * place + 1, 2 * place + 2]
+        return [key for _, key in sorted(due)], min(later, default=None)
 
     def of(self, step: str, wait: str) -> float | None:
         """Return when that is due; None if it is not."""

@@ -229,9 +229,9 @@ class Decider:
     def _substituted(self, step: str, by: str, now: float) -> RunEvent:
         fallback = self._state.graph.rules(step).fallback
         output = self._state.steps[by].output if by else fallback and fallback.output
-        if isinstance(output, StoredOutput):
-            raise StepOutputError(step, f"The output of {by!r} is not in memory.")
         try:
+            if isinstance(output, StoredOutput):
+                raise StepOutputError(step, f"The output of {by!r} is not in memory.")  # noqa: TRY301 - one way out
             plain = self._output_types[step].dump(output, step=step)
         except StepOutputError as error:
             failed = self._state.steps[step]

@@ -9,6 +9,7 @@ from tagent.pipeline.events import (
     CONDITION,
     AgentProgressed,
     ConditionJudged,
+    EventOfRun,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -42,7 +43,6 @@ from tagent.task_agent.events import (
     calls_of,
 )
 
-_OfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
 _OfStep = (
     ConditionJudged | StepExpanded | StepStarted | StepCompleted | StepFailed | StepSubstituted | StepSkipped
     | StepCancelled | PartStarted | PartCompleted | PartFailed
@@ -120,11 +120,11 @@ def _entry(seq: int, event: RunEvent) -> HistoryEntry:
         step=getattr(event, "step", ""),
         part=getattr(event, "part", ""),
         attempt=getattr(event, "attempt", 0),
-        detail=_detail_of_run(event) if isinstance(event, _OfRun) else _detail_of_step(event),
+        detail=_detail_of_run(event) if isinstance(event, EventOfRun) else _detail_of_step(event),
     )
 
 
-def _detail_of_run(event: _OfRun) -> str:
+def _detail_of_run(event: EventOfRun) -> str:
     match event:
         case RunStarted() | RunResumed():
             return ""

@@ -12,21 +12,12 @@ from tagent.pipeline.events import (
     FORMAT_VERSION,
     AgentProgressed,
     RunEvent,
-    RunFinished,
-    RunForked,
-    RunHalted,
-    RunPaused,
-    RunResumed,
     RunStarted,
-    StepEvent,
 )
 from tagent.ports.records import Record
 from tagent.task_agent.events import AgentEvent
 
-_RUN_EVENTS: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (RunStarted, RunResumed, RunForked, *get_args(StepEvent), RunHalted, RunPaused, RunFinished)
-}
+_RUN_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(RunEvent)}
 _AGENT_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(AgentEvent)}
 
 

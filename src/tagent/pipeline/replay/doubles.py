@@ -162,6 +162,6 @@ class _Double:
 def _has_agents(step: PipelineStep) -> bool:
     """Return whether an agent of ours works for a step, or judges whether it runs."""
     goals = (*bindings.branches_of(step).values(), bindings.merge_goal(step), step.compensate)
-    is_judged = step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
+    is_judged = bindings.is_judged(step)
     is_ours = step.agent is None
     return is_judged or (step.goal is not None and is_ours) or any(isinstance(goal, str) for goal in goals)

@@ -8,7 +8,7 @@ from difflib import unified_diff
 
 from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.course.reports import report_of
-from tagent.pipeline.course.settling import is_item
+from tagent.pipeline.events import ASIDE
 from tagent.pipeline.state import PipelineState
 
 
@@ -103,7 +103,7 @@ def _outcome(state: PipelineState, name: str) -> StepOutcome:
 
 def _parts(record: StepRecord) -> dict[str, int]:
     """Return how many items and branches stand where, the most frequent first."""
-    items = Counter(part.status.value for name, part in record.parts.items() if is_item(name))
+    items = Counter(part.status.value for name, part in record.parts.items() if name not in ASIDE)
     return dict(items.most_common())
 
 

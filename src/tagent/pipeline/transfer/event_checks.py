@@ -9,6 +9,7 @@ from tagent.pipeline.events import (
     CONDITION,
     AgentProgressed,
     ConditionJudged,
+    EventOfRun,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -16,9 +17,7 @@ from tagent.pipeline.events import (
     RunFinished,
     RunForked,
     RunHalted,
-    RunPaused,
     RunResumed,
-    RunStarted,
     StepCompleted,
     StepEvent,
     StepExpanded,
@@ -54,7 +53,6 @@ HALTS = frozenset({"run.cancelled", "run.deadline", "run.fail_fast", "run.rollba
 
 _OF_ATTEMPTS = (StepStarted, AgentProgressed, StepCompleted, StepFailed, PartStarted, PartCompleted, PartFailed)
 _OF_PARTS = (PartStarted, PartCompleted, PartFailed)
-_OF_RUN = (RunStarted, RunResumed, RunForked, RunHalted, RunPaused, RunFinished)
 
 
 def require_sane(event: RunEvent, *, seq: int) -> None:
@@ -119,7 +117,7 @@ class Course:
             raise RunImportError(f"its event {seq} comes after the run's end.")
         if isinstance(event, RunFinished) and self._state.unfinished and event.status is not RunStatus.FAILED:
             raise RunImportError(f"its event {seq} ends the run before its steps have.")
-        if isinstance(event, _OF_RUN):
+        if isinstance(event, EventOfRun):
             if isinstance(event, RunHalted) and event.step and event.step not in self._state.steps:
                 raise RunImportError(f"its event {seq} is of a step that its definition does not have.")
             return

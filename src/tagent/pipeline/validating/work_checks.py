@@ -61,7 +61,7 @@ def reading_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
 def warnings_of(step: PipelineStep, known: Known) -> Iterator[Problem]:
     """Yield what in `step` is probably a mistake."""
     yield from _unknown_placeholders(step, known)
-    is_judged = step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
+    is_judged = bindings.is_judged(step)
     for useless, reader in ((_OF_AGENTS, step.run), (_OF_OUR_AGENTS, step.agent)):
         if reader is None:
             continue

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from tagent.pipeline.bindings import MERGES
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.rules import part_schema
@@ -59,6 +60,6 @@ def outputs_to_merge(step: PipelineStep, reader: RunReader) -> dict[str, object]
 
 def gives_list(step: PipelineStep) -> bool:
     """Return whether a merge sees its outputs as a list rather than by name."""
-    if step.merge in {"list", "dict"}:
+    if step.merge in MERGES:
         return step.merge == "list"
     return step.for_each is not None or (bool(step.branches) and not isinstance(step.branches, Mapping))

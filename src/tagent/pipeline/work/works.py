@@ -1,6 +1,6 @@
 """Which work a step and each of its parts is: a function, a goal, an event to wait for, a merge, a condition."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -8,10 +8,9 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import bindings, events
 from tagent.pipeline.awaited import event_of
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.kinds import ExecutionMode
 from tagent.pipeline.models import Pipeline, PipelineStep, Work
 from tagent.pipeline.outputs import OutputType
-from tagent.pipeline.rules import branch_work, part_schema
+from tagent.pipeline.rules import part_schema
 from tagent.pipeline.work.agent_step import AgentStep
 from tagent.pipeline.work.condition_step import ConditionStep, Judgement, question_of
 from tagent.pipeline.work.event_step import EventStep
@@ -80,7 +79,7 @@ class Works:
         """Return the type of what `step` gives, or one of its parts."""
         if not part:
             return self._reader.output_types[step.name]
-        if part in {events.CONDITION, events.COMPENSATION}:
+        if part in events.ASIDE:
             return OutputType()
         key = step.name, part if step.branches else "item"  # all items are of one type, which takes time to make ready
         if key not in self._part_types:
@@ -89,13 +88,12 @@ class Works:
 
     def settings_of_agents(self, step: PipelineStep) -> TAgentConfig | None:
         """Return the settings with which agents of ours work for `step`; None if none does."""
-        is_judged = step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
+        is_judged = bindings.is_judged(step)
         has_more = not (step.branches is None and step.merge is None and step.compensate is None)
         if step.run is not None and not has_more and not is_judged:
             return None  # a plain function, like most steps without a goal
-        branches = step.branches or ()
-        works = [*(branches.values() if isinstance(branches, Mapping) else branches), step.merge, step.compensate]
-        has_goals = any(isinstance(work, str) and work not in {"list", "dict"} for work in works)
+        works = [*bindings.branches_of(step).values(), bindings.merge_goal(step), step.compensate]
+        has_goals = any(isinstance(work, str) for work in works)
         if has_goals or is_judged or (step.goal is not None and step.agent is None):
             return self._ours(step, WHOLE, OutputType()).config
         return None
@@ -116,10 +114,9 @@ class Works:
         return self._part(step, step.run or step.goal, WHOLE, self._reader.output_types[step.name])
 
     def _merge(self, step: PipelineStep) -> StepWork:
-        goal = step.merge
-        if not isinstance(goal, str) or goal in {"list", "dict"}:
-            return MergeStep(step, self._reader, self._services.threads)
-        return _MergeByModel(step, goal, self)
+        if (goal := bindings.merge_goal(step)) is not None:
+            return _MergeByModel(step, goal, self)
+        return MergeStep(step, self._reader, self._services.threads)
 
     def merging_agent(self, step: PipelineStep, goal: str) -> StepWork:
         """Return the agent that makes one output of what the parts of `step` gave so far."""
@@ -129,13 +126,13 @@ class Works:
 
     def _condition(self, step: PipelineStep) -> StepWork:
         agent: AgentStep | None = None
-        if step.condition is None and step.execution_mode == ExecutionMode.CONDITIONAL:
+        if bindings.is_judged(step):
             agent = self._ours(question_of(step), Scope(events.CONDITION), OutputType(Judgement))
         return ConditionStep(step, self._reader, self._services.threads, agent=agent)
 
     def _item(self, step: PipelineStep, part: str) -> StepWork:
         if step.branches:
-            work, scope = branch_work(step, part), Scope(part)
+            work, scope = bindings.branches_of(step)[part], Scope(part)
         else:
             work = step.run or step.goal or ""
             scope = Scope(part, {"item": self._reader.item_of(step.name, part), "index": int(part)})

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from builders import CONCURRENT, raising, returning, run
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, RunStatus, StepStatus
-from tagent.pipeline.course.telling_why import ASIDE, LONGEST_REASON, MOST_NAMES, MOST_PARTS, explanation
-from tagent.pipeline.events import COMPENSATION, CONDITION
+from tagent.pipeline.course.telling_why import LONGEST_REASON, MOST_NAMES, MOST_PARTS, explanation
+from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION
 from tagent.pipeline.models import Fallback
 from tagent.testing import ManualClock, ScriptedModel
 
