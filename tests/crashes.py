@@ -1,7 +1,7 @@
 """Crashes in one process: a store at whose commit everything ends, and the process that comes after."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self
@@ -16,10 +16,15 @@ class Crash(BaseException):
 
 
 class CrashingStore(MemoryStore):
-    """Ends everything at one of its commits, before or after it is written."""
+    """Ends everything at one of its commits, before or after it is written.
+
+    Attributes:
+        on_commit: Told of what is written, also if nobody else lives to be told.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.on_commit: Callable[[Batch, CrashingStore], None] | None = None
         self._commits = itertools.count(1)
         self._at = 0
         self._is_written = True
@@ -41,6 +46,8 @@ class CrashingStore(MemoryStore):
         async with self._commit() as is_written:
             if is_written:
                 await super().commit(batch)
+                if self.on_commit is not None:
+                    self.on_commit(batch, self)
 
     @asynccontextmanager
     async def _commit(self) -> AsyncIterator[bool]:

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
@@ -19,11 +19,17 @@ from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools.servers import ToolSource
 
 if TYPE_CHECKING:
+    from tagent.pipeline.answering.answering import AnsweredApproval
+    from tagent.pipeline.answering.documents import OpenApproval
     from tagent.pipeline.driving.cancelling import Cancellation
     from tagent.pipeline.executor import PipelineExecutor
     from tagent.pipeline.models import Pipeline, PipelineResult
+    from tagent.pipeline.selecting import Part
     from tagent.pipeline.state import PipelineState
     from tagent.pipeline.transfer.forking import Fork
+
+UNEDITED: Final = ...
+"""Stands for the output that a step gave."""
 
 Result = TypeVar("Result")
 Output = TypeVar("Output")
@@ -146,6 +152,10 @@ async def arun_pipeline(
     *,
     inputs: Mapping[str, object] | BaseModel | None = None,
     labels: Mapping[str, str] | None = None,
+    only: str | Sequence[str] | None = None,
+    start_from: str | Sequence[str] | None = None,
+    outputs: Mapping[str, object] | None = None,
+    from_run: str | None = None,
     **options: Unpack[CallOptions],
 ) -> "PipelineResult":
     """Run `pipeline` to its end and return what it came to; a failed step is in the result, not raised.
@@ -155,6 +165,11 @@ async def arun_pipeline(
         config: Settings over those of file and environment, below the pipeline's own.
         inputs: What the run is given, by name, or an instance of the pipeline's input model.
         labels: Short names and values to find the run by, as in `{"team": "blue"}`.
+        only: The steps to run; the others do not. A step that takes the place of one of these may run, too.
+        start_from: The steps to begin with; these run, and all that depends on them.
+        outputs: Step name -> what it is held to have given. It does not run, and what needs its output goes on.
+        from_run: The id of an earlier run of the pipeline: what completed there need not run again, and is given with
+            its output; inputs that are not given are its inputs.
         options: Settings of this call, over all but the steps' own.
 
     Raises:
@@ -162,6 +177,8 @@ async def arun_pipeline(
         ConfigurationError: If a setting is unknown or wrong, or a label cannot be used.
         PipelineValidationError: If the definition has mistakes; it lists all of them.
         InputError: If the inputs do not fit.
+        SelectionError: If the part of the pipeline that is asked for cannot be run; it lists all that is missing.
+        UnknownRunError: If there is no run `from_run` in the store.
         ModelError: If a step needs a model and none can be had; nothing has run then.
         StoreError: If the journal cannot be written; nothing counts that was not committed.
 
@@ -171,7 +188,20 @@ async def arun_pipeline(
         >>> asyncio.run(arun_pipeline(pipeline, inputs={"name": "Ana"})).final_output
         'Hello, Ana.'
     """
-    return await executor_of(pipeline, config, inputs=inputs, labels=labels, options=options).execute()
+    part = part_of(only, start_from, outputs, from_run)
+    return await executor_of(pipeline, config, inputs=inputs, labels=labels, part=part, options=options).execute()
+
+
+def part_of(
+    only: str | Sequence[str] | None,
+    start_from: str | Sequence[str] | None,
+    outputs: Mapping[str, object] | None,
+    from_run: str | None,
+) -> "Part | None":
+    """Return the part of a pipeline that these arguments of `arun_pipeline` name; None for all of it."""
+    from tagent.pipeline.selecting import Part
+
+    return Part.of(only, start_from, outputs, from_run)
 
 
 def executor_of(
@@ -180,6 +210,7 @@ def executor_of(
     *,
     inputs: Mapping[str, object] | BaseModel | None,
     labels: Mapping[str, str] | None,
+    part: "Part | None" = None,
     options: Mapping[str, object],
 ) -> "PipelineExecutor":
     """Return what runs `pipeline` as `arun_pipeline` does, with the same arguments.
@@ -193,7 +224,8 @@ def executor_of(
 
     if not isinstance(pipeline, Pipeline):
         raise ConfigurationError(f"A goal is a string and a pipeline a Pipeline, not {type(pipeline).__name__}.")
-    return PipelineExecutor(pipeline, config, inputs=inputs, labels=labels, overrides=TAgentConfig.of(options))
+    overrides = TAgentConfig.of(options)
+    return PipelineExecutor(pipeline, config, inputs=inputs, labels=labels, part=part, overrides=overrides)
 
 
 async def aresume(
@@ -331,6 +363,10 @@ def run_pipeline(
     *,
     inputs: Mapping[str, object] | BaseModel | None = None,
     labels: Mapping[str, str] | None = None,
+    only: str | Sequence[str] | None = None,
+    start_from: str | Sequence[str] | None = None,
+    outputs: Mapping[str, object] | None = None,
+    from_run: str | None = None,
     **options: Unpack[CallOptions],
 ) -> "PipelineResult":
     """Do what `arun_pipeline` does and wait for it; also where an event loop is already running.
@@ -348,7 +384,19 @@ def run_pipeline(
         >>> run_pipeline(report, inputs={"city": "Lisbon"}).final_output
         'Lisbon has 7 hills.'
     """
-    return _run_to_end(arun_pipeline(pipeline, config, inputs=inputs, labels=labels, **options))
+    return _run_to_end(
+        arun_pipeline(
+            pipeline,
+            config,
+            inputs=inputs,
+            labels=labels,
+            only=only,
+            start_from=start_from,
+            outputs=outputs,
+            from_run=from_run,
+            **options,
+        )
+    )
 
 
 async def afork(
@@ -482,6 +530,204 @@ def cancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancella
 
     with standing_still():
         return _run_to_end(acancel(run_id, config, reason=reason))
+
+
+async def aapprovals(run_id: str | None = None, config: Config = None) -> "tuple[OpenApproval, ...]":
+    """Return what somebody is asked and has not answered, what has waited longest first.
+
+    Args:
+        run_id: Only of this run; None for all.
+        config: Settings over those of file and environment; `store` says where the runs are. What is asked by runs in
+            memory is known only in the process that drives them.
+
+    Raises:
+        UnknownRunError: If no run has this id; the nearest one is named.
+        StoreError: If the store fails.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
+        >>> async def asked(store: dict[str, object]) -> list[str]:
+        ...     result = await arun_pipeline(pipeline, store)
+        ...     return [it.step for it in await aapprovals(result.run_id, store)]
+        >>> with TemporaryDirectory() as folder:
+        ...     asyncio.run(asked({"store": f"file:///{folder}"}))
+        ['refund']
+    """
+    from tagent.pipeline.answering.answering import open_approvals
+
+    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+        return await open_approvals(services, run_id)
+
+
+def approvals(run_id: str | None = None, config: Config = None) -> "tuple[OpenApproval, ...]":
+    """Do what `aapprovals` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `aapprovals`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Approval, Pipeline
+        >>> ask = Approval(question="Refund 40 EUR?")
+        >>> with TemporaryDirectory() as folder:
+        ...     store = {"store": f"file:///{folder}"}
+        ...     waiting = run_pipeline(Pipeline("refunds").step("refund", run=lambda: "paid", approval=ask), store)
+        ...     [(it.step, it.question) for it in approvals(config=store)]
+        [('refund', 'Refund 40 EUR?')]
+    """
+    from tagent.pipeline.driving.live_runs import standing_still
+
+    with standing_still():
+        return _run_to_end(aapprovals(run_id, config))
+
+
+async def aapprove(
+    run_id: str,
+    step: str,
+    config: Config = None,
+    *,
+    comment: str = "",
+    actor: str = "",
+    output: object = UNEDITED,
+    pipeline: "Pipeline | None" = None,
+) -> "AnsweredApproval":
+    """Say yes to what a step waits for, and return who goes on with the run; when this returns, that is durable.
+
+    Nothing is run here: the process that drives the run goes on with it, or a worker; else `resume` it.
+
+    Args:
+        run_id: The run.
+        step: The step; one inside another by its path, `outer/inner`, in an item or a round `outer/2/inner`.
+        config: Settings over those of file and environment; `store` says where the run is.
+        comment: Why, for people; it stays with the run.
+        actor: Who says so; empty for the user of this process.
+        output: What counts instead of what the step gave, if it is asked about its output.
+        pipeline: The code, to check `output`; None loads it from the file that the run remembers.
+
+    Raises:
+        UnknownRunError: If no run has this id; the nearest one is named.
+        ApprovalNotOpenError: If nobody is asked about this step; it says what is asked.
+        ApprovalAnsweredError: If somebody was faster, or the time was over; it says who and when.
+        ApprovalOutputError: If there is no output to edit.
+        StepOutputError: If `output` does not fit the type of the step; nothing is written.
+        NoPipelineError: If `output` is given, the pipeline was built in code, and no `pipeline` is given.
+        StoreError: If the store fails.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("letters").step("draft", run=lambda: "Dear Sir", approval="output")
+        >>> async def edited(store: dict[str, object]) -> object:
+        ...     waiting = await arun_pipeline(pipeline, store)
+        ...     await aapprove(waiting.run_id, "draft", store, output="Dear Madam", pipeline=pipeline)
+        ...     return (await aresume(waiting.run_id, pipeline, store)).final_output
+        >>> with TemporaryDirectory() as folder:
+        ...     asyncio.run(edited({"store": f"file:///{folder}"}))
+        'Dear Madam'
+    """
+    from tagent.pipeline.answering.answering import answer_approval
+
+    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+        return await answer_approval(
+            run_id, step, services, is_approved=True, comment=comment, actor=actor, output=output, pipeline=pipeline
+        )
+
+
+def approve(
+    run_id: str,
+    step: str,
+    config: Config = None,
+    *,
+    comment: str = "",
+    actor: str = "",
+    output: object = UNEDITED,
+    pipeline: "Pipeline | None" = None,
+) -> "AnsweredApproval":
+    """Do what `aapprove` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `aapprove`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
+        >>> with TemporaryDirectory() as folder:
+        ...     store = {"store": f"file:///{folder}"}
+        ...     waiting = run_pipeline(pipeline, store)
+        ...     answered = approve(waiting.run_id, "refund", store, comment="He is right.")
+        ...     waiting.status.value, answered.goes_on.by, resume(waiting.run_id, pipeline, store).final_output
+        ('waiting', 'nobody', 'paid')
+    """
+    from tagent.pipeline.driving.live_runs import standing_still
+
+    with standing_still():
+        return _run_to_end(
+            aapprove(run_id, step, config, comment=comment, actor=actor, output=output, pipeline=pipeline)
+        )
+
+
+async def areject(
+    run_id: str, step: str, config: Config = None, *, comment: str = "", actor: str = ""
+) -> "AnsweredApproval":
+    """Say no to what a step waits for, and return who goes on with the run; when this returns, that is durable.
+
+    The step then fails with the code `approval.rejected`, and what follows from that is as for any failure.
+
+    Args:
+        run_id: The run.
+        step: The step; one inside another by its path, `outer/inner`, in an item or a round `outer/2/inner`.
+        config: Settings over those of file and environment; `store` says where the run is.
+        comment: Why, for people; it stays with the run.
+        actor: Who says so; empty for the user of this process.
+
+    Raises:
+        UnknownRunError: If no run has this id; the nearest one is named.
+        ApprovalNotOpenError: If nobody is asked about this step; it says what is asked.
+        ApprovalAnsweredError: If somebody was faster, or the time was over; it says who and when.
+        StoreError: If the store fails.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
+        >>> async def refused(store: dict[str, object]) -> object:
+        ...     waiting = await arun_pipeline(pipeline, store)
+        ...     await areject(waiting.run_id, "refund", store, comment="Too late.")
+        ...     return (await aresume(waiting.run_id, pipeline, store)).step_metadata["refund"]["code"]
+        >>> with TemporaryDirectory() as folder:
+        ...     asyncio.run(refused({"store": f"file:///{folder}"}))
+        'approval.rejected'
+    """
+    from tagent.pipeline.answering.answering import answer_approval
+
+    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+        return await answer_approval(run_id, step, services, is_approved=False, comment=comment, actor=actor)
+
+
+def reject(run_id: str, step: str, config: Config = None, *, comment: str = "", actor: str = "") -> "AnsweredApproval":
+    """Do what `areject` does and wait for it; also where an event loop is already running.
+
+    Raises:
+        TAgentError: As for `areject`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
+        >>> with TemporaryDirectory() as folder:
+        ...     store = {"store": f"file:///{folder}"}
+        ...     waiting = run_pipeline(pipeline, store)
+        ...     answered = reject(waiting.run_id, "refund", store)
+        ...     resume(waiting.run_id, pipeline, store).status.value
+        'failed'
+    """
+    from tagent.pipeline.driving.live_runs import standing_still
+
+    with standing_still():
+        return _run_to_end(areject(run_id, step, config, comment=comment, actor=actor))
 
 
 async def astate_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":

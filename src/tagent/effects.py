@@ -1,19 +1,23 @@
 """What an attempt wants to change besides its output: gathered while it works, written with its success."""
 
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from tagent.exceptions import TAgentError
+from tagent.names import is_cache
 from tagent.payloads import decoded, encoded
 from tagent.ports.documents import Document, Put
-from tagent.ports.effect_errors import DocumentConflictError
+from tagent.ports.effect_errors import DocumentConflictError, QuotaExceededError
 from tagent.ports.effects import Effects
-from tagent.ports.messages import NewMessage, Receipt
+from tagent.ports.messages import NewMessage, Receipt, Subscription
 from tagent.values import value
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger("tagent")
 
 Merge = Callable[[object, object], object]
 """What is there, and what was to be written -> what is written. Both are JSON values."""
@@ -76,10 +80,31 @@ class EffectBuffer:
         self._puts: dict[tuple[str, str], PendingPut] = {}
         self._messages: list[NewMessage] = []
         self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._subscriptions: list[Subscription] = []
+        self._has_reached_out = False
+        self._alive: list[object] = []
+
+    @property
+    def has_reached_out(self) -> bool:
+        """Whether somebody read memory or mail through it, or did at once what waits for no commit.
+
+        What comes of that depends on more than what the attempt was given.
+        """
+        return self._has_reached_out
+
+    def reach_out(self) -> None:
+        """Note that somebody does so."""
+        self._has_reached_out = True
+        if self._before is not None:
+            self._before.reach_out()
+
+    def keep_alive(self, one: object) -> None:
+        """Hold on to something until this is written or given up."""
+        self._alive.append(one)
 
     def __bool__(self) -> bool:
         """Whether anything was gathered here."""
-        return bool(self._puts or self._messages or self._receipts)
+        return bool(self._puts or self._messages or self._receipts or self._subscriptions)
 
     def put(self, put: Put, *, merge: Merge | None = None) -> None:
         """Write a document. What its first put expected to find counts: the later ones have found that one.
@@ -110,6 +135,7 @@ class EffectBuffer:
 
     def written(self, scope: str, key: str) -> PendingPut | None:
         """Return the put of this document, if there is one."""
+        self.reach_out()
         found = self._puts.get((scope, key))
         if found is None and self._before is not None:
             return self._before.written(scope, key)
@@ -117,6 +143,7 @@ class EffectBuffer:
 
     def written_in(self, scope: str) -> dict[str, PendingPut]:
         """Return the puts of a scope, by key."""
+        self.reach_out()
         found = {} if self._before is None else self._before.written_in(scope)
         with self._lock:
             found |= {key: pending for (of, key), pending in self._puts.items() if of == scope}
@@ -124,6 +151,7 @@ class EffectBuffer:
 
     def read_up_to(self, subscriber: str, topic: str, *, seq: int) -> int:
         """Return up to where the subscriber has read when it is `seq` in the store."""
+        self.reach_out()
         found = self._receipts.get((subscriber, topic))
         if found is None:
             return seq if self._before is None else self._before.read_up_to(subscriber, topic, seq=seq)
@@ -137,16 +165,21 @@ class EffectBuffer:
             self.send(message)
         for receipt in effects.receipts:
             self.receive(receipt)
+        with self._lock:
+            self._subscriptions += effects.subscriptions
 
     @property
     def effects(self) -> Effects:
         """What was gathered here, as if nothing had to be merged."""
         with self._lock:
             puts = tuple([pending.put for pending in self._puts.values()])
-            return Effects(puts, tuple(self._messages), tuple(self._receipts.values()))
+            receipts, subscriptions = tuple(self._receipts.values()), tuple(self._subscriptions)
+            return Effects(puts, tuple(self._messages), receipts, subscriptions)
 
     async def write(self, store: Documents, write: Callable[[Effects], Awaitable[Result]]) -> Result:
         """Return what `write` returns for the effects, in which what is to be merged is merged.
+
+        What is only kept to be used again is left out where its scope is full: nothing fails for that.
 
         Args:
             store: Where the documents to merge are read.
@@ -164,7 +197,18 @@ class EffectBuffer:
                 pending = self._puts.get((error.scope, error.key))
                 if pending is None or pending.merge is None or attempt == MOST_MERGES:
                     raise
+            except QuotaExceededError as error:
+                if not self._drop_cached(error.scope):
+                    raise
+                logger.warning("An output is not kept to be used again: %s", error.message)
         raise AssertionError("the last attempt returns or raises")
+
+    def _drop_cached(self, scope: str) -> bool:
+        """Let go of what would be put into a full scope; return whether anything was that can be done without."""
+        going = [place for place in self._puts if place[0] == scope] if is_cache(scope) else []
+        for place in going:
+            del self._puts[place]
+        return bool(going)
 
     async def _merged(self, store: Documents) -> Effects:
         effects = self.effects

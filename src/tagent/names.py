@@ -156,6 +156,29 @@ def space_scope(space: str) -> str:
     return f"space/{space}"
 
 
+CACHE = "cache"
+"""The scope of the outputs that all runs use again."""
+
+CLAIMS = "cache-claims"
+"""The scope of who works out right now what all runs may use again."""
+
+
+def run_cache(run_id: str) -> str:
+    """Return the scope of the outputs that one run uses again."""
+    return f"run/{run_id}/{CACHE}"
+
+
+def is_cache(scope: str) -> bool:
+    """Return whether what a scope holds can be done without: outputs that are used again.
+
+    Example:
+        >>> is_cache("cache"), is_cache(run_cache("1f2e")), is_cache(run_scope("1f2e")), is_cache("space/cache")
+        (True, True, False, False)
+    """
+    kind, _, rest = scope.partition("/")
+    return scope in {CACHE, CLAIMS} or (kind == "run" and rest.partition("/")[2] == CACHE)
+
+
 def topic_of(topic: str) -> str:
     """Return the store's name of a topic that people name."""
     return f"{_TOPICS}{topic}"
@@ -271,10 +294,12 @@ def memory_address(scope: str) -> str:
         >>> memory_address(memory_scope("run:1f2e")), memory_address("run/1f2e/step/search")
         ('run:1f2e', 'step:1f2e/search')
     """
-    kind, _, name = scope.partition("/")
+    kind, slash, name = scope.partition("/")
     if kind != "run":
-        return f"{kind}:{name}"
+        return f"{kind}:{name}" if slash else scope  # no memory of anybody's, but listed with the others
     run_id, _, rest = name.partition("/")
+    if rest == CACHE:
+        return f"{CACHE}:{run_id}"
     return f"run:{run_id}" if rest == "memory" else f"step:{run_id}/{rest.removeprefix('step/')}"
 
 

@@ -6,14 +6,14 @@ The work never waits for its reader, and ends with it: whoever leaves the events
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
-from tagent.agent import CallOptions, Config, arun_agent, executor_of
+from tagent.agent import CallOptions, Config, arun_agent, executor_of, part_of
 from tagent.exceptions import ConfigurationError, TAgentError
 from tagent.ports.language_model import AnswerStreamed
 from tagent.task_agent.events import AgentEvent, AgentNotice
@@ -219,6 +219,10 @@ def stream(
     *,
     inputs: Mapping[str, object] | BaseModel | None = None,
     labels: Mapping[str, str] | None = None,
+    only: str | Sequence[str] | None = None,
+    start_from: str | Sequence[str] | None = None,
+    outputs: Mapping[str, object] | None = None,
+    from_run: str | None = None,
     **options: Unpack[CallOptions],
 ) -> "RunStream[RunEvent | AgentNoticed, PipelineResult]": ...
 @overload
@@ -247,8 +251,8 @@ def stream(goal_or_pipeline: "str | Pipeline", config: Config = None, **options:
     Args:
         goal_or_pipeline: A goal in words, or a `Pipeline`.
         config: Settings over those of file and environment, below the pipeline's own.
-        options: What `arun_pipeline` takes, `inputs`, `labels` and settings of this call; for a goal what
-            `arun_agent` takes.
+        options: What `arun_pipeline` takes, `inputs`, `labels`, a part of the pipeline and settings of this call; for a
+            goal what `arun_agent` takes.
 
     Returns:
         What is read with `async for`; its `result` is there at the end. Nothing runs before it is read, and what is
@@ -292,10 +296,15 @@ async def _ran(
     inputs: Mapping[str, object] | BaseModel | None = None,
     labels: Mapping[str, str] | None = None,
     output_format: object = None,
+    only: str | Sequence[str] | None = None,
+    start_from: str | Sequence[str] | None = None,
+    outputs: Mapping[str, object] | None = None,
+    from_run: str | None = None,
     **options: Any,
 ) -> object:
     """Return what a run of the pipeline comes to."""
     if output_format is not None:
         raise ConfigurationError("A pipeline takes no output_format: give its steps an output_schema.")
-    executor = executor_of(pipeline, config, inputs=inputs, labels=labels, options=options)
+    part = part_of(only, start_from, outputs, from_run)
+    executor = executor_of(pipeline, config, inputs=inputs, labels=labels, part=part, options=options)
     return await executor.execute(sinks=[_Sink(show)])

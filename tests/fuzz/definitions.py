@@ -14,7 +14,7 @@ from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline,
 from tagent.pipeline.conditions import field
 from tagent.pipeline.models import Fallback
 from tagent.pipeline.stored.definition import Definition, Origin
-from tagent.pipeline.transfer.documents import read_definition
+from tagent.pipeline.transfer.definitions import read_definition
 from tagent.retries import RetryPolicy
 
 _PARALLEL: Final = ExecutionMode.PARALLEL_MERGE

@@ -1,79 +1,45 @@
 """The laws of a run's journal, for whatever its pipeline is: read event by event, as a person would check it."""
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
-from itertools import accumulate
+from typing import cast
 
-from property.flow_oracle import LEFT_OUT, is_met
-from property.flow_plans import SOFT_KINDS, DepPlan, FlowPlan
-from property.flow_world import BRANCHES, INPUTS
-from tagent.pipeline import ExecutionMode, StepStatus
-from tagent.pipeline.course.run_state import PipelineState
-from tagent.pipeline.course.settling import recount
+from property.flow_known import Known, KnownStep
+from property.flow_oracle import plan_of
+from property.flow_plans import ADDED, SOFT_KINDS, ChangePlan, DepPlan, FlowPlan, RoundsPlan
+from property.flow_rules import LEFT_OUT, NOT_TAKEN, End, is_met, problem, why_not
+from property.flow_values import BRANCHES, EDITED, INPUTS
+from tagent.pipeline import ExecutionMode, RunStatus, StepStatus
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,
+    ROUNDS,
+    ApprovalAnswered,
+    ApprovalRequested,
     ConditionJudged,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
     RunEvent,
     RunFinished,
     RunHalted,
+    RunPaused,
     RunResumed,
     RunStarted,
     StepCancelled,
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepGiven,
     StepSkipped,
     StepStarted,
     StepSubstituted,
 )
-from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.state import apply
 
 S = StepStatus
 
-
-@dataclass
-class Known:
-    """What has been read of a piece of work."""
-
-    status: StepStatus = S.PENDING
-    attempts: int = 0
-    is_cut_off: bool = False
-    code: str = ""
-    output: object = None
-
-    def begins(self, attempt: int) -> None:
-        """An attempt begins: a new one, or the one that a crash cut off."""
-        assert self.status in {S.PENDING, S.WAITING}, f"it is {self.status}"
-        assert attempt == self.attempts + (not self.is_cut_off), f"attempt {attempt} behind {self.attempts}"
-        self.status, self.attempts, self.is_cut_off = S.RUNNING, attempt, False
-
-    def ends(self, status: StepStatus, code: str = "", reason: str = "") -> None:
-        """It has its final status, and never had one before."""
-        assert not self.status.is_terminal, f"it is {self.status} already"
-        assert bool(code and reason) is (status is not S.COMPLETED), f"{status} with {code!r} and {reason!r}"
-        self.status, self.code = status, code
-
-
-@dataclass
-class KnownStep(Known):
-    """What has been read of a step."""
-
-    parts: dict[str, Known] = field(default_factory=dict)
-    count: int | None = None
-    holds: bool | None = None
-    has_fallen: bool = False
-    settled_at: float = 0.0
-    seen: tuple[str, ...] = ()
-
-    def part(self, name: str) -> Known:
-        """Return what has been read of a part."""
-        return self.parts.setdefault(name, Known())
+StepEnd = StepCompleted | StepFailed | StepSkipped | StepCancelled | StepSubstituted | StepGiven
 
 
 @dataclass
@@ -82,21 +48,31 @@ class JournalReader:
 
     Attributes:
         flow: The plan.
+        is_selected: Whether only a part of it runs.
         steps: What has been read, by place.
+        changes: Place -> which step has changed what of the step there.
     """
 
     flow: FlowPlan
-    steps: list[KnownStep] = field(default_factory=list)
+    is_selected: bool = False
+    steps: dict[int, KnownStep] = field(default_factory=dict)
+    changes: dict[int, tuple[int, ChangePlan]] = field(default_factory=dict)
     at: float = 0.0
     begun_at: float = 0.0
     halted: RunHalted | None = None
     has_rolled_back: bool = False
-    is_finished: bool = False
+    is_paused: bool = False
+    status: RunStatus | None = None
     completions: list[int] = field(default_factory=list)
     undone: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.steps = [KnownStep() for _ in self.flow.steps]
+        self.steps = {place: KnownStep() for place in range(len(self.flow.steps))}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.status is not None
 
     def read(self, events: Iterable[RunEvent]) -> None:
         """Check the events in order.
@@ -110,47 +86,73 @@ class JournalReader:
             except AssertionError as error:
                 raise AssertionError(f"{number}. {event}: {error}") from error
 
+    def closes(self) -> None:
+        """Read that the work has come to its end of which this is the inside."""
+        if self.is_finished:
+            return
+        for step in self.steps.values():
+            for known in (step, *step.parts.values()):
+                if not known.status.is_terminal:
+                    known.status, known.code = S.CANCELLED, "closed"
+                    if known.inner is not None:
+                        known.inner.closes()
+        self.status = RunStatus.CANCELLED
+
     def _read(self, event: RunEvent) -> None:
         assert event.at >= self.at, "time goes backwards"
         self.at = event.at
+        may_follow_pause = isinstance(event, RunResumed | RunHalted)
+        assert not self.is_paused or may_follow_pause or self.halted is not None, "the run waits"
         match event:
             case RunStarted():
                 self.begun_at = event.at
             case RunResumed():
                 self._resumed()
+            case RunPaused():
+                self.is_paused = True
+                assert any(map(self._waits_for_somebody, self.steps.values())), "it waits for nobody"
             case RunHalted():
                 is_cut_short = event.code == "run.cancelled" and not self.is_finished  # its rollback, or its end
                 assert self.halted is None or is_cut_short, "it is halted already"
                 self.halted = event
                 self.has_rolled_back |= event.code == "run.rollback"
             case RunFinished():
-                assert all(step.status.is_terminal for step in self.steps), "a step has no final status"
-                self.is_finished = True
+                assert all(step.status.is_terminal for step in self.steps.values()), "a step has no final status"
+                self.status = event.status
+            case InnerProgressed():
+                self._goes_on_inside(event)
             case PartStarted():
                 self._part_started(event)
             case PartCompleted() | PartFailed():
                 self._part_ended(event)
+            case ApprovalRequested() | ApprovalAnswered():
+                self._approval(event)
             case StepStarted() | StepExpanded() | ConditionJudged():
                 self._step_goes_on(event)
-            case StepCompleted() | StepFailed() | StepSkipped() | StepCancelled() | StepSubstituted():
+            case StepCompleted() | StepFailed() | StepSkipped() | StepCancelled() | StepSubstituted() | StepGiven():
                 self._step_ended(event)
             case _:
                 pass
 
+    def _waits_for_somebody(self, step: KnownStep) -> bool:
+        inside = [known.inner for known in (step, *step.parts.values()) if known.status is S.RUNNING]
+        return step.asked is not None or any(inner is not None and inner.is_paused for inner in inside)
+
     def _resumed(self) -> None:
-        was_undone = self.has_rolled_back
-        stay = [self._stays(place) for place in range(len(self.steps))]
-        for step, stays in zip(self.steps, stay, strict=True):
+        was_undone, has_ended = self.has_rolled_back, self.is_finished
+        self.is_paused = False
+        stay = {place: self._stays(place) for place in self.steps}
+        for place, step in self.steps.items():
             for known in (step, *step.parts.values()):
                 if known.status is S.RUNNING:
                     known.status, known.is_cut_off = S.PENDING, True
             undoing = step.parts.get(COMPENSATION)
-            if self.is_finished and undoing is not None and undoing.status is S.FAILED:
+            if has_ended and undoing is not None and undoing.status is S.FAILED:
                 undoing.status = S.PENDING  # another rollback tries it again
-            if self.is_finished and not stays:
+            if has_ended and not stay[place]:
                 self._reopen(step, was_undone=was_undone)
-        if self.is_finished:
-            self.is_finished, self.halted, self.has_rolled_back = False, None, False
+        if has_ended:
+            self.status, self.halted, self.has_rolled_back = None, None, False
             self.completions = [place for place in self.completions if self.steps[place].status is S.COMPLETED]
             self.undone = []
 
@@ -161,23 +163,41 @@ class JournalReader:
         if undoing is not None and undoing.status in {S.RUNNING, S.WAITING}:
             return False
         if step.status is S.COMPLETED:
-            is_replaced = step.has_fallen and self.flow.steps[place].fallback == "step"
+            is_replaced = step.has_fallen and plan_of(self.flow, place).fallback == "step"
             return not is_replaced or self._stays(place + 1)
-        return step.code in LEFT_OUT and step.status is S.SKIPPED and not self.has_rolled_back
+        is_kept = not self.has_rolled_back or step.code == "not_selected"
+        return step.code in LEFT_OUT and step.status is S.SKIPPED and is_kept
 
     def _reopen(self, step: KnownStep, *, was_undone: bool) -> None:
-        step.status, step.has_fallen, step.count = S.PENDING, False, None
+        step.status, step.has_fallen, step.count, step.asked, step.is_last = S.PENDING, False, None, None, False
+        if step.answer is not None and (was_undone or not step.answer.is_approved):
+            step.answer = None
         if was_undone:  # all begins anew
-            step.parts, step.holds = {}, None
+            step.parts, step.holds, step.inner = {}, None, None
         for name, part in step.parts.items():
             is_to_be_asked = name == CONDITION and not step.holds
             if (part.status is not S.COMPLETED and name != COMPENSATION) or is_to_be_asked:
                 part.status = S.PENDING
         step.holds = step.holds or None
 
+    def _goes_on_inside(self, event: InnerProgressed) -> None:
+        place = self.flow.place(event.step)
+        step, plan = self.steps[place], self.flow.steps[place]
+        work: Known = step.part(event.part) if event.part else step
+        assert work.status is S.RUNNING, f"its work is {work.status}"
+        assert work.attempts == event.attempt
+        assert plan.inner is not None, "it runs no pipeline"
+        if isinstance(event.event, RunStarted):
+            assert work.inner is None, "it begins a second time"
+            work.inner = JournalReader(plan.inner)
+        assert work.inner is not None, "it has not begun"
+        work.inner.read([event.event])
+
     def _part_started(self, event: PartStarted) -> None:
-        place = _place(event.step)
-        step, part = self.steps[place], self.steps[place].part(event.part)
+        place = self.flow.place(event.step)
+        step = self.steps[place]
+        plan = plan_of(self.flow, place)
+        part = step.part(event.part)
         is_cut_off = part.is_cut_off
         part.begins(event.attempt)
         if event.part == COMPENSATION:
@@ -190,14 +210,25 @@ class JournalReader:
             self._sees(place, event.seen, is_same=is_cut_off)
             step.seen = event.seen
             return
-        parts = self.flow.steps[place].parts
-        assert parts is not None, "it has no parts"
         assert step.count is not None, "nobody knows yet how many parts it has"
-        assert sum(it.status is S.RUNNING for it in step.parts.values()) <= parts.max_concurrency, "too many at once"
+        if plan.rounds is not None:
+            self._round_started(step, int(event.part))
+            return
+        assert plan.parts is not None, "it has no parts"
+        assert sum(it.status is S.RUNNING for it in step.parts.values()) <= plan.parts.max_concurrency, "too many"
         assert self._failures(step) <= self._allowed(place), "too many have failed already"
 
+    def _round_started(self, step: KnownStep, number: int) -> None:
+        assert step.count is not None
+        assert number <= step.count, "there are not so many"
+        assert not step.is_last, "it has reached what it is repeated for"
+        before = [step.parts[str(it)].status for it in range(1, number)]
+        assert all(status is S.COMPLETED for status in before), "one round comes behind the other"
+        assert len(step.own_parts) == number, "a later one has begun"
+
     def _part_ended(self, event: PartCompleted | PartFailed) -> None:
-        step = self.steps[_place(event.step)]
+        place = self.flow.place(event.step)
+        step, plan = self.steps[place], plan_of(self.flow, self.flow.place(event.step))
         part = step.part(event.part)
         assert part.status is S.RUNNING, f"it is {part.status}"
         assert part.attempts == event.attempt
@@ -206,60 +237,141 @@ class JournalReader:
         elif isinstance(event, PartFailed):
             part.ends(S.FAILED, event.code, event.reason)
             if event.part == COMPENSATION:
-                self.undone.append(_place(event.step))
+                self.undone.append(place)
         else:
             part.ends(S.COMPLETED)
+            part.output = event.output
+            self._came_to_an_end_inside(part)
             if event.part == CONDITION:
                 assert isinstance(event.output, dict)
                 step.holds = event.output["holds"]
             elif event.part == COMPENSATION:
                 step.status = S.COMPENSATED
-                self.undone.append(_place(event.step))
+                self.undone.append(place)
+            elif plan.rounds is not None:
+                step.is_last = event.is_last
+                self._may_be_last(plan.rounds, int(event.part), is_last=event.is_last)
+
+    @staticmethod
+    def _may_be_last(rounds: RoundsPlan, number: int, *, is_last: bool) -> None:
+        if number < rounds.max_times:
+            reached = rounds.until in {"text", "function"} and number >= rounds.reached_in
+            assert is_last is reached, "what it is repeated for is reached, or is not"
+
+    @staticmethod
+    def _came_to_an_end_inside(work: Known) -> None:
+        if work.inner is not None:
+            assert work.inner.status is RunStatus.COMPLETED, f"the pipeline inside is {work.inner.status}"
+
+    def _approval(self, event: ApprovalRequested | ApprovalAnswered) -> None:
+        place = self.flow.place(event.step)
+        step, approval = self.steps[place], plan_of(self.flow, place).approval
+        assert self.halted is None, "the run is halted"
+        assert approval is not None, "nobody wants to know"
+        if isinstance(event, ApprovalRequested):
+            assert event.of == approval.of
+            assert step.asked is None, "it is asked already"
+            if event.of == "start":
+                assert step.status is S.PENDING, f"it is {step.status}"
+                assert step.answer is None, "it is approved already"
+                assert step.count is None, "its parts may be under way"
+                self._may_begin(place)
+            else:
+                assert step.status is S.RUNNING, f"it is {step.status}"
+                assert step.attempts == event.attempt
+            step.status, step.asked, step.answer = S.WAITING, event, None
+            return
+        asked = step.asked
+        assert asked is not None, "it was not asked"
+        assert event.is_approved is approval.is_approved
+        assert event.by_default is (approval.answer == "late")
+        assert event.is_edited is (approval.answer == "edit")
+        if event.by_default:
+            assert asked.due_at is not None
+            assert event.at >= asked.due_at, "there is time left"
+        step.asked, step.answer = None, event
+        if event.is_approved:
+            step.status, step.is_cut_off = S.PENDING, asked.of == "output"
+            step.output = EDITED if event.is_edited else asked.output
+
+    def _is_approved(self, place: int, of: str) -> None:
+        approval = plan_of(self.flow, place).approval
+        if approval is not None and approval.of == of:
+            answer = self.steps[place].answer
+            assert answer is not None, "nobody has said anything"
+            assert answer.is_approved, "somebody said no"
 
     def _step_goes_on(self, event: StepStarted | StepExpanded | ConditionJudged) -> None:
-        place = _place(event.step)
-        step, plan = self.steps[place], self.flow.steps[place]
+        place = self.flow.place(event.step)
+        step, plan = self.steps[place], plan_of(self.flow, place)
         assert self.halted is None, "the run is halted"
         if isinstance(event, ConditionJudged):
             assert step.status is S.PENDING, f"it is {step.status}"
             self._may_begin(place, is_asked=False)
             step.holds = event.holds
             return
-        is_first = step.status is S.PENDING and not step.is_cut_off
-        if is_first:
+        self._is_approved(place, "start")
+        if step.status is S.PENDING and not step.is_cut_off:
             self._may_begin(place)
         self._sees(place, event.seen, is_same=step.is_cut_off or step.count is not None)
         step.seen = event.seen
         if isinstance(event, StepExpanded):
             assert step.status is S.PENDING, f"it is {step.status}"
+            assert (event.of == ROUNDS) is (plan.rounds is not None)
             step.count, step.status = event.count, S.WAITING
+            self._is_its_turn(place)
             return
+        if plan.rounds is not None:
+            self._may_hand_over(step, plan.rounds)
         if plan.parts is not None and plan.parts.shape != "none":
-            assert step.count is not None, "it merges parts that it does not have"
-            ended = [it.status for name, it in step.parts.items() if name not in {CONDITION, COMPENSATION}]
-            assert len(ended) == step.count, "it merges before all parts have begun"
-            assert all(status in {S.COMPLETED, S.FAILED} for status in ended), "it merges before all parts have ended"
-            assert self._failures(step) <= self._allowed(place), "too many parts have failed"
+            self._may_merge(place)
         step.begins(event.attempt)
-        if plan.mode is ExecutionMode.SERIAL:
-            others = [it for it, p in zip(self.steps, self.flow.steps, strict=True) if p.mode is ExecutionMode.SERIAL]
-            under_way = [it for it in others if it.status in {S.RUNNING, S.WAITING} and not it.has_fallen]
-            assert len(under_way) == 1, "SERIAL steps overlap"
+        self._is_its_turn(place)
 
-    def _step_ended(self, event: StepCompleted | StepFailed | StepSkipped | StepCancelled | StepSubstituted) -> None:
-        place = _place(event.step)
+    def _is_its_turn(self, place: int) -> None:
+        if plan_of(self.flow, place).mode is ExecutionMode.SERIAL:
+            serial = [it for it in self.steps if plan_of(self.flow, it).mode is ExecutionMode.SERIAL]
+            under_way = [it for it in serial if self.steps[it].takes_its_turn]
+            assert set(under_way) <= {place}, f"SERIAL steps overlap: {under_way}"
+
+    def _may_hand_over(self, step: KnownStep, rounds: RoundsPlan) -> None:
+        assert step.count == rounds.max_times
+        done = step.own_parts
+        assert all(it.status is S.COMPLETED for it in done.values()), "a round has not ended"
+        assert step.is_last or len(done) == step.count, "another round is to follow"
+
+    def _may_merge(self, place: int) -> None:
         step = self.steps[place]
+        assert step.count is not None, "it merges parts that it does not have"
+        ended = [it.status for it in step.own_parts.values()]
+        assert len(ended) == step.count, "it merges before all parts have begun"
+        assert all(status in {S.COMPLETED, S.FAILED} for status in ended), "it merges before all parts have ended"
+        assert self._failures(step) <= self._allowed(place), "too many parts have failed"
+
+    def _step_ended(self, event: StepEnd) -> None:
+        place = self.flow.place(event.step)
+        step, plan = self.steps[place], plan_of(self.flow, place)
         match event:
+            case StepGiven():
+                assert self.is_selected, "all of it runs"
+                step.ends(S.COMPLETED)
+                step.output, step.is_given = event.output, True
             case StepCompleted():
                 assert step.status is S.RUNNING, f"it is {step.status}"
                 assert step.attempts == event.attempt
+                self._is_approved(place, "output")
+                if plan.approval is not None and plan.approval.of == "output":
+                    assert event.output == step.output, "that is not what was approved"
+                assert plan.cache is not None or not event.cached, "it was to be done"
                 step.ends(S.COMPLETED)
+                self._came_to_an_end_inside(step)
                 step.output = event.output
                 self.completions.append(place)
+                self._changed(place, is_changing=event.change is not None)
             case StepSubstituted():
                 assert step.has_fallen, "it has not failed"
-                plan = self.flow.steps[place]
-                assert event.by == {"output": "default", "step": f"s{place + 1}"}[plan.fallback]
+                by = {"output": "default", "step": self.flow.name(place + 1)}[plan.fallback]
+                assert event.by == by
                 assert plan.fallback == "output" or self.steps[place + 1].status is S.COMPLETED
                 step.ends(S.COMPLETED)
                 step.output = event.output
@@ -272,11 +384,36 @@ class JournalReader:
             case StepCancelled():
                 assert self.halted is not None, "nothing ends the run"
                 assert event.code == self.halted.code
+                step.asked = None
                 step.ends(S.CANCELLED, event.code, event.reason)
                 for part in step.parts.values():
                     if not part.status.is_terminal:
                         part.status = S.CANCELLED
+                        if part.inner is not None:
+                            part.inner.closes()
         step.settled_at = event.at
+
+    def _changed(self, place: int, *, is_changing: bool) -> None:
+        change = plan_of(self.flow, place).change
+        wants_to = change is not None and (change.adds or change.target is not None)
+        assert is_changing is (wants_to and not self.steps[place].is_given), "it was to change something, or not to"
+        if not is_changing or change is None:
+            return
+        if change.adds:
+            assert place + ADDED not in self.steps, "it is added a second time"
+            self.steps[place + ADDED] = KnownStep()
+        if change.target is not None:
+            assert self.steps[change.target].status is S.PENDING, "what it changes has started"
+            self.changes[change.target] = place, change
+
+    def _deps(self, place: int) -> tuple[DepPlan, ...]:
+        """Return what a step waits for now."""
+        deps = self.flow.all_deps(place)
+        if place not in self.changes:
+            return deps
+        by, change = self.changes[place]
+        kept = [dep for dep in deps if not (change.is_unlinked and dep.source == by)]
+        return (*kept, DepPlan(by + ADDED, "hard")) if change.is_linked else tuple(kept)
 
     def _failed(self, place: int, event: StepFailed) -> None:
         step = self.steps[place]
@@ -285,12 +422,16 @@ class JournalReader:
         if event.attempt:
             assert step.status is S.RUNNING, f"it is {step.status}"
             assert step.attempts == event.attempt
+        if event.code == "approval.rejected":
+            assert step.answer is not None
+            assert not step.answer.is_approved
+            assert event.retry_at is None, "nobody is asked twice"
         if event.retry_at is not None:
             assert self.halted is None, "nothing is tried again in a run that ends"
             step.status = S.WAITING
         elif event.falls_back:
             assert not step.has_fallen, "it has failed already"
-            assert self.flow.steps[place].fallback
+            assert plan_of(self.flow, place).fallback
             step.has_fallen, step.status = True, S.WAITING
         else:
             step.ends(S.FAILED, event.code, event.reason)
@@ -298,26 +439,31 @@ class JournalReader:
     def _may_be_undone(self, place: int) -> None:
         assert self.halted is not None, "the run goes on"
         assert self.halted.code == "run.rollback", "the run is not rolled back"
-        assert all(step.status.is_terminal for step in self.steps), "a step is still under way"
+        assert all(step.status.is_terminal for step in self.steps.values()), "a step is still under way"
         assert self.steps[place].status is S.COMPLETED, f"it is {self.steps[place].status}"
-        left = [it for it in self.completions if self.flow.steps[it].compensation is not None and it not in self.undone]
+        undoable = [it for it in self.completions if plan_of(self.flow, it).compensation is not None]
+        left = [it for it in undoable if it not in self.undone]
         assert left, "nothing is left to undo"
         assert place == left[-1], f"s{left[-1]} completed later, and is not undone"
 
     def _may_begin(self, place: int, *, is_asked: bool = True) -> None:
         """Check that what a step waits for is there, and its condition holds if it has been `is_asked`."""
-        plan = self.flow.steps[place]
-        assert plan.enabled not in {"no", "off"}, "it is disabled"
+        plan = plan_of(self.flow, place)
+        assert not self._is_disabled(place), "it is disabled"
         replaces = self.flow.stands_in_for(place)
         assert replaces is None or self.steps[replaces].has_fallen, "nothing has failed whose place it takes"
-        deps = self.flow.all_deps(place)
-        for dep in deps:
-            if dep.kind != "patient":
-                problem = self._problem(dep, is_asked=is_asked)
-                assert not problem, f"s{dep.source}: {problem}"
+        deps = self._deps(place)
+        waited_for = [dep for dep in deps if dep.kind != "patient"]
+        for dep in waited_for:
+            assert self.steps[dep.source].status.is_terminal, f"s{dep.source} is not settled"
+        reasons = why_not(self.flow, deps, self._end)
+        assert not reasons, f"its dependencies say {reasons}"
+        if is_asked:
+            unmet = [dep for dep in deps if dep.kind == "asked" and not is_met(dep, self.steps[dep.source].output)]
+            assert not unmet, "its dependencies have been asked"
         arrived_at = max(
             [self.begun_at]
-            + [self.steps[dep.source].settled_at for dep in deps if dep.kind != "patient"]
+            + [self.steps[dep.source].settled_at for dep in waited_for]
             + ([] if replaces is None else [self.steps[replaces].settled_at])
         )
         for dep in deps:
@@ -326,39 +472,43 @@ class JournalReader:
         if is_asked and (plan.condition is not None or any(dep.kind == "asked" for dep in deps)):
             assert self.steps[place].holds is True, "its condition does not hold"
 
-    def _problem(self, dep: DepPlan, *, is_asked: bool = True) -> str:
-        """Return why a dependency is not fulfilled, empty if it is; `soft` ones need to be settled."""
-        step = self.steps[dep.source]
-        if not step.status.is_terminal:
-            return "it is not settled"
-        if dep.kind in SOFT_KINDS:
-            return ""
-        is_left_out = step.status is S.SKIPPED and step.code in LEFT_OUT
-        is_well = step.status is S.COMPLETED or is_left_out or self.flow.steps[dep.source].is_optional
-        if not is_well:
-            return "upstream_failed"
-        if step.status is not S.COMPLETED:
-            return {"hard": "", "skip": "dependency_skipped"}.get(dep.kind, "dependency_unmet")
-        is_pure = dep.kind != "asked"
-        return "" if (not is_pure and not is_asked) or is_met(dep, step.output) else "dependency_unmet"
+    def _is_disabled(self, place: int) -> bool:
+        is_off = place in self.changes and self.changes[place][1].enabled is False
+        return is_off or plan_of(self.flow, place).enabled in {"no", "off"}
+
+    def _end(self, place: int) -> End:
+        step = self.steps[place]
+        is_skipped = step.status is S.SKIPPED
+        is_left_out = is_skipped and step.code in LEFT_OUT
+        # What has not ended yet has not gone wrong.
+        is_optional = plan_of(self.flow, place).is_optional or not step.status.is_terminal
+        return End(step.status, is_left_out, is_skipped and step.code == NOT_TAKEN, is_optional, step.output)
 
     def _has_cause(self, place: int, code: str) -> None:
-        plan, deps = self.flow.steps[place], self.flow.all_deps(place)
-        problems = {self._problem(dep) for dep in deps if self.steps[dep.source].status.is_terminal}
+        settled = [dep for dep in self._deps(place) if self.steps[dep.source].status.is_terminal]
         replaces = self.flow.stands_in_for(place)
         match code:
             case "disabled":
-                assert plan.enabled in {"no", "off"}
+                assert self._is_disabled(place)
             case "not_needed":
                 assert replaces is not None
                 assert self.steps[replaces].status.is_terminal
                 assert not self.steps[replaces].has_fallen
             case "condition_false":
                 assert self.steps[place].holds is False
+            case "not_selected":
+                assert self.is_selected
             case _ if code.startswith("run."):
                 assert self.halted is not None
                 assert code == self.halted.code
+            case "branch_not_taken" | "dependency_skipped":
+                waited_for = [dep for dep in self._deps(place) if dep.kind != "patient"]
+                assert all(self.steps[dep.source].status.is_terminal for dep in waited_for), "something may change that"
+                assert code in why_not(self.flow, self._deps(place), self._end)
+                assert replaces is None or self.steps[replaces].has_fallen, "it may not be needed"
             case _:
+                asked = [dep for dep in settled if dep.kind == "asked" and self.steps[place].holds is False]
+                problems = {problem(dep, self._end) for dep in settled} | {"dependency_unmet" for _ in asked}
                 assert code in problems, f"its dependencies have {problems}"
                 assert replaces is None or self.steps[replaces].has_fallen, "it may not be needed"
 
@@ -367,76 +517,23 @@ class JournalReader:
         if is_same:
             assert tuple(seen) == self.steps[place].seen, f"it saw {self.steps[place].seen}"
             return
-        soft = {dep.source for dep in self.flow.all_deps(place) if dep.kind in SOFT_KINDS}
-        assert set(seen) == {f"s{it}" for it in soft if self.steps[it].status is S.COMPLETED}
+        soft = {dep.source for dep in self._deps(place) if dep.kind in SOFT_KINDS}
+        assert set(seen) == {self.flow.name(it) for it in soft if self.steps[it].status is S.COMPLETED}
 
     def _failures(self, step: KnownStep) -> int:
-        parts = (it for name, it in step.parts.items() if name not in {CONDITION, COMPENSATION})
-        return sum(it.status is S.FAILED for it in parts)
+        return sum(it.status is S.FAILED for it in step.own_parts.values())
 
     def _allowed(self, place: int) -> int:
-        parts, count = self.flow.steps[place].parts, self.steps[place].count
+        parts, count = plan_of(self.flow, place).parts, self.steps[place].count
         assert parts is not None
         assert count is not None
         if parts.shape in {"branches", "named"}:
             assert count == BRANCHES
         if parts.shape == "things":
-            assert count == len(INPUTS["things"])  # type: ignore[arg-type]  # a list
+            assert count == len(cast("list[int]", INPUTS["things"]))
         if parts.min_success is None:
             return 0
         share = parts.min_success * count if parts.min_success < 1 else parts.min_success
         return max(0, int(count - share))
 
 
-def _place(name: str) -> int:
-    return int(name[1:])
-
-
-def check_fold(graph: ExecutionGraph, events: Sequence[RunEvent], commits: Sequence[int]) -> PipelineState:
-    """Return what the events come to; check after each commit that what is counted is what is there.
-
-    Raises:
-        AssertionError: If a queue of the state differs from the one that is worked out afresh.
-    """
-    state = PipelineState(graph)
-    ends = set(accumulate(commits))
-    for number, event in enumerate(events, 1):
-        apply(state, event)
-        if number in ends:
-            afresh = deepcopy(state, {id(state.graph): state.graph})
-            for name, part in afresh.running_parts:
-                afresh.steps[name].parts[part].is_interrupted = True
-            recount(afresh)
-            if running := [name for name in afresh.running if name in graph.serial]:
-                afresh.serial_running = running[0]
-            assert _queues(state) == _queues(afresh), f"after {number}. {event}"
-    return state
-
-
-def _queues(state: PipelineState) -> dict[str, object]:
-    """Return all that is counted, without what is of no account any more, in an order of its own."""
-    if state.halted is not None:  # nothing begins any more, whatever waits for it
-        return {"unfinished": state.unfinished, "to_undo": state.to_undo, "timers": sorted(state.timers)}
-    lost = {*state.doomed, *state.broken}
-    waits = [name for name, status in state.statuses.items() if status is S.PENDING and name not in lost]
-    return {
-        # Of several reasons to skip a step the first one is told; worked out afresh, another one may come first.
-        "held": {name: code in LEFT_OUT for name, (code, _) in state.held.items()},
-        "doomed": {name: code in LEFT_OUT for name, (code, _) in state.doomed.items()},
-        "broken": dict(sorted(state.broken.items())),
-        "stood_in": dict(sorted(state.stood_in.items())),
-        "ready": sorted(state.ready),
-        "ready_serial": sorted(state.ready_serial),
-        "to_judge": state.to_judge,
-        "queues": {
-            name: (list(q.waiting), q.limit, q.allowed_failures, q.running, q.resting, q.failures)
-            for name, q in sorted(state.queues.items())
-        },
-        "startable": state.startable,
-        "to_undo": state.to_undo,
-        "serial_running": state.serial_running,
-        "unfinished": state.unfinished,
-        "unmet": {name: state.unmet[name] for name in waits},
-        "patient": {name: state.patient[name] for name in waits},
-        "timers": sorted(state.timers),
-    }

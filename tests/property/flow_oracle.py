@@ -3,12 +3,24 @@
 It knows the plan and the rules, and nothing of how they are carried out.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from property.flow_plans import SOFT_KINDS, ConditionPlan, DepPlan, FlowPlan, PartsPlan, StepPlan
-from property.flow_world import (
+from property.flow_plans import (
+    ADDED,
+    ChangePlan,
+    ConditionPlan,
+    DepPlan,
+    FlowPlan,
+    PartsPlan,
+    RoundsPlan,
+    RouterPlan,
+    StepPlan,
+)
+from property.flow_rules import LEFT_OUT, NOT_SELECTED, NOT_TAKEN, End, is_met, why_not
+from property.flow_values import (
     BRANCHES,
+    EDITED,
     INPUTS,
     SUBSTITUTE,
     THRESHOLD,
@@ -16,13 +28,14 @@ from property.flow_world import (
     number_of,
     output_of,
     part_output,
-    passes,
+    round_output,
+    route_of,
 )
 from tagent.pipeline import RunStatus, StepStatus
 
-LEFT_OUT = frozenset({"condition_false", "disabled", "dependency_skipped", "not_needed"})
-
 COMPLETED, SKIPPED, FAILED = StepStatus.COMPLETED, StepStatus.SKIPPED, StepStatus.FAILED
+
+Parts = dict[str, tuple[StepStatus, int]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class Expected:
         output: Its output, if it completes.
         parts: How each of its parts ends and after how many attempts; None where that depends on time.
         is_substituted: Whether the output comes from elsewhere.
+        has_changed: Whether it has changed others.
     """
 
     status: StepStatus
@@ -44,18 +58,41 @@ class Expected:
     output: object = None
     parts: Mapping[str, tuple[StepStatus, int]] | None = field(default_factory=dict)
     is_substituted: bool = False
+    has_changed: bool = False
 
     @property
     def is_left_out(self) -> bool:
         """Whether nothing went wrong, though it did not run."""
         return self.status is SKIPPED and self.codes <= LEFT_OUT
 
+    @property
+    def is_passed_by(self) -> bool:
+        """Whether only a branch leads to it that is not taken."""
+        return self.status is SKIPPED and self.codes == {NOT_TAKEN}
+
 
 class Oracle:
-    """What the steps of one plan come to."""
+    """What the steps of one plan come to, in a run that is given this seed.
 
-    def __init__(self, flow: FlowPlan) -> None:
-        self._flow = flow
+    Args:
+        flow: The plan.
+        seed: Of a pipeline inside a step: the item or the round that it is for.
+        given: Place -> the output of a step that does not run, but has it from elsewhere.
+        selected: The places of the steps that run; None for all.
+    """
+
+    def __init__(
+        self,
+        flow: FlowPlan,
+        *,
+        seed: object = None,
+        given: Mapping[int, object] | None = None,
+        selected: frozenset[int] | None = None,
+    ) -> None:
+        self.flow = flow
+        self._seed = seed
+        self._given = given or {}
+        self._selected = selected
         self._own: dict[int, Expected] = {}
         self._final: dict[int, Expected] = {}
 
@@ -65,32 +102,87 @@ class Oracle:
             self._final[place] = self._replaced(place, self._before_fallback(place))
         return self._final[place]
 
+    def places(self) -> list[int]:
+        """Return the places of all steps, those behind that are added."""
+        own = [*range(len(self.flow.steps))]
+        return own + sorted(place + ADDED for place in own if self._adds(place))
+
     def all(self) -> dict[str, Expected]:
         """Return step name -> what it comes to."""
-        return {f"s{place}": self.final(place) for place in range(len(self._flow.steps))}
+        return {self.flow.name(place): self.final(place) for place in self.places()}
+
+    def inner(self, place: int, seed: object = None) -> "Oracle":
+        """Return what the steps of the pipeline inside a step come to."""
+        flow = self.flow.steps[place].inner
+        assert flow is not None
+        return Oracle(flow, seed=seed)
+
+    def inners(self, place: int) -> "Iterator[tuple[str, Oracle]]":
+        """Yield the parts of a step with a pipeline, "" for the step itself, and what that comes to in each."""
+        expected, plan = self.final(place), plan_of(self.flow, place)
+        if plan.inner is None:
+            return
+        if plan.rounds is None and plan.parts is None:
+            if expected.attempts:
+                yield "", self.inner(place)
+            return
+        for part in expected.parts or {}:
+            if part.isdigit():
+                yield part, self.inner(place, int(part) if plan.rounds is not None else self._item(place, int(part)))
 
     def status(self) -> RunStatus:
         """Return what the run comes to."""
-        places = range(len(self._flow.steps))
-        stands_in = {place for place in places if self._flow.stands_in_for(place) is not None}
-        if all(self._is_settled_well(place) for place in places if place not in stands_in):
+        places = self.places()
+        stands_in = {place for place in places if self.flow.stands_in_for(place) is not None}
+        if all(self._end(place).is_well for place in places if place not in stands_in):
             return RunStatus.COMPLETED
-        waited_for = {dep.source for place in places for dep in self._flow.all_deps(place)}
-        sinks = {*places} - waited_for - stands_in
-        is_part_done = any(self.final(place).status is COMPLETED for place in sinks)
+        is_part_done = any(self.final(place).status is COMPLETED for place in self._sinks())
         return RunStatus.PARTIAL if is_part_done else RunStatus.FAILED
 
-    def _is_settled_well(self, place: int) -> bool:
-        end = self.final(place)
-        return end.status is COMPLETED or end.is_left_out or self._flow.steps[place].is_optional
+    def final_output(self) -> object:
+        """Return the output of the last step behind which there is none, of those to which the run came."""
+        ends = [self.final(place) for place in self._sinks()]
+        ends = [end for end in ends if not end.is_passed_by and end.codes != {NOT_SELECTED}]
+        return ends[-1].output if ends and ends[-1].status is COMPLETED else None
+
+    def deps(self, place: int) -> tuple[DepPlan, ...]:
+        """Return what a step waits for once others have changed that."""
+        deps = self.flow.all_deps(place)
+        change = self._change_of(place)
+        if change is None:
+            return deps
+        by, told = change
+        kept = [dep for dep in deps if not (told.is_unlinked and dep.source == by)]
+        return (*kept, DepPlan(by + ADDED, "hard")) if told.is_linked else tuple(kept)
+
+    def _sinks(self) -> list[int]:
+        places = self.places()
+        waited_for = {dep.source for place in places for dep in self.deps(place)}
+        return [it for it in places if it not in waited_for and self.flow.stands_in_for(it) is None]
+
+    def _change_of(self, place: int) -> tuple[int, ChangePlan] | None:
+        """Return by which step a step is changed, and how; None if it is not."""
+        for by, step in enumerate(self.flow.steps):
+            if step.change is not None and step.change.target == place and self.final(by).has_changed:
+                return by, step.change
+        return None
+
+    def _adds(self, place: int) -> bool:
+        change = self.flow.steps[place].change
+        return change is not None and change.adds and self.final(place).has_changed
+
+    def _end(self, place: int) -> End:
+        it = self.final(place)
+        is_optional = plan_of(self.flow, place).is_optional
+        return End(it.status, it.is_left_out, it.is_passed_by, is_optional, it.output)
 
     def _before_fallback(self, place: int) -> Expected:
         if place not in self._own:
-            self._own[place] = self._without_fallback(place, self._flow.steps[place])
+            self._own[place] = self._without_fallback(place)
         return self._own[place]
 
     def _replaced(self, place: int, own: Expected) -> Expected:
-        plan = self._flow.steps[place]
+        plan = plan_of(self.flow, place)
         if own.status is not FAILED or not plan.fallback:
             return own
         output: object = SUBSTITUTE
@@ -101,50 +193,47 @@ class Oracle:
             output = other.output
         return Expected(COMPLETED, own.codes, own.attempts, output, own.parts, is_substituted=True)
 
-    def _without_fallback(self, place: int, plan: StepPlan) -> Expected:
+    def _without_fallback(self, place: int) -> Expected:
+        plan = plan_of(self.flow, place)
+        if place in self._given:
+            return Expected(COMPLETED, output=self._given[place])
+        if self._selected is not None and place not in self._selected:
+            return Expected(SKIPPED, frozenset({NOT_SELECTED}))
         if plan.enabled in {"no", "off"}:
             return Expected(SKIPPED, frozenset({"disabled"}))
-        replaces = self._flow.stands_in_for(place)
+        replaces = self.flow.stands_in_for(place)
         if replaces is not None and self._before_fallback(replaces).status is not FAILED:
             return Expected(SKIPPED, frozenset({"not_needed"}))
-        problems = {self._problem(dep) for dep in self._flow.all_deps(place)} - {""}
-        if problems:
-            return Expected(SKIPPED, frozenset(problems - LEFT_OUT or problems))
+        change = self._change_of(place)
+        if change is not None and change[1].enabled is False:
+            return Expected(SKIPPED, frozenset({"disabled"}))
+        if problems := why_not(self.flow, self.deps(place), self._end):
+            return Expected(SKIPPED, problems)
         seen = {
-            f"s{dep.source}": self.final(dep.source).output
-            for dep in self._flow.all_deps(place)
+            self.flow.name(dep.source): self.final(dep.source).output
+            for dep in self.deps(place)
             if self.final(dep.source).status is COMPLETED
         }
-        parts: dict[str, tuple[StepStatus, int]] = {}
-        if (stopped := self._by_condition(plan, seen, parts)) is not None:
+        parts: Parts = {}
+        if (stopped := self._by_condition(place, plan, seen, parts)) is not None:
             return stopped
-        if plan.parts is not None:
-            return self._merged(place, plan, plan.parts, seen, parts)
-        attempts, works = plan.work.attempts(plan.max_retries)
-        if not works:
-            return Expected(FAILED, frozenset({"step.failed"}), attempts, parts=parts)
-        return Expected(COMPLETED, frozenset(), attempts, output_of(place, seen), parts)
+        approval = plan.approval
+        if approval is not None and approval.of == "start" and not approval.is_approved:
+            return Expected(FAILED, frozenset({"approval.rejected"}), parts=parts)
+        end = self._worked(place, plan, seen, parts)
+        if approval is None or approval.of == "start" or end.status is not COMPLETED:
+            return end
+        if not approval.is_approved:
+            return replace(end, status=FAILED, codes=frozenset({"approval.rejected"}), output=None, has_changed=False)
+        return replace(end, output=EDITED) if approval.answer == "edit" else end
 
-    def _problem(self, dep: DepPlan) -> str:
-        """Return why the dependency keeps a step from running; empty if it does not."""
-        if dep.kind in SOFT_KINDS:
-            return ""
-        end = self.final(dep.source)
-        if not self._is_settled_well(dep.source):
-            return "upstream_failed"
-        if end.status is not COMPLETED:
-            return {"hard": "", "skip": "dependency_skipped"}.get(dep.kind, "dependency_unmet")
-        return "" if dep.kind == "asked" or is_met(dep, end.output) else "dependency_unmet"
-
-    def _by_condition(
-        self, plan: StepPlan, seen: Mapping[str, object], parts: dict[str, tuple[StepStatus, int]]
-    ) -> Expected | None:
+    def _by_condition(self, place: int, plan: StepPlan, seen: Mapping[str, object], parts: Parts) -> Expected | None:
         """Return what the step comes to if its condition does not let it run; note the part that judges it."""
         condition = plan.condition
         asked = [dep for dep in plan.deps if dep.kind == "asked"]
         if asked:
             parts["<condition>"] = (COMPLETED, 1)
-        if not all(is_met(dep, seen[f"s{dep.source}"]) for dep in asked):
+        if not all(is_met(dep, seen[self.flow.name(dep.source)]) for dep in asked):
             return Expected(SKIPPED, frozenset({"dependency_unmet"}), parts=parts)
         if condition is None:
             return None
@@ -156,20 +245,112 @@ class Oracle:
             holds = (condition.holds if condition.kind == "model" else holds_for(seen)) if works else None
             code = "step.failed"
         else:
-            holds, code = _said(condition, seen), "pipeline.condition"
+            holds, code = self._said(condition, seen), "pipeline.condition"
             if holds is None and asked:
                 parts["<condition>"] = (FAILED, 1)
         if holds is None:
             return Expected(FAILED, frozenset({code}), parts=parts)
         return None if holds else Expected(SKIPPED, frozenset({"condition_false"}), parts=parts)
 
-    def _merged(
+    def _said(self, condition: ConditionPlan, seen: Mapping[str, object]) -> bool | None:
+        """Return what a condition that is a text comes to; None if it cannot be answered."""
+        if condition.kind in {"on", "off"}:
+            return INPUTS[condition.kind] is True
+        name = self.flow.name(condition.source)
+        if name not in seen:
+            return False if condition.kind == "has" else None
+        number = _n(seen[name])
+        return None if number is None else number > THRESHOLD
+
+    def _worked(self, place: int, plan: StepPlan, seen: Mapping[str, object], parts: Parts) -> Expected:
+        """Return what the work of a step comes to."""
+        if plan.parts is not None:
+            return self._merged(place, plan, plan.parts, seen, parts)
+        if plan.rounds is not None:
+            return self._repeated(place, plan, plan.rounds, seen, parts)
+        if plan.inner is not None:
+            output, works = self._inside(place, None)
+            codes = frozenset() if works else frozenset({"step.pipeline"})
+            return Expected(COMPLETED if works else FAILED, codes, 1, output, parts)
+        if plan.cache is not None:
+            return Expected(COMPLETED, frozenset(), 1, output_of(plan.cache.number, {}), parts)
+        router, work = plan.router, plan.work
+        if router is not None and router.condition is not None:
+            work = router.condition.work
+        attempts, works = work.attempts(plan.max_retries)
+        if router is not None and (router.kind != "function" or works):
+            return self._routed(router, seen, attempts, works=works, parts=parts, max_retries=plan.max_retries)
+        if not works:
+            return Expected(FAILED, frozenset({"step.failed"}), attempts, parts=parts)
+        change = plan.change
+        if change is not None and change.is_wrong:
+            return Expected(FAILED, frozenset({"pipeline.change"}), attempts, parts=parts)
+        output = output_of(place, seen, self._seed)
+        return Expected(COMPLETED, frozenset(), attempts, output, parts, has_changed=change is not None)
+
+    def _routed(
         self,
-        place: int,
-        plan: StepPlan,
-        parts: PartsPlan,
+        router: RouterPlan,
         seen: Mapping[str, object],
-        known: dict[str, tuple[StepStatus, int]],
+        attempts: int,
+        *,
+        works: bool,
+        parts: Parts,
+        max_retries: int,
+    ) -> Expected:
+        """Return what comes of a router that has its dependencies."""
+        output: object
+        condition = router.condition
+        if condition is not None and condition.kind == "function":
+            if not works:
+                return Expected(FAILED, frozenset({"step.failed"}), attempts, parts=parts)
+            return Expected(COMPLETED, frozenset(), attempts, "then" if holds_for(seen) else "otherwise", parts)
+        if condition is not None:
+            holds = self._said(condition, seen)
+            if holds is None:
+                return Expected(FAILED, frozenset({"pipeline.condition"}), 1, parts=parts)
+            return Expected(COMPLETED, frozenset(), 1, "then" if holds else "otherwise", parts)
+        if router.kind == "switch":
+            attempts = 1
+            read = seen[self.flow.name(router.source)]
+            assert isinstance(read, dict)
+            output = read[router.field]
+            named = str(output).lower() if isinstance(output, bool) else output
+        else:
+            output = named = route_of(seen)
+        if named in router.routes and named != "default":
+            return Expected(COMPLETED, frozenset(), attempts, named, parts)
+        if router.has_default:
+            return Expected(COMPLETED, frozenset(), attempts, output if router.kind == "function" else "default", parts)
+        return Expected(FAILED, frozenset({"step.route"}), attempts, parts=parts)
+
+    def _inside(self, place: int, seed: object) -> tuple[object, bool]:
+        """Return what the pipeline inside a step gives, and whether it comes to a good end."""
+        inner = self.inner(place, seed)
+        works = inner.status() is RunStatus.COMPLETED
+        return (inner.final_output() if works else None), works
+
+    def _repeated(
+        self, place: int, plan: StepPlan, rounds: RoundsPlan, seen: Mapping[str, object], known: Parts
+    ) -> Expected:
+        previous: object = None
+        for number in range(1, (rounds.last or rounds.max_times) + 1):
+            if plan.inner is not None:
+                attempts = 1
+                output, works = self._inside(place, number)
+            else:
+                attempts, works = rounds.works[(number - 1) % len(rounds.works)].attempts(plan.max_retries)
+                output = round_output(place, seen, previous, number)
+            known[str(number)] = (COMPLETED if works else FAILED, attempts)
+            if not works:
+                return Expected(FAILED, frozenset({"step.parts"}), parts=known)
+            previous = output
+        if rounds.last is None and not rounds.is_kept:
+            return Expected(FAILED, frozenset({"step.not_reached"}), 1, parts=known)
+        return Expected(COMPLETED, frozenset(), 1, previous, known)
+
+    def _merged(
+        self, place: int, plan: StepPlan, parts: PartsPlan, seen: Mapping[str, object], known: Parts
     ) -> Expected:
         outputs: dict[str, object] = {}
         if parts.shape == "none":
@@ -182,11 +363,16 @@ class Oracle:
                 return Expected(FAILED, frozenset({"step.parts"}), parts=known)
             failed = 0
             for index, (name, item) in enumerate(items.items()):
-                attempts, works = parts.works[index % len(parts.works)].attempts(plan.max_retries)
+                if plan.inner is not None:
+                    attempts = 1
+                    output, works = self._inside(place, item)
+                else:
+                    attempts, works = parts.works[index % len(parts.works)].attempts(plan.max_retries)
+                    output = part_output(place, item, index)
                 known[name] = (COMPLETED if works else FAILED, attempts)
                 failed += not works
                 if works:
-                    outputs[name] = part_output(place, item, index)
+                    outputs[name] = output
             if failed > _allowed(parts.min_success, len(items)):
                 return Expected(FAILED, frozenset({"step.parts"}), parts=None)
         gives_list = parts.shape in {"items", "things", "branches"}
@@ -197,11 +383,21 @@ class Oracle:
         named = {str(number): value for number, value in enumerate(outputs.values())} if gives_list else outputs
         return Expected(COMPLETED, frozenset(), 1, output_of(place, named), known)
 
+    def _item(self, place: int, index: int) -> object:
+        parts = self.flow.steps[place].parts
+        assert parts is not None
+        items = INPUTS["things"]
+        if parts.shape == "items":
+            found = self.final(parts.source).output
+            items = found["items"] if isinstance(found, dict) else []
+        assert isinstance(items, list)
+        return items[index]
+
     def _items(self, parts: PartsPlan, seen: Mapping[str, object]) -> dict[str, int] | None:
         """Return part -> the item that it is for."""
         match parts.shape:
             case "items":
-                found = seen[f"s{parts.source}"]
+                found = seen[self.flow.name(parts.source)]
                 items = found["items"] if isinstance(found, dict) else None
                 return {str(n): item for n, item in enumerate(items)} if isinstance(items, list) else None
             case "things":
@@ -214,36 +410,13 @@ class Oracle:
                 return {str(n): 0 for n in range(BRANCHES)}
 
 
-def is_met(dep: DepPlan, output: object) -> bool:
-    """Return whether an output is what a DATA or VALIDATION dependency asks for; others ask for nothing."""
-    fields = output if isinstance(output, dict) else {}
-    match dep.kind:
-        case "data":
-            return "n" in fields
-        case "item":
-            items = fields.get("items")
-            return isinstance(items, list) and len(items) > 1
-        case "list":
-            return "items" in fields
-        case "valid":
-            return fields.get("valid") is True
-        case "check":
-            return int(fields.get("n", 0)) > THRESHOLD
-        case "asked":
-            return passes(output)
-        case _:
-            return True
-
-
-def _said(condition: ConditionPlan, seen: Mapping[str, object]) -> bool | None:
-    """Return what a condition that is a text comes to; None if it cannot be answered."""
-    if condition.kind in {"on", "off"}:
-        return INPUTS[condition.kind] is True
-    name = f"s{condition.source}"
-    if name not in seen:
-        return False if condition.kind == "has" else None
-    number = _n(seen[name])
-    return None if number is None else number > THRESHOLD
+def plan_of(flow: FlowPlan, place: int) -> StepPlan:
+    """Return the plan of a step, also of one that another one adds."""
+    if place < ADDED:
+        return flow.steps[place]
+    change = flow.steps[place - ADDED].change
+    assert change is not None
+    return StepPlan(work=change.work)
 
 
 def _n(output: object) -> int | None:

@@ -4,16 +4,15 @@ A plan is plain data, so that an oracle can read it as a person would read the d
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal
-
-from hypothesis import strategies as st
 
 from tagent.pipeline import ExecutionMode
 
-DepKind = Literal["hard", "skip", "data", "item", "list", "soft", "patient", "valid", "check", "asked"]
-"""`skip` is HARD with `on_skip="skip"`; `data`, `item` and `list` are DATA with the paths `n`, `items[1]` and `items`;
-`patient` is SOFT with `wait_seconds`; `valid`, `check` and `asked` are VALIDATION by a field, a text, a function."""
+DepKind = Literal["hard", "skip", "data", "item", "list", "text", "soft", "patient", "valid", "check", "asked", "route"]
+"""`skip` is HARD with `on_skip="skip"`; `data`, `item`, `list` and `text` are DATA with the paths `n`, `items[1]`,
+`items` and the one by which a switch goes; `patient` is SOFT with `wait_seconds`; `valid`, `check` and `asked` are
+VALIDATION by a field, a text, a function; `route` is what a router starts."""
 
 TIMELESS: tuple[DepKind, ...] = ("hard", "hard", "skip", "data", "item", "soft", "valid", "check", "asked")
 
@@ -23,6 +22,9 @@ SOFT_KINDS = ("soft", "patient")
 
 ConditionKind = Literal["text", "has", "on", "off", "function", "writing", "model"]
 """`text` and `has` read a step; `on` and `off` are inputs; `writing` is a function that writes into the memory."""
+
+ADDED = 1000
+"""From this place on steps are that others add: the one that the step at the place 3 adds has the place 1003."""
 
 
 class Plan:
@@ -39,11 +41,13 @@ class Plan:
 
 @dataclass(frozen=True, repr=False)
 class DepPlan(Plan):
-    """A dependency on the step at a place."""
+    """A dependency on the step at a place: for `text` with a field of its output, for `route` with routes of its."""
 
     source: int
     kind: DepKind
     wait_seconds: float = 0.0
+    field: str = ""
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +75,11 @@ class ConditionPlan(Plan):
     holds: bool | None = True
     work: WorkPlan = WorkPlan()
 
+    @property
+    def reads(self) -> bool:
+        """Whether it reads a step."""
+        return self.kind in {"text", "has"}
+
 
 @dataclass(frozen=True, repr=False)
 class PartsPlan(Plan):
@@ -92,6 +101,112 @@ class PartsPlan(Plan):
 
 
 @dataclass(frozen=True, repr=False)
+class RouterPlan(Plan):
+    """What says which steps run: a condition, the field of an output by which to switch, or what the step itself gives.
+
+    Attributes:
+        kind: Which of them.
+        condition: Of a `when`.
+        source: Of a `switch`: the step that it reads.
+        field: Of a `switch`: a text, a boolean, or a number, for which there is no route.
+        has_default: Whether there are steps, or none, for any other output.
+    """
+
+    kind: Literal["when", "switch", "function"]
+    condition: ConditionPlan | None = None
+    source: int = 0
+    field: Literal["kind", "valid", "n"] = "kind"
+    has_default: bool = False
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes that may lead somewhere."""
+        if self.kind == "when":
+            return "then", "otherwise"
+        named = ("true", "false") if self.kind == "switch" and self.field == "valid" else ("a", "b")
+        return (*named, "default") if self.has_default else named
+
+
+@dataclass(frozen=True, repr=False)
+class RoundsPlan(Plan):
+    """Rounds: how the work behaves in each, in turn, and in which one it reaches what it is repeated for.
+
+    `until` says who sees that: a text, one that reads an input that is false, a function, or nobody.
+    """
+
+    works: tuple[WorkPlan, ...]
+    max_times: int
+    reached_in: int
+    until: Literal["text", "vain", "function", "none"]
+    is_kept: bool
+
+    @property
+    def last(self) -> int | None:
+        """The round in which it is reached; None for never."""
+        if self.until == "none":
+            return self.max_times
+        return self.reached_in if self.until != "vain" and self.reached_in <= self.max_times else None
+
+
+@dataclass(frozen=True, repr=False)
+class ApprovalPlan(Plan):
+    """A word that a step waits for.
+
+    Attributes:
+        of: Whether it starts, or its output.
+        answer: What is said: `edit` is a yes to something else; `late` is nothing, until the time is over.
+        default: What counts then.
+        seconds: After how long it is said.
+    """
+
+    of: Literal["start", "output"]
+    answer: Literal["yes", "no", "edit", "late"]
+    default: Literal["approve", "reject"] = "reject"
+    seconds: float = 0.0
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether the step goes on."""
+        return self.default == "approve" if self.answer == "late" else self.answer != "no"
+
+
+@dataclass(frozen=True, repr=False)
+class ChangePlan(Plan):
+    """What a step changes about others when it succeeds.
+
+    Attributes:
+        adds: Whether it adds a step.
+        waits: Whether that depends on the step itself.
+        target: The place of a step that waits for it; what follows is about that. None for none.
+        is_linked: Whether that depends on what is added.
+        is_unlinked: Whether it no longer depends on the step itself.
+        enabled: Whether the run has it from now on; None leaves it.
+        is_wrong: Whether it also asks for something impossible: then all of it is refused.
+    """
+
+    adds: bool = False
+    waits: bool = False
+    work: WorkPlan = WorkPlan()
+    target: int | None = None
+    is_linked: bool = False
+    is_unlinked: bool = False
+    enabled: bool | None = None
+    is_wrong: Literal["", "name", "cycle", "started"] = ""
+
+
+@dataclass(frozen=True, repr=False)
+class CachePlan(Plan):
+    """A work that several steps have: its number. Even ones are kept for ever, odd ones within the run."""
+
+    number: int
+
+    @property
+    def is_forever(self) -> bool:
+        """Whether another run has it too."""
+        return self.number % 2 == 0
+
+
+@dataclass(frozen=True, repr=False)
 class StepPlan(Plan):
     """A step. One whose `fallback` is a step has it at the next place."""
 
@@ -105,29 +220,68 @@ class StepPlan(Plan):
     compensation: WorkPlan | None = None
     max_retries: int = 1
     parts: PartsPlan | None = None
+    router: RouterPlan | None = None
+    rounds: RoundsPlan | None = None
+    approval: ApprovalPlan | None = None
+    inner: "FlowPlan | None" = None
+    change: ChangePlan | None = None
+    cache: CachePlan | None = None
+
+    @property
+    def gives_text(self) -> bool:
+        """Whether what it gives is known to be a text."""
+        return self.router is not None and self.router.kind != "function"
 
 
 @dataclass(frozen=True, repr=False)
 class FlowPlan(Plan):
-    """A pipeline; its steps are named s0, s1, ... by place."""
+    """A pipeline; its steps are named s0, s1, ... by place, and those of a pipeline in s4 then s4x0, s4x1, ..."""
 
     steps: tuple[StepPlan, ...]
     on_failure: Literal["continue", "fail_fast", "rollback"] = "continue"
+    prefix: str = "s"
+
+    def name(self, place: int) -> str:
+        """Return what the step at a place is called."""
+        return f"{self.prefix}{place}" if place < ADDED else f"{self.prefix}a{place - ADDED}"
+
+    def place(self, name: str) -> int:
+        """Return where the step of this name is."""
+        below = name.removeprefix(self.prefix)
+        return ADDED + int(below[1:]) if below.startswith("a") else int(below)
 
     def stands_in_for(self, place: int) -> int | None:
         """Return the place of the step for which the one at `place` is the fallback; None if for none."""
-        return place - 1 if place and self.steps[place - 1].fallback == "step" else None
+        return place - 1 if 0 < place < ADDED and self.steps[place - 1].fallback == "step" else None
 
     def all_deps(self, place: int) -> tuple[DepPlan, ...]:
-        """Return what a step waits for: what is declared, its list, and what its condition reads."""
+        """Return what a step waits for: what is declared, its list, and what its conditions read."""
+        if place >= ADDED:
+            change = self.steps[place - ADDED].change
+            return (DepPlan(place - ADDED, "hard"),) if change is not None and change.waits else ()
         step = self.steps[place]
         deps = list(step.deps)
         if step.parts is not None and step.parts.shape == "items":
             deps.append(DepPlan(step.parts.source, "list"))
-        reads = step.condition is not None and step.condition.kind in {"text", "has"}
-        if step.condition is not None and reads and step.condition.source not in {dep.source for dep in deps}:
-            deps.append(DepPlan(step.condition.source, "hard"))
+        router = step.router
+        if router is not None and router.kind == "switch":
+            deps.append(DepPlan(router.source, "text", field=router.field))
+        for condition in (step.condition, router.condition if router is not None else None):
+            if condition is not None and condition.reads:
+                if condition.source not in {dep.source for dep in deps if dep.kind != "route"}:
+                    deps.append(DepPlan(condition.source, "hard"))
         return tuple(deps)
+
+    def routes_of(self, place: int) -> dict[str, list[int]]:
+        """Return route -> the places of the steps that it starts, for the step at a place."""
+        router = self.steps[place].router
+        found: dict[str, list[int]] = {} if router is None else {route: [] for route in router.routes}
+        for target, step in enumerate(self.steps):
+            for dep in step.deps:
+                if dep.kind == "route" and dep.source == place:
+                    for route in dep.routes:
+                        found[route].append(target)
+        return found
 
     @property
     def depends_on_time(self) -> bool:
@@ -135,111 +289,4 @@ class FlowPlan(Plan):
         return self.on_failure != "continue" or any(dep.kind == "patient" for step in self.steps for dep in step.deps)
 
     def __iter__(self) -> Iterator[tuple[str, StepPlan]]:
-        return ((f"s{place}", step) for place, step in enumerate(self.steps))
-
-
-def sometimes(one_in: int) -> st.SearchStrategy[bool]:
-    """Return a strategy that is True once in so many times, and False when it shrinks."""
-    return st.integers(0, one_in - 1).map(lambda n: n == one_in - 1)
-
-
-works = st.builds(
-    WorkPlan,
-    failures=st.sampled_from([0, 0, 0, 1, 2, 3]),
-    is_broken=sometimes(8),
-    seconds=st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0, 5.0]),
-    turns=st.integers(0, 3),
-)
-gentle = st.builds(WorkPlan, failures=st.sampled_from([0, 0, 0, 1]), is_broken=sometimes(12), turns=st.integers(0, 2))
-
-
-@st.composite
-def _deps(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...]) -> tuple[DepPlan, ...]:
-    chosen = draw(st.lists(st.sampled_from(sources), max_size=4, unique=True)) if sources else []
-    waits = st.sampled_from([0.0, 1.0, 3.0])
-    deps = [(source, draw(st.sampled_from(kinds))) for source in sorted(chosen)]
-    return tuple(DepPlan(source, kind, draw(waits) if kind == "patient" else 0.0) for source, kind in deps)
-
-
-@st.composite
-def _parts(draw: st.DrawFn, hard: list[int], *, has_deps: bool) -> PartsPlan:
-    shapes = ["things", "branches", "named", *(["items", "items"] if hard else []), *(["none"] if has_deps else [])]
-    return PartsPlan(
-        draw(st.sampled_from(shapes)),
-        draw(st.sampled_from(hard)) if hard else 0,
-        tuple(draw(st.lists(gentle, min_size=1, max_size=4))),
-        draw(st.sampled_from(["function", "function", "default", "broken"])),
-        draw(st.sampled_from([None, None, 0, 1, 0.5])),
-        draw(st.sampled_from([1, 2, 16])),
-    )
-
-
-@st.composite
-def _condition(draw: st.DrawFn, sources: list[int]) -> ConditionPlan:
-    kinds = ["on", "off", "function", "writing", "model", *(["text", "text", "has", "has"] if sources else [])]
-    kind = draw(st.sampled_from(kinds))
-    source = draw(st.sampled_from(sources)) if sources else 0
-    holds = draw(st.sampled_from([True, True, False, None]))
-    return ConditionPlan(kind, source, holds, draw(gentle))  # type: ignore[arg-type]  # a literal
-
-
-@st.composite
-def _step(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...]) -> StepPlan:
-    deps = draw(_deps(sources, kinds))
-    soft = {dep.source for dep in deps if dep.kind in SOFT_KINDS}
-    condition = draw(_condition(sources)) if draw(sometimes(4)) else None
-    modes = [ExecutionMode.CONCURRENT, ExecutionMode.SERIAL, ExecutionMode.PARALLEL_MERGE]
-    is_judged = condition is not None and condition.kind == "model"
-    mode = ExecutionMode.CONDITIONAL if is_judged else draw(st.sampled_from(modes))
-    parts = None
-    if mode is ExecutionMode.PARALLEL_MERGE:
-        parts = draw(_parts([source for source in sources if source not in soft], has_deps=bool(deps)))
-    elif condition is not None and draw(st.booleans()):
-        mode = ExecutionMode.CONDITIONAL
-    return StepPlan(
-        deps=deps,
-        mode=mode,
-        work=draw(works),
-        condition=condition,
-        enabled=draw(st.sampled_from(["yes"] * 9 + ["on", "off", "no"])),
-        is_optional=draw(sometimes(6)),
-        fallback=draw(st.sampled_from(["", "", "", "", "output", "step"])),
-        compensation=draw(st.none() | works),
-        max_retries=draw(st.integers(0, 2)),
-        parts=parts,
-    )
-
-
-@st.composite
-def flows(
-    draw: st.DrawFn,
-    *,
-    most: int = 40,
-    kinds: tuple[DepKind, ...] = TIMELESS,
-    on_failure: tuple[str, ...] = ("continue",),
-) -> FlowPlan:
-    """Draw a pipeline of up to `most` steps; what takes the place of others waits for nothing that waits for those."""
-    size = draw(st.integers(1, most))
-    steps: list[StepPlan] = []
-    first = 0  # of a chain of steps each of which takes the place of the one before
-    while len(steps) < size or steps[-1].fallback == "step":
-        if not (steps and steps[-1].fallback == "step"):
-            first = len(steps)
-        step = draw(_step(list(range(first)), kinds))
-        if len(steps) >= size - 1 and step.fallback == "step":
-            step = replace(step, fallback="")
-        steps.append(step)
-    return FlowPlan(tuple(steps), draw(st.sampled_from(on_failure)))
-
-
-def _rolled_back(flow: FlowPlan) -> FlowPlan:
-    """Return a pipeline that fails late, so that there is something to undo."""
-    steps = tuple(
-        replace(step, is_optional=place % 4 != 3, compensation=step.compensation or WorkPlan(failures=place % 2))
-        for place, step in enumerate(flow.steps)
-    )
-    return replace(flow, steps=(*steps, StepPlan(work=WorkPlan(is_broken=True, seconds=20.0))))
-
-
-rollbacks = flows(kinds=ANY_TIME, on_failure=("rollback",)).map(_rolled_back)
-"""Pipelines of which most steps have something to undo when they fail."""
+        return ((self.name(place), step) for place, step in enumerate(self.steps))

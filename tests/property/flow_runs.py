@@ -2,15 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, currently_in_test_context, note, settings
 
 from builders import services
+from property.flow_kept import WORLD
+from property.flow_people import People
 from property.flow_plans import FlowPlan
-from property.flow_world import INPUTS, World
+from property.flow_values import INPUTS
+from property.flow_world import World
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline import PipelineExecutor, PipelineResult
 from tagent.pipeline.course.run_state import PipelineState
@@ -29,11 +32,12 @@ LAW = settings(
 
 
 class CountingStore(MemoryStore):
-    """Keeps how many events each commit had."""
+    """Keeps how many events each commit had, and tells people of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, people: People) -> None:
         super().__init__()
         self.commits: list[int] = []
+        self._people = people
 
     async def create_run(self, run: NewRun) -> RunRecord:
         """Create the run."""
@@ -44,6 +48,7 @@ class CountingStore(MemoryStore):
         """Write the batch."""
         self.commits.append(len(batch.records))
         await super().commit(batch)
+        self._people.look(batch, self)
 
 
 @dataclass
@@ -68,8 +73,10 @@ def ran(flow: FlowPlan) -> FlowRun:
     show(flow)
 
     async def driven() -> FlowRun:
-        world, store = World(), CountingStore()
-        opened = services(clock=world.clock, store=store, model=world.model(flow))
+        world = World()
+        WORLD.set(world)
+        store = CountingStore(People(world))
+        opened = services(clock=world.clock, store=store, model=world.model())
         states: list[PipelineState] = []
 
         class Watched(PipelineExecutor):
@@ -86,11 +93,21 @@ def ran(flow: FlowPlan) -> FlowRun:
 
 def told(result: PipelineResult) -> dict[str, object]:
     """Return what a run came to, without its times and texts."""
-    steps: dict[str, object] = {}
-    for name, it in result.step_metadata.items():
-        parts = {part: (p["status"], p["attempts"], p["code"]) for part, p in it.get("parts", {}).items()}
-        # Of a step that failed for its parts, how far the others came is a matter of time.
-        compared = {} if it["code"] == "step.parts" else parts
-        code = {"dependency_unmet": "upstream_failed"}.get(it["code"], it["code"])
-        steps[name] = it["status"], it["attempts"], code, it["substituted_by"], compared
+    steps = {name: _told_of(it) for name, it in result.step_metadata.items()}
     return {"status": result.status, "steps": steps, "outputs": dict(result.step_outputs), "end": result.final_output}
+
+
+def _told_of(it: Mapping[str, Any]) -> object:
+    parts = {name: _told_of_part(part) for name, part in it.get("parts", {}).items()}
+    # Of a step that failed for its parts, how far the others came is a matter of time.
+    compared = {} if it["code"] == "step.parts" else parts
+    code = {"dependency_unmet": "upstream_failed"}.get(it["code"], it["code"])
+    return it["status"], it["attempts"], code, it["substituted_by"], compared, _told_inside(it)
+
+
+def _told_of_part(it: Mapping[str, Any]) -> object:
+    return it["status"], it["attempts"], it["code"], _told_inside(it)
+
+
+def _told_inside(it: Mapping[str, Any]) -> object:
+    return {name: _told_of(step) for name, step in it.get("steps", {}).items()}

@@ -2,60 +2,51 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from property.flow_plans import ConditionPlan, DepPlan, FlowPlan, StepPlan, WorkPlan
-from tagent.pipeline import Dependency, DependencyType, Pipeline, RetryPolicy, StepContext
+from property.flow_kept import KEPT, added
+from property.flow_plans import (
+    ADDED,
+    ChangePlan,
+    ConditionPlan,
+    DepPlan,
+    FlowPlan,
+    RoundsPlan,
+    RouterPlan,
+    StepPlan,
+    WorkPlan,
+)
+from property.flow_values import (
+    BRANCHES,
+    SUBSTITUTE,
+    THRESHOLD,
+    holds_for,
+    output_of,
+    part_output,
+    passes,
+    round_output,
+    route_of,
+)
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, RetryPolicy, StepContext
+from tagent.pipeline.approval import Approval
 from tagent.pipeline.models import Fallback, Work
 from tagent.ports import ModelRequest
 from tagent.testing import ManualClock, ScriptedModel
 
-INPUTS: Mapping[str, object] = {"on": True, "off": False, "things": [4, 5, 6]}
-SUBSTITUTE: Mapping[str, object] = {"n": 3, "valid": True, "items": [1, 2], "saw": {}}
-THRESHOLD = 2
-BRANCHES = 3
-
 Worker = Callable[..., Awaitable[object]]
-_ASKED = re.compile(r"the step 's(\d+)'")
+_ASKED = re.compile(r"the step '(\w+)'")
 _PATHS = {"data": "n", "item": "items[1]", "list": "items"}
-
-
-def number_of(output: object) -> int:
-    """Return the number that stands for an output."""
-    if isinstance(output, dict) and "n" in output:
-        return int(output["n"])
-    return len(output) if isinstance(output, dict | list) else int(str(output))
-
-
-def output_of(place: int, seen: Mapping[str, object]) -> dict[str, object]:
-    """Return what a step gives that sees these outputs: it tells of all of them."""
-    saw = {name: number_of(seen[name]) for name in sorted(seen)}
-    n = (place + sum(saw.values())) % 7
-    return {"n": n, "valid": n % 3 != 0, "items": list(range(n % 4)), "saw": saw}
-
-
-def part_output(place: int, item: int, index: int) -> int:
-    """Return what a part gives."""
-    return place + 10 * index + item
-
-
-def holds_for(seen: Mapping[str, object]) -> bool:
-    """Return what a condition that is a function says of the outputs that it sees."""
-    return sum(map(number_of, seen.values())) % 3 != 1
-
-
-def passes(output: object) -> bool:
-    """Return what a check that is a function says of an output."""
-    return number_of(output) % 2 == 0
+_RETRY = RetryPolicy(base_seconds=1, jitter=False)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """An attempt that really began: `part` is empty for the step itself."""
+    """An attempt that really began: `work` is the key that it has in the run."""
 
-    step: str
-    part: str
+    work: str
     attempt: int
 
 
@@ -67,13 +58,19 @@ class World:
         clock: Its time.
         begun: The attempts that began, in order.
         undone: The steps whose compensations came to their end, in order.
-        saw: Step and attempt -> the steps whose outputs it was given, for each time that it ran.
+        saw: The key of a step and an attempt -> the steps whose outputs it was given, for each time that it ran.
+        asked: The steps of whose conditions the model was asked -> how often.
+        computed: The number of a work whose output is kept -> how often it was done.
+        known: Step name -> its plan, and the place that it has there.
     """
 
     clock: ManualClock = field(default_factory=ManualClock)
     begun: list[Effect] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
     saw: dict[tuple[str, int], list[tuple[str, ...]]] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    computed: Counter[int] = field(default_factory=Counter)
+    known: dict[str, tuple[FlowPlan, int]] = field(default_factory=dict)
 
     async def work(self, context: StepContext, plan: WorkPlan) -> None:
         """Behave as planned.
@@ -82,7 +79,7 @@ class World:
             RuntimeError: In its first attempts.
             TypeError: If it is broken.
         """
-        self.begun.append(Effect(context.step, context.part, context.attempt))
+        self.begun.append(Effect(context.idempotency_key, context.attempt))
         for _ in range(plan.turns):
             await asyncio.sleep(0)
         if plan.seconds:
@@ -94,46 +91,79 @@ class World:
 
     def pipeline(self, flow: FlowPlan) -> Pipeline:
         """Return the pipeline of a plan."""
-        pipeline = Pipeline("generated", on_failure=flow.on_failure)
+        pipeline = Pipeline("generated" if flow.prefix == "s" else flow.prefix, on_failure=flow.on_failure)
         for place, (name, plan) in enumerate(flow):
+            self.known[name] = (flow, place)
+            if plan.change is not None:
+                self.known[flow.name(place + ADDED)] = (flow, place + ADDED)
             pipeline.step(
                 name,
-                run=self._whole(place, plan),
-                depends_on=[_dependency(dep) for dep in plan.deps],
+                depends_on=[_dependency(flow, dep) for dep in plan.deps if dep.kind != "route"],
                 execution_mode=plan.mode,
                 max_retries=plan.max_retries,
-                retry=RetryPolicy(base_seconds=1, jitter=False),
+                retry=_RETRY,
                 enabled={"yes": True, "no": False}.get(plan.enabled, f"inputs.{plan.enabled}"),
                 optional=plan.is_optional,
-                on_error=_on_error(place, plan),
+                on_error=_on_error(flow, place, plan),
                 compensate=None
                 if plan.compensation is None or flow.on_failure != "rollback"
                 else self._undo(plan.compensation),
-                condition=None if plan.condition is None else self._condition(plan.condition),
+                condition=None if plan.condition is None else self._condition(flow, plan.condition),
                 constraints=["Only if all is well."] if plan.condition and plan.condition.kind == "model" else [],
-                branches=self._branches(place, plan),
-                for_each=_list_of(plan),
-                merge=None if plan.parts is None or plan.parts.merge == "default" else self._merge(place, plan),
-                max_concurrency=16 if plan.parts is None or plan.parts.shape == "none" else plan.parts.max_concurrency,
-                min_success=None if plan.parts is None or plan.parts.shape == "none" else plan.parts.min_success,
+                **self._parts(flow, place, plan),
+                **self._work(flow, place, plan),
+                **_approval(plan),
             )
         return pipeline
 
-    def model(self, flow: FlowPlan) -> ScriptedModel:
+    def model(self) -> ScriptedModel:
         """Return the model that judges conditions."""
 
         def answer(request: ModelRequest) -> object:
             found = _ASKED.search("\n".join(message.content for message in request.messages))
             assert found is not None
-            condition = flow.steps[int(found[1])].condition
+            flow, place = self.known[found[1]]
+            condition = flow.steps[place].condition
             assert condition is not None
+            self.asked[found[1]] += 1
             if condition.holds is None:
                 raise AttributeError("The model has no answer.")
             return {"reason": "So the model says.", "holds": condition.holds}
 
         return ScriptedModel(answer)
 
-    def _whole(self, place: int, plan: StepPlan) -> Worker | None:
+    def _work(self, flow: FlowPlan, place: int, plan: StepPlan) -> dict[str, Any]:
+        """Return the options that say what a step does."""
+        options: dict[str, Any] = {}
+        if plan.rounds is not None:
+            options |= self._rounds(flow, plan.rounds)
+        if plan.inner is not None:
+            return options | {"pipeline": self.pipeline(plan.inner), "inputs": inputs_of(plan)}
+        router = plan.router
+        if router is not None:
+            to = {route: [flow.name(it) for it in places] for route, places in flow.routes_of(place).items()}
+            options |= {"routes": {route: names[0] if len(names) == 1 else names for route, names in to.items()}}
+            if router.kind == "when":
+                assert router.condition is not None
+                return options | {"when": self._condition(flow, router.condition)}
+            if router.kind == "switch":
+                return options | {"switch_on": f"{flow.name(router.source)}.{router.field}"}
+        if plan.cache is not None:
+            return options | {
+                "run": KEPT[plan.cache.number],
+                "cache": "forever" if plan.cache.is_forever else "run",
+            }
+        return options | {"run": self._whole(flow, place, plan)}
+
+    def _rounds(self, flow: FlowPlan, plan: RoundsPlan) -> dict[str, Any]:
+        async def reached(round: int) -> bool:  # noqa: A002 - that is what it is called
+            return round >= plan.reached_in
+
+        until = {"text": f"output.round >= {plan.reached_in}", "vain": "inputs.off", "function": reached, "none": None}
+        kept = {"if_not_reached": "keep"} if plan.is_kept else {}
+        return {"until": until[plan.until], "max_times": plan.max_times, **kept}
+
+    def _whole(self, flow: FlowPlan, place: int, plan: StepPlan) -> Worker | None:
         parts = plan.parts
         if parts is not None and parts.shape in {"items", "things"}:
 
@@ -144,13 +174,41 @@ class World:
             return of_item
         if parts is not None:
             return None
+        if (rounds := plan.rounds) is not None:
 
-        async def whole(context: StepContext, **outputs: object) -> object:
-            self.saw.setdefault((context.step, context.attempt), []).append(tuple(sorted(outputs)))
+            async def of_round(context: StepContext, round: int, previous: object = None, **outputs: object) -> object:  # noqa: A002
+                await self.work(context, rounds.works[(round - 1) % len(rounds.works)])
+                return round_output(place, outputs, previous, round)
+
+            return of_round
+
+        async def whole(context: StepContext, seed: object = None, **outputs: object) -> object:
+            key = context.idempotency_key, context.attempt
+            self.saw.setdefault(key, []).append(tuple(sorted(outputs)))
             await self.work(context, plan.work)
-            return output_of(place, outputs)
+            if plan.approval is not None and plan.approval.of == "output":
+                context.memory.run.put(f"approved:{context.step}", context.attempt)
+            if plan.change is not None:
+                change_steps(context, flow, place, plan.change)
+            return output_of(place, outputs, seed) if plan.router is None else route_of(outputs)
 
         return whole
+
+    def _parts(self, flow: FlowPlan, place: int, plan: StepPlan) -> dict[str, Any]:
+        """Return the options of a step with parts."""
+        parts = plan.parts
+        if parts is None:
+            return {}
+        merge = {} if parts.merge == "default" else {"merge": self._merge(place, plan)}
+        if parts.shape == "none":
+            return merge
+        listed = {"items": f"{flow.name(parts.source)}.items", "things": "things"}.get(parts.shape)
+        return merge | {
+            "branches": self._branches(place, plan),
+            "for_each": listed,
+            "max_concurrency": parts.max_concurrency,
+            "min_success": parts.min_success,
+        }
 
     def _branches(self, place: int, plan: StepPlan) -> dict[str, Work] | list[Work] | None:
         parts = plan.parts
@@ -176,12 +234,13 @@ class World:
 
         return merged
 
-    def _condition(self, plan: ConditionPlan) -> str | Worker | None:
+    def _condition(self, flow: FlowPlan, plan: ConditionPlan) -> str | Worker | None:
+        source = flow.name(plan.source)
         match plan.kind:
             case "text":
-                return f"steps.s{plan.source}.n > {THRESHOLD}"
+                return f"steps.{source}.n > {THRESHOLD}"
             case "has":
-                return f"has(steps.s{plan.source}) && steps.s{plan.source}.n > {THRESHOLD}"
+                return f"has(steps.{source}) && steps.{source}.n > {THRESHOLD}"
             case "on" | "off":
                 return f"inputs.{plan.kind}"
             case "model":
@@ -209,8 +268,55 @@ async def passes_later(output: object) -> bool:
     return passes(output)
 
 
-def _dependency(dep: DepPlan) -> Dependency:
-    name = f"s{dep.source}"
+def inputs_of(plan: StepPlan) -> dict[str, str]:
+    """Return where the pipeline inside a step has its inputs from."""
+    seed = "round" if plan.rounds is not None else "item" if plan.parts is not None else ""
+    return {"on": "on", "off": "off", "things": "things", **({"seed": seed} if seed else {})}
+
+
+def change_steps(context: StepContext, flow: FlowPlan, place: int, change: ChangePlan) -> None:
+    """Change other steps as planned."""
+    plan, own, new = context.plan, flow.name(place), flow.name(place + ADDED)
+    target = None if change.target is None else flow.name(change.target)
+    if change.adds:
+        plan.step(
+            new,
+            run=added,
+            depends_on=[own] if change.waits else [],
+            execution_mode=ExecutionMode.CONCURRENT,
+            max_retries=1,
+            retry=_RETRY,
+        )
+    if target is not None:
+        if change.is_linked:
+            plan.depend(target, on=new)
+        if change.is_unlinked:
+            plan.undepend(target, on=own)
+        if change.enabled is not None:
+            (plan.enable if change.enabled else plan.disable)(target)
+    match change.is_wrong:
+        case "name":
+            plan.disable("nobody")
+        case "started":
+            plan.disable(own)
+        case "cycle" if target is not None:
+            plan.depend(target, on=target)
+        case _:
+            pass
+
+
+def _approval(plan: StepPlan) -> dict[str, Any]:
+    approval = plan.approval
+    if approval is None:
+        return {}
+    timeout = 2.0 if approval.answer == "late" else None
+    if timeout is None and approval.of == "output":
+        return {"approval": "output"}
+    return {"approval": Approval(approval.of, "Really?", timeout, approval.default)}
+
+
+def _dependency(flow: FlowPlan, dep: DepPlan) -> Dependency:
+    name = flow.name(dep.source)
     match dep.kind:
         case "hard":
             return Dependency(name)
@@ -230,17 +336,12 @@ def _dependency(dep: DepPlan) -> Dependency:
             return Dependency(name, DependencyType.DATA, path=_PATHS[dep.kind])
 
 
-def _on_error(place: int, plan: StepPlan) -> str | Fallback | None:
+def _on_error(flow: FlowPlan, place: int, plan: StepPlan) -> str | Fallback | None:
     match plan.fallback:
         case "output":
             return Fallback(output=SUBSTITUTE)
         case "step":
-            return f"s{place + 1}"
+            return flow.name(place + 1)
         case _:
             return None
 
-
-def _list_of(plan: StepPlan) -> str | None:
-    if plan.parts is None:
-        return None
-    return {"items": f"s{plan.parts.source}.items", "things": "things"}.get(plan.parts.shape)

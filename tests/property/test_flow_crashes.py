@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 from builders import services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from lasting import URL, lasting
+from property.flow_drawing import flows, rollbacks
+from property.flow_kept import WORLD
+from property.flow_known import starts
 from property.flow_laws import JournalReader
-from property.flow_plans import ANY_TIME, FlowPlan, flows, rollbacks
+from property.flow_people import People
+from property.flow_plans import ANY_TIME, FlowPlan
 from property.flow_runs import LAW, ran, show, told
-from property.flow_world import INPUTS, World
+from property.flow_values import INPUTS
+from property.flow_world import World
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
 from tagent.pipeline.driving.resuming import resume_run
@@ -43,7 +48,10 @@ def survived(flow: FlowPlan, crashes: Crashes, *, store_url: str = "", store: Cr
 
     async def driven() -> Survived:
         world = World()
-        given = services(clock=world.clock, store=store, model=world.model(flow))
+        WORLD.set(world)
+        people = People(world)
+        store.on_commit = people.look
+        given = services(clock=world.clock, store=store, model=world.model())
         opened = everybody_is_gone(replace(given, store_url=store_url))
         for number, (at, is_written) in enumerate([*crashes, (10**9, True)]):
             store.arm(at, is_written=is_written)
@@ -69,6 +77,7 @@ def test_crashes_anywhere_and_a_resume_give_what_no_crash_gives(flow: FlowPlan, 
     disturbed = survived(flow, crashes)
     JournalReader(flow).read(disturbed.events)
     if disturbed.result is not None:
+        assert Counter((it.work, it.attempt) for it in disturbed.world.begun) <= Counter(starts(disturbed.events))
         assert told(disturbed.result) == told(ran(flow).result)
 
 

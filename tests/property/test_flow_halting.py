@@ -10,16 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import services
+from property.flow_drawing import flows
+from property.flow_kept import WORLD
+from property.flow_known import starts
 from property.flow_laws import JournalReader
-from property.flow_plans import ANY_TIME, FlowPlan, flows
+from property.flow_people import People
+from property.flow_plans import ANY_TIME, FlowPlan
 from property.flow_runs import LAW, show
-from property.flow_world import INPUTS, Effect, World
+from property.flow_values import INPUTS
+from property.flow_world import Effect, World
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.driving.cancelling import RunEndedError, cancel_run
 from tagent.pipeline.driving.resuming import resume_run
-from tagent.pipeline.events import COMPENSATION, PartStarted, RunEvent, RunHalted, RunResumed, StepStarted
+from tagent.pipeline.events import COMPENSATION, RunEvent, RunHalted, RunResumed
 from tagent.pipeline.persistence import load_events
 from tagent.ports import Batch, Services
 
@@ -29,8 +34,9 @@ ANYHOW = flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback"))
 class CancellingStore(MemoryStore):
     """Has its run cancelled just before or behind one of its commits, as by another process."""
 
-    def __init__(self, at: int, *, is_before: bool) -> None:
+    def __init__(self, people: People, at: int, *, is_before: bool) -> None:
         super().__init__()
+        self._people = people
         self.services: Services | None = None
         self._left = at
         self._is_before = is_before
@@ -42,6 +48,7 @@ class CancellingStore(MemoryStore):
         if is_time and self._is_before:
             await self._cancel(batch.run_id)
         await super().commit(batch)
+        self._people.look(batch, self)
         if is_time and not self._is_before:
             await self._cancel(batch.run_id)
 
@@ -65,8 +72,10 @@ def halted(flow: FlowPlan, *, at: int = 10**9, is_before: bool = False, rounds: 
     show(flow)
 
     async def driven() -> Halted:
-        world, store = World(), CancellingStore(at, is_before=is_before)
-        opened = services(clock=world.clock, store=store, model=world.model(flow))
+        world = World()
+        WORLD.set(world)
+        store = CancellingStore(People(world), at, is_before=is_before)
+        opened = services(clock=world.clock, store=store, model=world.model())
         store.services = opened
         pipeline = world.pipeline(flow)
         results = [await PipelineExecutor(pipeline, inputs=INPUTS, services=opened).execute()]
@@ -87,12 +96,8 @@ def test_no_step_starts_after_a_committed_cancel(flow: FlowPlan, at: int, is_bef
         assert run.results[0].status is not RunStatus.CANCELLED
         return
     assert run.results[0].status is RunStatus.CANCELLED
-    assert not any(isinstance(event, StepStarted | PartStarted) for event in run.events[cancels[0] :])
-    started = {
-        Effect(event.step, event.part if isinstance(event, PartStarted) else "", event.attempt)
-        for event in run.events
-        if isinstance(event, StepStarted | PartStarted)
-    }
+    assert not [*starts(run.events[cancels[0] :])]
+    started = {Effect(work, attempt) for work, attempt in starts(run.events)}
     assert {*run.world.begun} <= started, "something ran that the journal does not know"
 
 

@@ -14,9 +14,12 @@ from tagent.adapters.clock import SystemClock
 from tagent.cli import errors
 from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, resume_command
 from tagent.cli.view import Picture, open_view
+from tagent.cli.waiting import each_and_how_to_answer
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineResult, RunStatus
+from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.events import RunEvent
+from tagent.pipeline.state import PipelineState
 from tagent.ports import Services
 from tagent.runtime import open_services
 from tagent.task_agent.budgets import BudgetExceededError
@@ -56,7 +59,7 @@ def drive(
         _say_how_to_go_on(picture.state.run_id, config.store)
     click.echo(to_json(result, indent=2, fallback=str).decode() if as_json else as_text(result.final_output))
     if result.status is RunStatus.WAITING:
-        _say_what_it_waits_for(result, config.store)
+        _say_what_it_waits_for(result, picture.state, config.store)
     elif result.status is not RunStatus.COMPLETED:
         click.echo(errors.printable(result.explain()), err=True)
     return exit_code_of(result)
@@ -81,11 +84,14 @@ async def _watched(
             return await work(services)
 
 
-def _say_what_it_waits_for(result: PipelineResult, store: str) -> None:
+def _say_what_it_waits_for(result: PipelineResult, state: PipelineState, store: str) -> None:
     click.echo(f"The run waits [{result.code}]: {errors.printable(result.reason)}", err=True)
     if store != MEMORY_STORE:
         more = " --max-cost USD" if result.code in _BUDGET_CODES else ""
         named = None if store == DEFAULT_STORE else store
+        for path, asked in open_requests(state).items():
+            for line in each_and_how_to_answer(result.run_id, path, asked, named):
+                click.echo(line, err=True)
         click.echo(f"Go on with it: {resume_command(result.run_id, named)}{more}", err=True)
 
 

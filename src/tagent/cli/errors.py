@@ -30,6 +30,8 @@ _EXIT_CODES = {
     "tool.load": USAGE,
     "name.invalid": USAGE,
     "run.fork": USAGE,
+    "run.selection": USAGE,
+    "approval.output": USAGE,
     "configuration": CONFIGURATION,
     "configuration.missing_extra": CONFIGURATION,
     "model.authentication": CONFIGURATION,

@@ -1,9 +1,26 @@
 """Inputs from the command line: `name=text`, `name:=json`, or a YAML or JSON file."""
 
 import json
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 import click
+
+Returned = TypeVar("Returned")
+
+
+def inputs_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
+    """Give a command the options, and what they say as `inputs`, by name; None where they are not there."""
+
+    @click.option("--input", "pairs", multiple=True, metavar="NAME=TEXT", help="An input; NAME:=JSON for no text.")
+    @click.option("--inputs", "file", type=click.Path(path_type=Path), help="Inputs from a YAML or JSON file.")
+    @wraps(command)
+    def with_inputs(*, pairs: tuple[str, ...], file: Path | None, **options: object) -> Returned:
+        return command(inputs=read_inputs(pairs, file) if pairs or file else None, **options)
+
+    return with_inputs
 
 
 def read_inputs(pairs: tuple[str, ...], file: Path | None) -> dict[str, object]:

@@ -10,13 +10,15 @@ from pathlib import Path
 import click
 
 from tagent.cli.driving import drive
-from tagent.cli.inputs import read_inputs
+from tagent.cli.inputs import inputs_option
 from tagent.cli.labels import label, labels_of
 from tagent.cli.overrides import config_option, overrides_option
+from tagent.cli.part import part_option
 from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
+from tagent.pipeline.selecting import Part
 from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.stored.loading import load_pipeline
 from tagent.pipeline.stored.origins import goal_pipeline, with_tools
@@ -33,15 +35,16 @@ The steps are shown on stderr while they run; the final output goes to stdout.
 tagent run "Name three uses of a paperclip"
 tagent run report.py --input package=pydantic
 tagent run report.py:weekly --inputs week.yaml --json --max-cost 5
+tagent run report.py --start-from text --from-run ID
 tagent run "What is the weather in Porto?" --tools weather.py --max-cost 0.05
 """
 
 
 @click.command(help=HELP)
 @click.argument("target", metavar="GOAL|FILE[:OBJECT]")
-@click.option("--input", "pairs", multiple=True, metavar="NAME=TEXT", help="An input; NAME:=JSON for other than text.")
-@click.option("--inputs", "file", type=click.Path(path_type=Path), help="Inputs from a YAML or JSON file.")
+@inputs_option
 @click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="A label to find the run by.")
+@part_option
 @overrides_option
 @sources_option
 @click.option("--store", metavar="URL", help="Where the run is kept, else sqlite:///.tagent/runs.db.")
@@ -50,9 +53,9 @@ tagent run "What is the weather in Porto?" --tools weather.py --max-cost 0.05
 @click.option("--verbose", is_flag=True, help="Show tracebacks when something goes wrong.")
 def run(
     target: str,
-    pairs: tuple[str, ...],
-    file: Path | None,
+    inputs: dict[str, object] | None,
     labels: tuple[tuple[str, str], ...],
+    part: Part | None,
     overrides: TAgentConfig,
     sources: Sources,
     store: str | None,
@@ -66,21 +69,23 @@ def run(
         pipeline, origin = pipeline_of(target, sources)
     if config_file is not None:
         origin = replace(origin, config_file=str(config_file.resolve()))
-    if not origin.file and (pairs or file):
+    if not origin.file and inputs is not None:
         looks = f" Did you mean {target}.py?" if Path(f"{target}.py").is_file() else ""
         raise click.UsageError(f"A goal takes no inputs: write them into the goal, or name a file.{looks}")
+    if not origin.file and part is not None:
+        raise click.UsageError("A goal is run as a whole: --only, --start-from, --from-run and --output are for files.")
     require_valid(pipeline, tools=TAgentConfig.of(pipeline.config).tools)  # before anything of it is drawn
     config = with_store(TAgentConfig.load(file=config_file), store)
-    inputs = read_inputs(pairs, file)
 
     async def work(services: Services) -> PipelineResult:
         executor = PipelineExecutor(
             pipeline,
             config,
-            inputs=inputs,
+            inputs=inputs or {},
             overrides=overrides,
             origin=origin,
             labels=labels_of(labels),
+            part=part,
             services=services,
         )
         return await executor.execute()

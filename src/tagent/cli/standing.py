@@ -1,8 +1,10 @@
 """Where a step of a run stands, in the words of one row. Pure: state and time in, text out."""
 
+from tagent.cli.waiting import until, what_is_asked
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
-from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION, PartFailed
+from tagent.pipeline.events import ASIDE, BY_HAND, COMPENSATION, CONDITION, ROUNDS, ApprovalRequested, PartFailed
 from tagent.pipeline.models import StepStatus
+from tagent.pipeline.rules import route_taken
 from tagent.pipeline.state import PipelineState
 
 SIGNS = {
@@ -17,6 +19,9 @@ SIGNS = {
 }
 
 
+ASKED = ("?", "yellow")
+"""The sign of a step that waits for somebody's approval."""
+
 CUT_OFF = ("◌", "yellow")
 """The sign of a step that would run if somebody drove its run."""
 
@@ -29,6 +34,8 @@ def sign_of(state: PipelineState, name: str, *, cut_off: str = "") -> tuple[str,
         name: The step. One of whose parts something runs is at work, whatever its status.
         cut_off: What steps at work are called while nobody drives the run; empty if somebody does.
     """
+    if name in state.asked:
+        return ASKED
     if _is_at_work(state, name):
         return CUT_OFF if cut_off else SIGNS[StepStatus.RUNNING]
     return SIGNS[state.statuses[name]]
@@ -53,14 +60,17 @@ def standing(
         cut_off: What steps at work are called while nobody drives the run; empty if somebody does.
     """
     record = state.steps[name]
+    if name in state.asked:
+        return of_approval(state.asked[name], now)
     if cut_off and _is_at_work(state, name):
         return _joined(cut_off, counted_parts(state, name) if record.count else "")
     match state.statuses[name]:
         case StepStatus.PENDING:
             return _not_begun(state, name, now=now, doing=doing)
         case StepStatus.RUNNING:
-            merging = "merging" if record.count else ""
-            return _joined(_since(record.attempt_began_at if record.count else record.started_at, now), merging, doing)
+            merging = "merging" if record.count and record.parts_of != ROUNDS else ""
+            began_at = record.attempt_began_at if record.count else record.started_at
+            return _joined(_since(began_at, now), _inside(state, name), merging, doing)
         case StepStatus.WAITING:
             return _waiting(state, name, now=now, doing=doing, max_attempts=max_attempts)
         case StepStatus.COMPLETED:
@@ -69,6 +79,16 @@ def standing(
             return "undone"
         case _:
             return record.reason
+
+
+def of_approval(asked: ApprovalRequested, now: float) -> str:
+    """Return what is to be said of a step that waits for somebody's word: since when, until when, the question.
+
+    Example:
+        >>> of_approval(ApprovalRequested("refund", "start", 0, "Refund 40 EUR?", at=0.0), now=90.0)
+        '  90.0s  waits for approval  Refund 40 EUR?'
+    """
+    return _joined(_since(asked.at, now), "waits for approval", until(asked), what_is_asked(asked))
 
 
 def of_failed_part(event: PartFailed) -> str:
@@ -86,16 +106,41 @@ def of_failed_part(event: PartFailed) -> str:
 def parts_done(state: PipelineState, name: str) -> tuple[int, int]:
     """Return how many parts of a step have completed, and how many have failed, while they are done."""
     count, queue = state.steps[name].count or 0, state.queues.get(name)
-    if queue is None:
+    if queue is None or state.steps[name].parts_of == ROUNDS:
         statuses = [it.status for part, it in state.steps[name].parts.items() if part not in ASIDE]
         return statuses.count(StepStatus.COMPLETED), statuses.count(StepStatus.FAILED)
     return count - len(queue.waiting) - len(queue.running) - len(queue.resting) - queue.failures, queue.failures
 
 
 def counted_parts(state: PipelineState, name: str) -> str:
-    """Return how far the parts of a step are, like `12/1000 parts, 1 failed`."""
+    """Return how far the parts of a step are, like `12/1000 parts, 1 failed` or `round 2 of at most 5`."""
     completed, failed = parts_done(state, name)
+    if state.steps[name].parts_of == ROUNDS:
+        return _counted_rounds(state, name, completed)
     return f"{completed}/{state.steps[name].count or 0} parts{f', {failed} failed' if failed else ''}"
+
+
+def _counted_rounds(state: PipelineState, name: str, completed: int) -> str:
+    most = state.steps[name].count or 0
+    if state.statuses[name] is StepStatus.WAITING and completed < most:
+        return f"round {completed + 1} of at most {most}"
+    return f"{completed} of at most {most} rounds"
+
+
+def of_given(source: str) -> str:
+    """Return what is said of an output that is of no step of the run.
+
+    Example:
+        >>> of_given("by hand"), of_given("1f2e")
+        ('given by hand', 'given: run 1f2e')
+    """
+    return "given by hand" if source == BY_HAND else f"given: run {source}"
+
+
+def counted_inside(inner: PipelineState) -> str:
+    """Return how far the pipeline inside a step is, like `3/7 steps`."""
+    completed = sum(status is StepStatus.COMPLETED for status in inner.statuses.values())
+    return f"{completed}/{len(inner.statuses)} steps"
 
 
 def _not_begun(state: PipelineState, name: str, *, now: float, doing: str) -> str:
@@ -126,13 +171,33 @@ def _waiting(state: PipelineState, name: str, *, now: float, doing: str, max_att
 
 def _completed(state: PipelineState, name: str, *, doing: str) -> str:
     record = state.steps[name]
+    if record.given_by:
+        return _joined(" " * 7, of_given(record.given_by), _route(state, name))
     if (name, COMPENSATION) in state.running_parts:
         return _joined(" " * 7, "undoing", doing)
     seconds = f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s"
     if record.substituted_by:
         by = "its default" if record.substituted_by == "default" else record.substituted_by
         return _joined(seconds, f"from {by}, as it failed: {record.reason}")
-    return _joined(seconds, counted_parts(state, name) if record.count else "", _spent(state, name), record.reason)
+    how_far = counted_parts(state, name) if record.count else ""
+    cached = "from the cache" if record.cached else ""
+    return _joined(
+        seconds, how_far, _inside(state, name), _route(state, name), cached, _spent(state, name), record.reason
+    )
+
+
+def _inside(state: PipelineState, name: str) -> str:
+    inner = state.steps[name].inner
+    return "" if inner is None else counted_inside(inner)
+
+
+def _route(state: PipelineState, name: str) -> str:
+    """Return which way a step has chosen, and to which steps; empty for one that chooses none."""
+    routes = state.graph.rules(name).routes
+    taken = None if routes is None else route_taken(state.steps[name].output, routes)
+    if routes is None or taken is None:
+        return ""
+    return f"{taken} -> {_listed(list(routes[taken])) or 'nothing'}"
 
 
 def _since(began_at: float | None, now: float) -> str:

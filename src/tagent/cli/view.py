@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -11,15 +12,22 @@ from rich.live import Live
 from rich.text import Text
 
 from tagent.cli.errors import printable
-from tagent.cli.standing import counted_parts, of_failed_part, parts_done, sign_of, standing
+from tagent.cli.inside import deepest, is_in_a_part, max_attempts, shown_parts, shown_steps, state_at, width_of
+from tagent.cli.standing import SIGNS, counted_inside, counted_parts, of_failed_part, parts_done, sign_of, standing
 from tagent.cli.telling import bounded, decision, doing, doing_now, noteworthy
+from tagent.cli.waiting import said
+from tagent.pipeline.changes import Change, told_change
+from tagent.pipeline.course.run_state import NOT_SELECTED
 from tagent.pipeline.events import (
     ASIDE,
     COMPENSATION,
     CONDITION,
     AgentNoticed,
     AgentProgressed,
+    ApprovalAnswered,
+    ApprovalRequested,
     ConditionJudged,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -31,6 +39,7 @@ from tagent.pipeline.events import (
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepGiven,
     StepSkipped,
     StepStarted,
     StepSubstituted,
@@ -45,7 +54,9 @@ MAX_ROWS = 40
 MANY_PARTS = 20
 """From how many parts on a log tells how far they are."""
 
-_Moved = StepExpanded | StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
+_Moved = StepExpanded | StepCompleted | StepFailed | StepSubstituted | StepGiven | StepSkipped | StepCancelled
+_Ended = StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
+_Approvals = ApprovalRequested | ApprovalAnswered
 
 
 class View(Protocol):
@@ -74,16 +85,23 @@ class Picture:
         pipeline: What is run.
         now: The time; None for that of the newest event.
         is_interrupted: Whether nobody drives the run, though its events do not say so.
+        is_whole: Whether the steps inside a step have rows when that has ended well, too.
     """
 
     def __init__(
-        self, pipeline: Pipeline, *, now: Callable[[], float] | None = None, is_interrupted: bool = False
+        self,
+        pipeline: Pipeline,
+        *,
+        now: Callable[[], float] | None = None,
+        is_interrupted: bool = False,
+        is_whole: bool = False,
     ) -> None:
         self._is_interrupted = is_interrupted
+        self._is_whole = is_whole
         self.state = PipelineState(ExecutionGraph.build(pipeline))
         self._now = now or (lambda: self.state.last_at)
-        self._width = min(28, max(map(len, self.state.statuses), default=0))
-        self._max_attempts = {step.name: step.max_retries + 1 for step in pipeline.steps}
+        self._width = min(28, width_of(pipeline))
+        self._max_attempts = max_attempts(pipeline)
         self._decided: dict[str, str] = {}
         self._doing: dict[str, str] = {}
         self._moved: dict[str, None] = dict.fromkeys(self.state.statuses)
@@ -95,20 +113,44 @@ class Picture:
             return
         run_event: RunEvent = event  # type: ignore[assignment]  # sinks are shown run events
         apply(self.state, run_event)
-        if isinstance(run_event, AgentProgressed):
-            told = decision(run_event.event)
-            if told:
-                self._decided[run_event.step] = _of_part(run_event.part, told)
-            self._doing[run_event.step] = _of_part(run_event.part, doing(run_event.event))
+        if isinstance(run_event, StepCompleted | PartCompleted) and run_event.change is not None:
+            self._take_in(run_event.change)
+        if isinstance(run_event, InnerProgressed):
+            self._go_on_inside(run_event)
+        elif isinstance(run_event, AgentProgressed):
+            self._note_agent(run_event, run_event.step)
         elif isinstance(run_event, PartStarted | PartCompleted | PartFailed):
             self.state.steps[run_event.step].part(run_event.part).output = None
             if run_event.part in ASIDE:
                 self._move(run_event.step)
             else:
                 self._forget(run_event.step, run_event.part)
-        elif isinstance(run_event, StepStarted | _Moved):
-            self.state.steps[run_event.step].output = None
+        elif isinstance(run_event, StepStarted | _Moved | _Approvals):
+            _drop_output(self.state, run_event.step)
             self._move(run_event.step)
+
+    def _go_on_inside(self, event: InnerProgressed) -> None:
+        """Take what happened in a pipeline inside a step into the picture."""
+        place, inside = deepest(event)
+        if isinstance(inside, AgentProgressed):
+            self._note_agent(inside, place + inside.step)
+        elif isinstance(inside, StepStarted | _Moved | _Approvals):
+            self._quieten(place + inside.step)
+            if (inner := state_at(self.state, event)) is not None:
+                _drop_output(inner, inside.step)
+
+    def _note_agent(self, event: AgentProgressed, path: str) -> None:
+        if told := decision(event.event):
+            self._decided[path] = _of_part(event.part, told)
+        self._doing[path] = _of_part(event.part, doing(event.event))
+
+    def _take_in(self, change: Change) -> None:
+        """Have rows for the steps that are added."""
+        for spec in change.added:
+            name, retries = str(spec["name"]), spec.get("max_retries")
+            self._max_attempts.setdefault(name, (retries if isinstance(retries, int) else 0) + 1)
+            self._moved.setdefault(name, None)
+        self._width = max(self._width, min(28, max(map(len, self.state.statuses), default=0)))
 
     def _forget(self, name: str, part: str) -> None:
         """Say no more of what the agent of an item or a branch does: it begins anew or has ended."""
@@ -118,37 +160,75 @@ class Picture:
 
     def _move(self, name: str) -> None:
         """Note that something else happens in a step now, the last one of all."""
-        self._decided.pop(name, None)
-        self._doing.pop(name, None)
+        self._quieten(name)
         self._moved.pop(name, None)
         self._moved[name] = None
 
+    def _quieten(self, path: str) -> None:
+        """Say no more of what the agent of a step does."""
+        self._decided.pop(path, None)
+        self._doing.pop(path, None)
+
     def rows(self) -> Group:
-        """Return one row a step, in definition order, and a last one for the whole run."""
+        """Return one row a step, in definition order, behind it those of the steps inside, and last that of the run."""
         shown = set(list(self._moved)[-MAX_ROWS:])
-        rows = [self.row(name) for name in self.state.statuses if name in shown]
+        rows: list[Text] = []
+        for name in self.state.statuses:
+            if name in shown:
+                rows.append(self.row(name))
+                rows += islice(self._rows_inside(self.state, name, name), max(0, MAX_ROWS - len(rows)))
         return Group(*rows, self.total())
 
     def row(self, name: str) -> Text:
         """Return the row of one step: sign, name, seconds, cost, and what it waits for or why it ended."""
-        sign, style = sign_of(self.state, name, cut_off=self._cut_off)
-        detail = " ".join(printable(self._detail(name)).split("\n"))
-        title = self.title(name)
+        return self._row(self.state, name, name)
+
+    def row_inside(self, event: InnerProgressed) -> Text | None:
+        """Return the row of the innermost step that the event is about, with its path; None if the run has none."""
+        place, inside = deepest(event)
+        inner, name = state_at(self.state, event), getattr(inside, "step", "")
+        if inner is None or name not in inner.statuses:
+            return None
+        return self._row(inner, name, place + name, title=self.title(place + name))
+
+    def _row(self, state: PipelineState, name: str, path: str, *, title: str = "") -> Text:
+        sign, style = sign_of(state, name, cut_off=self._cut_off)
+        detail = " ".join(printable(self._detail(state, name, path)).split("\n"))
+        named = title or self.title(name)
         # Cut where the terminal ends: rows that wrap would jump about.
-        return Text.assemble((f"{sign} ", style), title, (detail, "dim"), no_wrap=True, overflow="ellipsis")
+        return Text.assemble((f"{sign} ", style), named, (detail, "dim"), no_wrap=True, overflow="ellipsis")
 
-    def title(self, name: str) -> str:
-        """Return a step's name as it stands in its row."""
-        return f"{printable(name):<{self._width}} "
+    def _rows_inside(self, state: PipelineState, name: str, path: str, *, depth: int = 1) -> Iterator[Text]:
+        """Yield the rows of the steps inside a step, and of its items or rounds that have a pipeline inside."""
+        record = state.steps[name]
+        indent = "  " * depth
+        if (inner := record.inner) is not None and (self._is_whole or state.statuses[name] is not StepStatus.COMPLETED):
+            for each in shown_steps(inner):
+                row = self._row(inner, each, f"{path}/{each}", title=self.title(each, depth=depth))
+                yield Text(indent).append_text(row)
+                yield from self._rows_inside(inner, each, f"{path}/{each}", depth=depth + 1)
+        for part, inner in shown_parts(record):
+            sign, style = SIGNS[record.parts[part].status]
+            under_way = ", ".join([each for each in inner.statuses if inner.statuses[each] is StepStatus.RUNNING][:3])
+            asked = f"waits for approval of {', '.join(inner.asked)}" if inner.asked else ""
+            told = "  ".join(filter(None, (counted_inside(inner), asked or under_way, record.parts[part].reason)))
+            title = self.title(f"[{part}]", depth=depth)
+            yield Text.assemble(
+                indent, (f"{sign} ", style), title, (bounded(told), "dim"), no_wrap=True, overflow="ellipsis"
+            )
 
-    def _detail(self, name: str) -> str:
-        told = dict.fromkeys(filter(None, (self._doing.get(name), self._decided.get(name))))
+    def title(self, name: str, *, depth: int = 0) -> str:
+        """Return a step's name as it stands in its row, so far to the right as it lies inside others."""
+        return f"{printable(name):<{max(0, self._width - 2 * depth)}} "
+
+    def _detail(self, state: PipelineState, name: str, path: str) -> str:
+        told = dict.fromkeys(filter(None, (self._doing.get(path), self._decided.get(path))))
         return standing(
-            self.state,
+            state,
             name,
             now=self._now(),
             doing="  ".join(told),
-            max_attempts=self._max_attempts[name],
+            max_attempts=self._max_attempts.get(path, 1),
             cut_off=self._cut_off,
         )
 
@@ -181,13 +261,25 @@ class LineView:
     def emit(self, event: object) -> None:
         """Write a line if the event changed a step's status, is noteworthy of its agent, or ended the run."""
         self._picture.emit(event)
-        if isinstance(event, _Moved) or (isinstance(event, PartCompleted) and event.part == COMPENSATION):
+        if isinstance(event, InnerProgressed):
+            self._emit_inside(event)
+            return
+        is_undone = isinstance(event, PartCompleted) and event.part == COMPENSATION
+        if isinstance(event, _Moved | ApprovalRequested | PartCompleted) and (is_undone or _has_a_line(event)):
             _write(self._picture.row(event.step).plain.rstrip())
+        if isinstance(event, StepCompleted | PartCompleted) and event.change is not None:
+            self._note(event.step, told_change(event.change))
+        self._note_more(event)
+
+    def _note_more(self, event: object) -> None:
+        """Write what else is to be said of the event."""
         match event:
             case AgentProgressed(step=name) if told := noteworthy(event.event):
                 self._note(name, _of_part(event.part, told))
             case ConditionJudged(step=name, holds=True, reason=reason):
                 self._note(name, f"goes ahead: {reason}")
+            case ApprovalAnswered():
+                self._note(event.step, said(event))
             case PartCompleted():
                 self._note_part(event)
             case PartFailed():
@@ -198,6 +290,20 @@ class LineView:
                 _write(self._picture.total().plain)
             case _:
                 pass
+
+    def _emit_inside(self, event: InnerProgressed) -> None:
+        """Write a line of what happened in a pipeline inside a step; of those of items only what is out of the way."""
+        place, inside = deepest(event)
+        row = self._picture.row_inside(event)
+        is_told = isinstance(
+            inside, ApprovalRequested | StepFailed if is_in_a_part(event) else ApprovalRequested | _Ended
+        )
+        if is_told and row is not None:
+            _write(row.plain.rstrip())
+        if isinstance(inside, ApprovalAnswered):
+            self._note(place + inside.step, said(inside))
+        elif isinstance(inside, AgentProgressed) and (told := noteworthy(inside.event)):
+            self._note(place + inside.step, _of_part(inside.part, told))
 
     def _note_part(self, event: PartCompleted) -> None:
         """Tell that a condition holds; of items and branches only each tenth of many, a log is no counter."""
@@ -235,3 +341,16 @@ def _write(line: str) -> None:
 def _of_part(part: str, told: str) -> str:
     """Return what is told of an item or a branch, and which one it is."""
     return f"[{part}] {told}" if told and part and part not in ASIDE else told
+
+
+def _drop_output(state: PipelineState, name: str) -> None:
+    """Keep no output of a step in the picture, but one by which it chooses others."""
+    if name in state.steps and state.graph.rules(name).routes is None:
+        state.steps[name].output = None
+
+
+def _has_a_line(event: object) -> bool:
+    """Return whether an event has a line of its own in a log; what a run was never to do has none."""
+    if isinstance(event, StepSkipped):
+        return event.code != NOT_SELECTED
+    return not isinstance(event, PartCompleted)

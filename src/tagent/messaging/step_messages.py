@@ -156,6 +156,7 @@ class StepMessages:
     def _send(self, topic: str, data: object, key: str | None, *, now: bool) -> None:
         message = self._message(topic, data, key, now=now)
         if now:
+            self._buffer.reach_out()
             self._bridge.wait(self._services.store.write(Effects(messages=(message,))))
         else:
             self._buffer.send(message)
@@ -163,6 +164,7 @@ class StepMessages:
     async def _asend(self, topic: str, data: object, key: str | None, *, now: bool) -> None:
         message = self._message(topic, data, key, now=now)
         if now:
+            self._buffer.reach_out()
             await self._bridge.carry(self._services.store.write(Effects(messages=(message,))))
         else:
             self._buffer.send(message)
@@ -184,6 +186,7 @@ class StepMessages:
         return f"{self._key}/{topic}/{next(self._occurrences.setdefault(topic, itertools.count()))}"
 
     async def _request(self, to: str, question: NewMessage, seconds: float, schema: object) -> Any:
+        self._buffer.reach_out()
         await self._services.store.write(Effects(messages=(question,)))
         return await answer_in(question.reply_to, self._services, asked=to, seconds=seconds, schema=schema)
 

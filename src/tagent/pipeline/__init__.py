@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from tagent.circuits import CircuitOpenError
     from tagent.memory import MemoryEntry
     from tagent.messaging import DeadLetter, Delivery, MessageTimeoutError, NoReplyWantedError, ReceivedMessage
+    from tagent.pipeline.answering.answering import AnsweredApproval
+    from tagent.pipeline.answering.documents import OpenApproval
+    from tagent.pipeline.answering.errors import ApprovalAnsweredError, ApprovalNotOpenError, ApprovalOutputError
+    from tagent.pipeline.answering.going_on import GoesOn
+    from tagent.pipeline.approval import Approval
     from tagent.pipeline.awaited import Event, event
     from tagent.pipeline.communication import PipelineCommunicator
     from tagent.pipeline.conditions import Condition, ConditionError, exists, field
@@ -48,7 +53,10 @@ if TYPE_CHECKING:
         RunStatus,
         StepStatus,
     )
+    from tagent.pipeline.plan import Plan
+    from tagent.pipeline.routing import When, repeat, switch, when
     from tagent.pipeline.scheduler import PipelineScheduler
+    from tagent.pipeline.selecting import SelectionError
     from tagent.pipeline.state import PipelineState
     from tagent.pipeline.triggers import EventTrigger, ScheduleTrigger, TriggerError, on_event, on_schedule
     from tagent.pipeline.validation import validate
@@ -64,7 +72,15 @@ __all__ = [
     "Condition",
     "field",
     "exists",
+    "when",
+    "When",
+    "switch",
+    "repeat",
     "Fallback",
+    "Approval",
+    "OpenApproval",
+    "AnsweredApproval",
+    "GoesOn",
     "Budget",
     "RetryPolicy",
     "CircuitPolicy",
@@ -92,6 +108,7 @@ __all__ = [
     "ScheduleTrigger",
     "TriggerError",
     "validate",
+    "Plan",
     "Problem",
     "PipelineScheduler",
     "ExecutionGraph",
@@ -101,9 +118,13 @@ __all__ = [
     "PipelineValidationError",
     "PipelineLoadError",
     "InputError",
+    "SelectionError",
     "CircularDependencyError",
     "ConditionError",
     "CircuitOpenError",
+    "ApprovalAnsweredError",
+    "ApprovalNotOpenError",
+    "ApprovalOutputError",
     "DeadlockError",
     "StepError",
     "StepFailedError",
@@ -113,6 +134,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "when": "tagent.pipeline.routing",
+    "When": "tagent.pipeline.routing",
+    "switch": "tagent.pipeline.routing",
+    "repeat": "tagent.pipeline.routing",
+    "Approval": "tagent.pipeline.approval",
+    "OpenApproval": "tagent.pipeline.answering.documents",
+    "AnsweredApproval": "tagent.pipeline.answering.answering",
+    "GoesOn": "tagent.pipeline.answering.going_on",
+    "ApprovalAnsweredError": "tagent.pipeline.answering.errors",
+    "ApprovalNotOpenError": "tagent.pipeline.answering.errors",
+    "ApprovalOutputError": "tagent.pipeline.answering.errors",
     "Fallback": "tagent.pipeline.models",
     "Budget": "tagent.budget",
     "Condition": "tagent.pipeline.conditions",
@@ -151,6 +183,7 @@ _HOMES = {
     "ScheduleTrigger": "tagent.pipeline.triggers",
     "TriggerError": "tagent.pipeline.triggers",
     "validate": "tagent.pipeline.validation",
+    "Plan": "tagent.pipeline.plan",
     "Problem": "tagent.pipeline.exceptions",
     "PipelineScheduler": "tagent.pipeline.scheduler",
     "ExecutionGraph": "tagent.pipeline.graph",
@@ -160,6 +193,7 @@ _HOMES = {
     "PipelineValidationError": "tagent.pipeline.exceptions",
     "PipelineLoadError": "tagent.pipeline.exceptions",
     "InputError": "tagent.pipeline.exceptions",
+    "SelectionError": "tagent.pipeline.selecting",
     "CircularDependencyError": "tagent.pipeline.graph",
     "DeadlockError": "tagent.pipeline.exceptions",
     "StepError": "tagent.pipeline.exceptions",

@@ -20,14 +20,27 @@ from tagent.paths import PATH_PATTERN, DataPath
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.conditions import Condition, ConditionError, condition_of
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Fallback, PipelineStep, Work
+from tagent.pipeline.models import (
+    Dependency,
+    DependencyType,
+    ExecutionMode,
+    Fallback,
+    Pipeline,
+    PipelineStep,
+    Work,
+)
 from tagent.task_agent.fences import fenced
 
 ITEM_NAMES = frozenset({"item", "index"})
 """What the parts of a `for_each` call the item that they work on, and its place."""
 
+PREVIOUS = "previous"
+ROUND = "round"
+ROUND_NAMES = frozenset({PREVIOUS, ROUND})
+"""What a round of a step that is repeated calls what the round before it gave, and its own number from 1."""
+
 OUTPUT = "output"
-"""What the check of a dependency calls what that has given."""
+"""What the check of a dependency calls what that has given, and the end of a repetition what the round has."""
 
 MERGES = ("list", "dict")
 """The merges that are named by a word; any other text is a goal."""
@@ -36,6 +49,17 @@ MAX_PATH_LENGTH = 1000
 """Characters of a path; a longer placeholder stays as it is."""
 
 PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """In the place of a value that there is not yet; every path into it leads to what is said of it.
+
+    Attributes:
+        told: Why it is not there, for an agent.
+    """
+
+    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +202,27 @@ def fill(text: str, values: Mapping[str, object], *, max_characters: int | None 
     Example:
         >>> fill("Describe {name}, {as it is}", {"name": "tagent"})
         'Describe <data name="name">tagent</data>, {as it is}'
+        >>> fill("Improve {draft.text}", {"draft": Absent("nothing yet")})
+        'Improve <data name="draft.text">nothing yet</data>'
     """
 
     def replaced(match: re.Match[str]) -> str:
         path = _path_of(match)
         if path is None or path.root not in values:
             return match[0]
-        return fenced(match[1], path.look_up(values), max_characters=max_characters)
+        return fenced(match[1], found_at(path, values), max_characters=max_characters)
 
     return PLACEHOLDER.sub(replaced, text)
+
+
+def found_at(path: DataPath, values: Mapping[str, object]) -> object:
+    """Return what `path` leads to in what an agent is told; in what is absent, why it is.
+
+    Raises:
+        DataPathError: If the path leads nowhere.
+    """
+    value = values.get(path.root)
+    return value.told if isinstance(value, Absent) else path.look_up(values)
 
 
 def _path_of(match: re.Match[str]) -> DataPath | None:
@@ -204,6 +240,8 @@ def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple
     """
     if step.wait_for is not None:
         return step.wait_for.texts if isinstance(step.wait_for, Event) else ()
+    if is_router(step) or step.pipeline is not None:
+        return ()
     told = (step.goal or "", *step.constraints, *global_constraints)
     if step.execution_mode != ExecutionMode.PARALLEL_MERGE:
         return told
@@ -214,7 +252,7 @@ def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple
 
 def functions(step: PipelineStep) -> tuple[Callable[..., object], ...]:
     """Return the functions that do a step's work, whose parameters are filled by name: its own, or its branches."""
-    run: object = step.run
+    run: object = step.run if step.pipeline is None else step.inputs
     if run is not None:
         return (run,) if callable(run) else ()  # validation refuses what is none
     return tuple(work for work in branches_of(step).values() if callable(work))
@@ -263,9 +301,31 @@ def fallback_of(step: PipelineStep) -> Fallback | None:
     return Fallback(step.on_error) if isinstance(step.on_error, str) else step.on_error
 
 
+def is_repeated(step: PipelineStep) -> bool:
+    """Return whether the work of a step is done in rounds."""
+    return step.max_times is not None or step.until is not None
+
+
+def is_router(step: PipelineStep) -> bool:
+    """Return whether a step does nothing but find out which steps are to run: by `when` or `switch_on`."""
+    return step.when is not None or step.switch_on is not None
+
+
+def part_names(step: PipelineStep) -> frozenset[str]:
+    """Return what the parts of a step call what only they know: an item and its place, or the round before and its own.
+
+    Example:
+        >>> sorted(part_names(PipelineStep(max_times=3))), sorted(part_names(PipelineStep()))
+        (['previous', 'round'], [])
+    """
+    if step.for_each is not None:
+        return ITEM_NAMES
+    return ROUND_NAMES if is_repeated(step) else frozenset()
+
+
 def is_item_name(step: PipelineStep, name: str) -> bool:
-    """Return whether `name` means the item that a part of `step` works on, or its place, and no step or input."""
-    return step.for_each is not None and name in ITEM_NAMES
+    """Return whether `name` means something that only a part of `step` knows, like its item, and no step or input."""
+    return name in part_names(step)
 
 
 def dependencies(
@@ -274,12 +334,12 @@ def dependencies(
     """Return what `step` depends on: first as declared, then what it reads of other steps.
 
     What it cannot do without adds a DATA dependency, unless `depends_on` already names the step: placeholders,
-    `read_data`, parameters without a default. The list of `for_each` adds one beside any other. What it can do
-    without adds a HARD one: what its condition and its checks read, and parameters with a default. A condition that
-    cannot be read adds none; `validate` says what is wrong with it.
+    `read_data`, parameters without a default. The list of `for_each` and the value of `switch_on` add one beside any
+    other. What it can do without adds a HARD one: what its conditions and its checks read, and parameters with a
+    default. A condition that cannot be read adds none; `validate` says what is wrong with it.
 
     Raises:
-        DataPathError: If a path of `read_data` or `for_each` is malformed.
+        DataPathError: If a path of `read_data`, `for_each` or `switch_on` is malformed.
     """
     needed = needs(step, step_names, global_constraints)
     return tuple(dep if isinstance(dep, Dependency) else Dependency(dep) for dep in needed)
@@ -291,12 +351,19 @@ def needs(
     """Return the same as `dependencies`, where a name alone stands for a HARD one; graphs have many of these.
 
     Raises:
-        DataPathError: If a path of `read_data` or `for_each` is malformed.
+        DataPathError: If a path of `read_data`, `for_each` or `switch_on` is malformed.
     """
     declared = () if isinstance(step.depends_on, str) else step.depends_on  # validation refuses a string
     needed = [path for path in _paths_needed(step, global_constraints) if path.root in step_names]
     welcome = [name for name in _names_welcome(step) if name in step_names]
-    if not needed and not welcome and step.for_each is None:
+    if step.pipeline is not None:
+        for name, is_needed in asked_inside(step).items():
+            if name in step_names and is_needed:
+                needed.append(DataPath(name))
+            elif name in step_names:
+                welcome.append(name)
+    followed = step.for_each if step.switch_on is None else step.switch_on
+    if not needed and not welcome and followed is None:
         return tuple(declared)
     told = {(dep.step, dep.path) for dep in declared if _is_data(dep)}
     named = {dep.step if isinstance(dep, Dependency) else dep for dep in declared if not _is_data(dep)}
@@ -304,8 +371,8 @@ def needs(
     for path in needed:
         if path.root not in named and not _is_own(step, path.root):
             _add_data(read, path, told)
-    if step.for_each is not None:
-        path = DataPath.parse(step.for_each)
+    if followed is not None:
+        path = DataPath.parse(followed)
         if path.root in step_names and path.root != step.name:
             _add_data(read, path, told)
     met = named.union(name for name, _ in told).union(name for name, _ in read)
@@ -321,12 +388,19 @@ def names_read(step: PipelineStep, global_constraints: Collection[str] = ()) -> 
     """Yield the names of steps and inputs that a step reads, some of them twice; also in vain, if there are none.
 
     Raises:
-        DataPathError: If a path of `read_data` or `for_each` is malformed.
+        DataPathError: If a path of `read_data`, `for_each` or `switch_on` is malformed.
     """
+    yield from _names_besides(step, global_constraints)
+    yield from asked_inside(step)
+
+
+def _names_besides(step: PipelineStep, global_constraints: Collection[str]) -> Iterator[str]:
+    """Yield the names that a step reads, without those that the pipeline inside it asks for by name."""
     for path in _paths_needed(step, global_constraints):
         yield path.root
-    if step.for_each is not None:
-        yield DataPath.parse(step.for_each).root
+    for followed in (step.for_each, step.switch_on):
+        if followed is not None:
+            yield DataPath.parse(followed).root
     yield from _names_welcome(step)
     for condition in conditions_of(step):
         yield from condition.inputs
@@ -336,10 +410,24 @@ def names_read(step: PipelineStep, global_constraints: Collection[str] = ()) -> 
         yield from _parameters(step.compensate)
 
 
+def names_needed(step: PipelineStep, global_constraints: Collection[str] = ()) -> Iterator[str]:
+    """Yield the names of steps and inputs without which the work of a step, or a condition of it, cannot be done.
+
+    Raises:
+        DataPathError: If a path of `read_data` is malformed.
+    """
+    for path in _paths_needed(step, global_constraints):
+        yield path.root
+    for condition in conditions_of(step):
+        yield from condition.steps_needed
+        for asked in condition.functions:
+            yield from (it.name for it in signature_of(asked).parameters if it.is_required and not it.is_context)
+
+
 def conditions_of(step: PipelineStep) -> Iterator[Condition]:
-    """Yield the conditions of a step that can be read: whether it is enabled, when it runs, its checks."""
+    """Yield the conditions of a step that can be read: when it runs, its checks, what it judges, when it ends."""
     checks = [dep.check for dep in step.depends_on if isinstance(dep, Dependency)]
-    for one in (step.enabled, step.condition, *checks):
+    for one in (step.enabled, step.condition, step.when, step.until, *checks):
         if one is not None and not isinstance(one, bool):
             with suppress(ConditionError):
                 yield condition_of(one)
@@ -364,6 +452,9 @@ def _paths_needed(step: PipelineStep, global_constraints: Collection[str]) -> It
         for parameter in signature_of(function).parameters:
             if parameter.is_required and not parameter.is_context:
                 yield DataPath(parameter.name)
+    if isinstance(step.inputs, Mapping):
+        for written in step.inputs.values():
+            yield DataPath.parse(written)
 
 
 def _names_welcome(step: PipelineStep) -> Iterator[str]:
@@ -375,6 +466,42 @@ def _names_welcome(step: PipelineStep) -> Iterator[str]:
         yield from sorted(condition.steps)
         for asked in condition.functions:
             yield from (name for name in _parameters(asked) if name != OUTPUT)
+
+
+def asked_for(pipeline: Pipeline) -> dict[str, bool]:
+    """Return what a pipeline is given by name -> whether one of its steps needs it; without that it may go on.
+
+    Raises:
+        DataPathError: If a path of `read_data`, `for_each` or `switch_on` is malformed.
+
+    Example:
+        >>> pipeline = Pipeline("p").step("facts", "Find facts on {topic}")
+        >>> asked_for(pipeline.step("text", run=lambda facts, size=9: facts))
+        {'topic': True, 'size': False}
+    """
+    if pipeline.inputs is not None:
+        return {name: it.is_required() for name, it in pipeline.inputs.model_fields.items()}
+    own = {step.name for step in pipeline.steps}
+    asked: dict[str, bool] = {}
+    for step in pipeline.steps:
+        inside = asked_inside(step)
+        needed = {name for name, is_needed in inside.items() if is_needed}
+        needed.update(path.root for path in _paths_needed(step, pipeline.global_constraints))
+        for condition in conditions_of(step):
+            needed.update(condition.inputs_needed)
+        for name in dict.fromkeys([*_names_besides(step, pipeline.global_constraints), *inside]):
+            if name not in own and name != OUTPUT and not is_item_name(step, name):
+                asked[name] = asked.get(name, False) or name in needed
+    return asked
+
+
+def asked_inside(step: PipelineStep) -> dict[str, bool]:
+    """Return the same of the pipeline inside a step that fills its inputs by name; of any other step nothing.
+
+    Raises:
+        DataPathError: As `asked_for`.
+    """
+    return asked_for(step.pipeline) if step.pipeline is not None and step.inputs is None else {}
 
 
 def _parameters(function: Callable[..., object]) -> Iterator[str]:

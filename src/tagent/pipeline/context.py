@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tagent.memory import StepMemory
 from tagent.messaging import StepMessages
+from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.kinds import StepStatus
 from tagent.ports.language_model import TokenUsage
 from tagent.task_agent.tools.reach import Reach, required
+
+if TYPE_CHECKING:
+    from tagent.pipeline.events import ApprovalAnswered
+    from tagent.pipeline.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class StepContext:
         memories: What it has saved so far, by key.
         reach: The way to memory and mail; None outside a run.
         part: The item or branch of the step that this is; empty for the step itself.
+        approval: Who has approved that it starts, and what he said; None where nobody was asked.
+        planned: What this attempt has changed about the steps so far; None where it cannot.
 
     Example:
         >>> from tagent import run_pipeline
@@ -83,6 +91,22 @@ class StepContext:
     memories: dict[str, object] = field(default_factory=dict)
     reach: Reach | None = field(default=None, repr=False)
     part: str = ""
+    approval: "ApprovalAnswered | None" = None
+    planned: "Plan | None" = field(default=None, repr=False)
+
+    @property
+    def plan(self) -> "Plan":
+        """What this attempt changes about the steps that have not started: adds, links, enables or disables them.
+
+        It counts when this attempt succeeds, together with its output; if it does not fit, the step fails with
+        `pipeline.change`.
+
+        Raises:
+            PipelineError: If the context is not that of a step's function, or of an item's, a branch's or a round's.
+        """
+        if self.planned is None:
+            raise PipelineError("Only the function of a step can change the steps of its run, while it runs.")
+        return self.planned
 
     @property
     def memory(self) -> StepMemory:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import field
 
+from tagent.pipeline.approval import ApprovalDefault, ApprovalOf
+from tagent.pipeline.changes import Change
 from tagent.pipeline.kinds import RunStatus
+from tagent.ports.effects import Effects
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.values import value
 
@@ -15,6 +18,12 @@ CONDITION = "<condition>"
 
 COMPENSATION = "<compensation>"
 """The part of a step that undoes its effects."""
+
+BY_HAND = "by hand"
+"""The source of an output that is of no other run."""
+
+ROUNDS = "<rounds>"
+"""Whose the parts are of a step that is repeated."""
 
 ASIDE = frozenset({CONDITION, COMPENSATION})
 """The parts that are no items or branches."""
@@ -125,8 +134,82 @@ class AgentNoticed:
 
 
 @value
+class InnerProgressed:
+    """The pipeline inside a step came further: `event` is one of the inner run's own."""
+
+    step: str
+    attempt: int
+    event: "RunEvent"
+    at: float
+    part: str = ""
+
+
+@value
+class ApprovalRequested:
+    """A step waits until somebody says yes or no.
+
+    Attributes:
+        step: The step.
+        of: To what: that it starts, or its output.
+        attempt: The attempt that gave the output; 0 before it starts.
+        question: What whoever decides is asked.
+        at: When.
+        due_at: When `default` counts as the answer; None for never.
+        default: What it is then.
+        output: What waits to be approved, as JSON values.
+        facts: What the attempt learned; it counts with the output, like what follows.
+        memories: What it saved.
+        effects: What it wrote, sent and received.
+        change: What it changed about the steps.
+    """
+
+    step: str
+    of: ApprovalOf
+    attempt: int
+    question: str
+    at: float
+    due_at: float | None = None
+    default: ApprovalDefault = "reject"
+    output: object = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    memories: Mapping[str, object] = field(default_factory=dict)
+    effects: Effects | None = None
+    change: Change | None = None
+
+
+@value
+class ApprovalAnswered:
+    """Somebody said yes or no, or the time for it is over; then `by_default` is true.
+
+    `output` is what counts instead of what the step gave, as JSON values, if it `is_edited`.
+    """
+
+    step: str
+    is_approved: bool
+    at: float
+    actor: str = ""
+    comment: str = ""
+    by_default: bool = False
+    is_edited: bool = False
+    output: object = None
+
+
+@value
+class StepGiven:
+    """A step does not run in this run, which has its output from elsewhere: from the run `source`, or `BY_HAND`."""
+
+    step: str
+    output: object
+    source: str
+    at: float
+
+
+@value
 class StepCompleted:
-    """A step is done for good: its output, facts and memories are committed together, as JSON values."""
+    """A step is done for good: its output, facts and memories are committed together, as JSON values.
+
+    `cached` says that the output was there already, and nothing ran; `change` what the step changed about others.
+    """
 
     step: str
     attempt: int
@@ -134,6 +217,8 @@ class StepCompleted:
     at: float
     facts: Mapping[str, object] = field(default_factory=dict)
     memories: Mapping[str, object] = field(default_factory=dict)
+    cached: bool = False
+    change: Change | None = None
 
 
 @value
@@ -197,7 +282,7 @@ class ConditionJudged:
 class StepExpanded:
     """A step with several parts knows how many they are; they run before the step itself merges what they give.
 
-    `seen` as in `StepStarted`. `of` says whose parts they are: the path of a list, or the names of branches.
+    `seen` as in `StepStarted`. `of` says whose parts they are: the path of a list, the names of branches, or `ROUNDS`.
     """
 
     step: str
@@ -211,7 +296,7 @@ class StepExpanded:
 class PartStarted:
     """An attempt at a part of a step began, or goes on after a crash. Committed before anything of it runs.
 
-    A part is a branch, an item by its place from 0, `CONDITION` or `COMPENSATION`.
+    A part is a branch, an item by its place from 0, a round by its number from 1, `CONDITION` or `COMPENSATION`.
     """
 
     step: str
@@ -224,7 +309,10 @@ class PartStarted:
 
 @value
 class PartCompleted:
-    """A part is done for good. Of a condition the output is `{"holds": ..., "code": ..., "reason": ...}`."""
+    """A part is done for good. Of a condition the output is `{"holds": ..., "code": ..., "reason": ...}`.
+
+    `is_last` says of a round that there is no further one, as what the step is repeated for is reached.
+    """
 
     step: str
     part: str
@@ -233,6 +321,9 @@ class PartCompleted:
     at: float
     facts: Mapping[str, object] = field(default_factory=dict)
     memories: Mapping[str, object] = field(default_factory=dict)
+    cached: bool = False
+    change: Change | None = None
+    is_last: bool = False
 
 
 @value
@@ -288,9 +379,13 @@ class RunFinished:
 
 StepEvent = (
     ConditionJudged
+    | ApprovalRequested
+    | ApprovalAnswered
+    | StepGiven
     | StepExpanded
     | StepStarted
     | AgentProgressed
+    | InnerProgressed
     | StepCompleted
     | StepFailed
     | StepSubstituted

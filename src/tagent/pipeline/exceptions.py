@@ -10,16 +10,22 @@ PipelineError
     ├── StepTimeoutError        it took too long
     ├── StepOutputError         its output is not JSON or does not fit its schema
     ├── StepInputError          what it needs from earlier steps is not there
+    ├── StepRouteError          its output names none of its routes
+    ├── StepNotReachedError     its rounds are over, and what it is repeated for is not reached
+    ├── StepPipelineError       the pipeline that it runs did not complete
     └── StepFailedError         its function raised
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tagent.exceptions import TAgentError, text_of
 from tagent.pipeline.places import place_of
 from tagent.retries import MISTAKES
+
+_MOST_SHOWN = 10
+_LONGEST_SHOWN = 60
 
 
 class PipelineError(TAgentError):
@@ -235,6 +241,79 @@ class StepInputError(StepError):
     """
 
     code = "step.input"
+
+
+class StepRouteError(StepError):
+    """What a step gave is to say which steps run next, and names none of its routes.
+
+    Attributes:
+        routes: The routes that there are.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("p").step("triage", run=lambda: "praise", routes={"bug": "fix"}).step("fix", "Fix it")
+        >>> run_pipeline(pipeline).step_metadata["triage"]["code"]
+        'step.route'
+    """
+
+    code = "step.route"
+
+    def __init__(self, step: str, routes: Collection[str]) -> None:
+        self.routes = tuple(routes)
+        listed = ", ".join(repr(route[:_LONGEST_SHOWN]) for route in self.routes[:_MOST_SHOWN])
+        listed += ", ..." if len(self.routes) > _MOST_SHOWN else ""
+        message = f"The output of the step {step!r} names none of its routes ({listed})."
+        super().__init__(step, message, hint="Add the route, or one that is called 'default'.")
+
+
+class StepNotReachedError(StepError):
+    """The rounds of a step are over, and what it is repeated for is not reached.
+
+    Attributes:
+        rounds: How many there were.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> pipeline = Pipeline("p").step("poll", run=lambda round: round, until="output > 9", max_times=3)
+        >>> run_pipeline(pipeline).step_metadata["poll"]["code"]
+        'step.not_reached'
+    """
+
+    code = "step.not_reached"
+
+    def __init__(self, step: str, *, rounds: int, until: str) -> None:
+        self.rounds = rounds
+        did = "1 round" if rounds == 1 else f"{rounds:,} rounds"
+        message = f"The step {step!r} has done {did}, and `{until}` does not hold of its output."
+        super().__init__(step, message, hint="Allow more by max_times, or keep what it gave by if_not_reached='keep'.")
+
+
+class StepPipelineError(StepError):
+    """The pipeline that a step runs has come to anything but its completion.
+
+    Attributes:
+        pipeline: That pipeline's name.
+        inner_step: The step of it that failed; empty if it ended for another reason.
+        inner_code: Why that failed, for programs.
+
+    Example:
+        >>> from tagent import run_pipeline
+        >>> from tagent.pipeline import Pipeline
+        >>> inner = Pipeline("inner").step("divide", run=lambda: 1 / 0, max_retries=0)
+        >>> result = run_pipeline(Pipeline("outer").step("whole", pipeline=inner))
+        >>> result.step_metadata["whole"]["code"], result.step_metadata["whole"]["steps"]["divide"]["code"]
+        ('step.pipeline', 'step.failed')
+    """
+
+    code = "step.pipeline"
+
+    def __init__(self, step: str, pipeline: str, why: str, *, inner_step: str = "", inner_code: str = "") -> None:
+        self.pipeline = pipeline
+        self.inner_step = inner_step
+        self.inner_code = inner_code
+        super().__init__(step, f"The pipeline {pipeline!r} of the step {step!r} did not complete: {why}")
 
 
 class StepFailedError(StepError):

@@ -14,25 +14,27 @@ from tagent.pipeline.course.reports import final_step
 from tagent.pipeline.course.settling import may_run
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.accounts import overridden, run_budget
+from tagent.pipeline.driving.assembly import Assembly, RunPlan
+from tagent.pipeline.driving.beforehand import settle_beforehand
 from tagent.pipeline.driving.cancelling import CancelledElsewhere, cancelled_elsewhere
+from tagent.pipeline.driving.inner_runs import Around, InnerRuns
 from tagent.pipeline.driving.live_runs import reachable
 from tagent.pipeline.driving.run_limits import RunLimits
-from tagent.pipeline.driving.run_loop import RunLoop
 from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.labels import check_labels
 from tagent.pipeline.models import Pipeline, PipelineResult
+from tagent.pipeline.nesting import copied_whole
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.scheduler import PipelineScheduler
+from tagent.pipeline.selecting import Part
 from tagent.pipeline.state import PipelineState
-from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.validation import checked
 from tagent.pipeline.work.event_step import listening
 from tagent.pipeline.work.large_outputs import LargeOutputs
-from tagent.pipeline.work.reaching import RunReach
 from tagent.pipeline.work.reading import RunReader
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.event_sink import EventSink
@@ -63,6 +65,7 @@ class PipelineExecutor:
         origin: Where the pipeline came from, stored with the run.
         labels: Names and values to find the run by.
         definition: What is stored of the pipeline, when that is known already.
+        part: The part of the pipeline to run; None for all of it. Then it is `execute` that checks the inputs.
         services: Clock, store, models and so on; the registered defaults when None.
 
     Raises:
@@ -88,23 +91,27 @@ class PipelineExecutor:
         origin: Origin | None = None,
         labels: Mapping[str, str] | None = None,
         definition: Definition | None = None,
+        part: Part | None = None,
         services: Services | None = None,
     ) -> None:
-        self.pipeline = pipeline = Pipeline(pipeline)  # what is changed later is of another run
+        self.pipeline = pipeline = copied_whole(pipeline)  # what is changed later is of another run
         surroundings = TAgentConfig.load() if services is None else TAgentConfig()
         base = surroundings.merged(TAgentConfig.of(base_config))
         own = TAgentConfig.of(pipeline.config)
         self.base_config = base.merged(own, overrides or TAgentConfig())
         names = (type(inputs).model_fields if isinstance(inputs, BaseModel) else inputs) or {}
-        valid = checked(pipeline, inputs=tuple(names) or None, tools=self.base_config.tools)
+        valid = checked(pipeline, inputs=tuple(names) or None if part is None else None, tools=self.base_config.tools)
         for problem in valid.problems:
             if problem.severity == "warning":
                 logger.warning("%s: %s", pipeline.name, problem)
         self.scheduler = PipelineScheduler(pipeline, valid.graph)
         self.results: Mapping[str, object] = {}
         self.shared_state = EnhancedContextManager(pipeline.description, max_tokens=self.base_config.context_tokens)
-        self._inputs = check_inputs(pipeline, inputs)
-        self._output_types = {step.name: output_type(step) for step in pipeline.steps}
+        self._part = part
+        self._given = inputs
+        self._inputs = check_inputs(pipeline, inputs) if part is None else {}
+        types = {step.name: output_type(step) for step in pipeline.steps}
+        self._plan = RunPlan(pipeline, self.base_config, run_budget(pipeline, base, overrides or TAgentConfig()), types)
         self._shared_context = dict(pipeline.shared_context)
         # With the settings of this call: a run that is taken up again goes on with the model it began with.
         call = overrides or TAgentConfig()
@@ -112,7 +119,6 @@ class PipelineExecutor:
         asked.config, asked.budget = own.merged(call), overridden(Budget.of(pipeline.budget), call)
         self._definition = definition or Definition.of(asked, origin or Origin())
         self._services = services
-        self._budget = run_budget(pipeline, base, overrides or TAgentConfig())
         self._labels = check_labels(labels or {})
 
     async def execute(
@@ -126,7 +132,9 @@ class PipelineExecutor:
             sinks: Who is shown its events besides those of the services.
 
         Raises:
-            ModelError: If a step needs a model and none can be had; nothing has run then.
+            SelectionError: If it is to do a part of the pipeline that cannot be done; nothing has run then.
+            InputError: If the inputs do not fit that part; likewise.
+            ModelError: If a step needs a model and none can be had; likewise.
             EffectRefusedError: If an effect cannot be had; likewise.
             StoreError: If the journal cannot be written; nothing counts that was not committed.
             RunStoppedError: If it was asked to stop.
@@ -153,20 +161,30 @@ class PipelineExecutor:
             StoreError: As for `execute`.
             RunStoppedError: If it was asked to stop.
         """
-        return await self._drive(state, journal, resumed, services, stop)
+        if self._part is not None:
+            self._inputs = check_inputs(self.pipeline, self._given, steps=self._part.only)
+        return await self._drive(state, journal, [resumed], services, stop)
 
     async def _execute(self, services: Services, effects: Effects, stop: StopSignal | None) -> PipelineResult:
-        run_id = services.new_id()
+        graph, run_id = self.scheduler.graph, services.new_id()
+        before = None
+        if self._part is not None:
+            before = await settle_beforehand(
+                self._part, self.pipeline, graph, self._plan.output_types, services, inputs=self._given
+            )
+            self._inputs = before.inputs
+        now = services.clock.now()
+        settled = [] if before is None else before.events(graph, at=now)
+        done = {event.step for event in settled}
         journal = RunJournal.begin(
             services,
             self._definition,
             run_id=run_id,
             lease_seconds=self.base_config.lease_seconds,
             labels=self._labels,
-            effects=effects.plus(await listening(self.pipeline, run_id=run_id, store=services.store)),
+            effects=effects.plus(await listening(self.pipeline, run_id=run_id, store=services.store, done=done)),
         )
         shared = {name: OutputType().dump(value, step=name) for name, value in self._shared_context.items()}
-        now = services.clock.now()
         started = RunStarted(
             journal.run_id,
             self.pipeline.name,
@@ -176,48 +194,47 @@ class PipelineExecutor:
             labels=self._labels,
             actor=services.processes.user(),
         )
-        return await self._drive(PipelineState(self.scheduler.graph), journal, started, services, stop)
+        return await self._drive(PipelineState(graph), journal, [started, *settled], services, stop)
 
     async def _drive(
         self,
         state: PipelineState,
         journal: RunJournal,
-        first: RunEvent,
+        first: Sequence[RunEvent],
         services: Services,
         stop: StopSignal | None,
     ) -> PipelineResult:
-        large = LargeOutputs(state, services, final=final_step(self.pipeline, state.graph))
-        await large.prepare()
-        reader = RunReader(self.pipeline, state, self._output_types, large, store_url=services.store_url)
-        reach = RunReach(self.pipeline, state, services)
-        steps = StepExecutor(self.pipeline, reader, reach, self.base_config, services)
+        audience = Audience(services.sinks, self.base_config.redact)
+        stop = stop or StopSignal()
+        around = Around(state, self.base_config, services, audience, stop)
+        assembly = await Assembly.of(self._plan, state, services, open_inner=InnerRuns(around).open)
         # Before anything is written: a run whose model cannot be asked does not begin.
-        await steps.check_models(may_run(state, self._inputs))
+        settled = {getattr(event, "step", "") for event in first}
+        await assembly.steps.check_models(name for name in may_run(state, self._inputs) if name not in settled)
         self.scheduler.step_status = state.statuses
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)
-        audience = Audience(services.sinks, self.base_config.redact)
-        limits = RunLimits.of(self.pipeline, self._budget, state, stop)
-        loop = RunLoop(self.pipeline, state, steps, journal, services, self.shared_state, large, limits, audience)
+        limits = RunLimits.of(self.pipeline, self._plan.budget, state, stop)
+        loop = assembly.loop(journal, limits, audience, shared_state=self.shared_state)
         try:
             with reachable(journal.run_id, services):
-                await loop.run(first)
+                await loop.run(*first)
         except ConflictError:
-            ended = await cancelled_elsewhere(journal, state.graph, services)
+            ended = await cancelled_elsewhere(journal, state.defined, services)
             if ended is None:
                 raise
-            result = await self._cancelled(ended, services, audience)
+            result = await self._cancelled(ended, assembly, audience)
         else:
-            result = await reader.result()
+            result = await assembly.reader.result()
         self.results = result.step_outputs
         return result
 
-    async def _cancelled(self, ended: CancelledElsewhere, services: Services, audience: Audience) -> PipelineResult:
+    async def _cancelled(self, ended: CancelledElsewhere, assembly: Assembly, audience: Audience) -> PipelineResult:
         """Return what a run came to that somebody else has cancelled; its subscribers are told too."""
         for event in ended.events:
             audience.show(event)
         state = ended.state
         self.scheduler.step_status = state.statuses
+        services, types = assembly.services, assembly.reader.output_types
         large = LargeOutputs(state, services, final=final_step(self.pipeline, state.graph))
-        reader = RunReader(self.pipeline, state, self._output_types, large, store_url=services.store_url)
-        return await reader.result()
+        return await RunReader(self.pipeline, state, types, large, store_url=services.store_url).result()

@@ -1,7 +1,7 @@
 """The immutable graph that a definition compiles to: who waits for whom, by step name."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Self
 
@@ -37,6 +37,9 @@ class CircularDependencyError(PipelineError):
         super().__init__(f"Steps wait for each other: {' -> '.join(cycle)}.", hint="Remove one dependency.")
 
 
+MAX_DEPTH = 10
+"""In so many pipelines one may be."""
+
 _PLAIN = (DependencyType.HARD, DependencyType.DATA)
 
 
@@ -55,6 +58,7 @@ class Edge:
         is_asked: Whether a function has to say whether it does.
         is_fallback: Whether the target takes the place of the source, should that fail; it waits for nothing else
             of it.
+        routes: The routes of the source that start the target; None where the source does not choose it.
     """
 
     source: str
@@ -66,11 +70,12 @@ class Edge:
     check: Condition | None = None
     is_asked: bool = False
     is_fallback: bool = False
+    routes: frozenset[str] | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether any output of the source is all that is needed."""
-        return self.path is None and self.type in _PLAIN and not self.is_fallback
+        return self.path is None and self.type in _PLAIN and not self.is_fallback and self.routes is None
 
     @property
     def is_patient(self) -> bool:
@@ -114,8 +119,12 @@ class ExecutionGraph:
     on_failure: OnFailure = "continue"
 
     @classmethod
-    def build(cls, pipeline: Pipeline) -> Self:
+    def build(cls, pipeline: Pipeline, *, depth: int = 0) -> Self:
         """Return the graph of `pipeline`; dependencies on unknown steps are left out (`validate` names them).
+
+        Args:
+            pipeline: The definition.
+            depth: In how many pipelines it is.
 
         Raises:
             DataPathError: If a path of a DATA dependency is malformed.
@@ -123,17 +132,49 @@ class ExecutionGraph:
         """
         positions = {step.name: position for position, step in enumerate(pipeline.steps)}
         special: dict[str, StepRules] = {}
-        declared: dict[str, list[Edge]] = {}
-        stand_ins: dict[str, list[Edge]] = {}
+        declared: dict[str, Sequence[Edge]] = {}
         for step in pipeline.steps:
             declared[step.name] = _edges_to(step, positions, pipeline.global_constraints)
-            rules = StepRules.of(step)
+            rules = cls._rules_of(step, depth)
             if rules is not NO_RULES:
                 special[step.name] = rules
+        serial = frozenset(step.name for step in pipeline.steps if _is_serial(step))
+        return cls.assembled(declared, special, serial, pipeline.on_failure)
+
+    @classmethod
+    def _rules_of(cls, step: PipelineStep, depth: int) -> StepRules:
+        rules = StepRules.of(step)
+        if step.pipeline is None or depth >= MAX_DEPTH:  # validation refuses what is deeper
+            return rules
+        return replace(rules, inner=cls.build(step.pipeline, depth=depth + 1))
+
+    @classmethod
+    def assembled(
+        cls,
+        declared: Mapping[str, Sequence[Edge]],
+        special: Mapping[str, StepRules],
+        serial: frozenset[str],
+        on_failure: OnFailure,
+    ) -> Self:
+        """Return the graph of steps with these dependencies and rules, in the order of `declared`.
+
+        Args:
+            declared: Step name -> what it waits for by itself: not because others choose it or fail.
+            special: Step name -> its rules, for the steps that have any.
+            serial: The names of the SERIAL steps.
+            on_failure: What a run does when a step has failed that is not optional.
+        """
+        positions = {name: position for position, name in enumerate(declared)}
+        stand_ins: dict[str, list[Edge]] = {}
+        chosen: dict[str, list[Edge]] = {}
+        for name in declared:
+            rules = special.get(name, NO_RULES)
             if rules.fallback is not None and rules.fallback.step in positions:
                 by = rules.fallback.step
-                stand_ins.setdefault(by, []).append(Edge(step.name, by, DependencyType.HARD, is_fallback=True))
-        incoming = {name: (*edges, *stand_ins.get(name, ())) for name, edges in declared.items()}
+                stand_ins.setdefault(by, []).append(Edge(name, by, DependencyType.HARD, is_fallback=True))
+            for edge in _edges_of_routes(name, rules, positions):
+                chosen.setdefault(edge.target, []).append(edge)
+        incoming = {name: (*edges, *chosen.get(name, ()), *stand_ins.get(name, ())) for name, edges in declared.items()}
         outgoing: dict[str, list[Edge]] = {name: [] for name in positions}
         soft: dict[str, list[str]] = {}
         for edges in incoming.values():
@@ -141,10 +182,6 @@ class ExecutionGraph:
                 outgoing[edge.source].append(edge)
                 if edge.type is DependencyType.SOFT:
                     soft.setdefault(edge.target, []).append(edge.source)
-        # Who only waits does not keep others from working.
-        serial = frozenset(
-            s.name for s in pipeline.steps if s.execution_mode == ExecutionMode.SERIAL and s.wait_for is None
-        )
         return cls(
             tuple(positions),
             positions,
@@ -156,8 +193,59 @@ class ExecutionGraph:
             special,
             {name: tuple(sources) for name, sources in soft.items()},
             {name: tuple(edge.source for edge in edges) for name, edges in stand_ins.items()},
-            pipeline.on_failure,
+            on_failure,
         )
+
+    def changed(
+        self,
+        *,
+        added: Sequence[PipelineStep] = (),
+        linked: Sequence[tuple[str, Dependency]] = (),
+        unlinked: Sequence[tuple[str, str]] = (),
+        enabled: Mapping[str, bool] | None = None,
+    ) -> Self:
+        """Return the graph of the changed steps; what is said of steps that there are not is passed over.
+
+        Args:
+            added: New steps, which name all that they depend on. One of a name that there is already is passed over.
+            linked: New dependencies: (who depends, on what).
+            unlinked: Dependencies that are no more: (who depended, on which step).
+            enabled: Step name -> whether runs have it, whatever its own condition says.
+
+        Raises:
+            DataPathError: If a path is malformed.
+            ConditionError: If a condition cannot be read.
+
+        Example:
+            >>> graph = ExecutionGraph.build(Pipeline("p").step("a", "Find it").step("b", "Tell it"))
+            >>> changed = graph.changed(added=[PipelineStep(name="c", goal="Use {a}")], linked=[("b", Dependency("c"))])
+            >>> changed.topological_order(), changed.sinks
+            (('a', 'c', 'b'), ('b',))
+        """
+        declared: dict[str, list[Edge]] = {
+            name: [edge for edge in edges if not (edge.is_fallback or edge.routes is not None)]
+            for name, edges in self.incoming.items()
+        }
+        special, serial = dict(self.special), set(self.serial)
+        new = [step for step in added if step.name not in declared]
+        declared.update((step.name, []) for step in new)
+        for step in new:
+            declared[step.name] = _edges_to(step, declared, ())
+            if (rules := StepRules.of(step)) is not NO_RULES:
+                special[step.name] = rules
+            if _is_serial(step):
+                serial.add(step.name)
+        for target, source in unlinked:
+            if target in declared:
+                declared[target] = [edge for edge in declared[target] if edge.source != source]
+        for target, dependency in linked:
+            if target in declared and dependency.step in declared:
+                declared[target].append(_edge(dependency, target))
+        for name, is_enabled in (enabled or {}).items():
+            if name in declared:
+                special[name] = replace(special.get(name, NO_RULES), enabled=None, is_disabled=not is_enabled)
+        rules_left = {name: rules for name, rules in special.items() if rules != NO_RULES}
+        return self.assembled(declared, rules_left, frozenset(serial), self.on_failure)
 
     def rules(self, step: str) -> StepRules:
         """Return what is special about `step`."""
@@ -222,13 +310,29 @@ class ExecutionGraph:
         raise ValueError("The graph has no circle.")
 
 
-def _edges_to(step: PipelineStep, positions: Mapping[str, int], global_constraints: Collection[str]) -> list[Edge]:
+def _is_serial(step: PipelineStep) -> bool:
+    """Return whether a step is not at work beside others; who only waits does not keep others from working."""
+    return step.execution_mode == ExecutionMode.SERIAL and step.wait_for is None
+
+
+def _edges_to(step: PipelineStep, names: Collection[str], global_constraints: Collection[str]) -> list[Edge]:
     """Return what `step` waits for, apart from the failure of a step whose place it takes."""
     return [
         Edge(dep, step.name, DependencyType.HARD) if isinstance(dep, str) else _edge(dep, step.name)
-        for dep in bindings.needs(step, positions, global_constraints)
-        if (dep if isinstance(dep, str) else dep.step) in positions
+        for dep in bindings.needs(step, names, global_constraints)
+        if (dep if isinstance(dep, str) else dep.step) in names
     ]
+
+
+def _edges_of_routes(name: str, rules: StepRules, positions: Mapping[str, int]) -> Iterator[Edge]:
+    """Yield the edges to the steps that a step chooses, one for each of them."""
+    routes_to: dict[str, set[str]] = {}
+    for route, targets in (rules.routes or {}).items():
+        for target in targets:
+            if target in positions and target != name:
+                routes_to.setdefault(target, set()).add(route)
+    for target, routes in routes_to.items():
+        yield Edge(name, target, DependencyType.HARD, routes=frozenset(routes))
 
 
 def _edge(dependency: Dependency, target: str) -> Edge:

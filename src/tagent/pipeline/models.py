@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from typing import Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from tagent.budget import Budget
 from tagent.circuit import CircuitPolicy
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
+from tagent.pipeline.approval import Approval, ApprovalOf
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.conditions import Condition
 from tagent.pipeline.exceptions import PipelineError
@@ -41,9 +43,16 @@ Check = str | Condition | Callable[..., object]
 Work = str | Callable[..., object]
 """A goal, or a function whose parameters are filled by name."""
 
+CacheUse = Literal["run", "forever"] | float | timedelta
+"""How long an output may be used again: within its run, for ever, or for so many seconds."""
+
+IfNotReached = Literal["fail", "keep"]
+"""What becomes of a step whose rounds are used up before what it is repeated for is reached."""
+
 __all__ = [
-    "Check", "Dependency", "DependencyType", "ExecutionMode", "Fallback", "MemoryUse", "OnBudget", "OnFailure",
-    "Pipeline", "PipelineResult", "PipelineStep", "RunStatus", "StepOptions", "StepStatus", "ToolLike", "Work",
+    "CacheUse", "Check", "Dependency", "DependencyType", "ExecutionMode", "Fallback", "IfNotReached", "MemoryUse",
+    "OnBudget", "OnFailure", "Pipeline", "PipelineResult", "PipelineStep", "RunStatus", "StepOptions", "StepStatus",
+    "ToolLike", "Work",
 ]  # fmt: skip
 
 
@@ -109,7 +118,7 @@ _ABOUT_OTHERS = (ExecutionMode.SERIAL, ExecutionMode.CONCURRENT)
 
 @dataclass(slots=True)
 class PipelineStep:
-    """One unit of a pipeline: a goal for an agent, a function, or an event to wait for.
+    """One unit of a pipeline: a goal for an agent, a function, an event to wait for, or a pipeline of its own.
 
     Attributes:
         id: A label, `step_1` and so on when left empty. Everything else knows a step by its name.
@@ -131,6 +140,15 @@ class PipelineStep:
             where `output_schema` is left out.
         wait_for: What the step waits for instead of working: a message, `event(...)` or the pattern of its topic,
             that is sent after the run began. What the message says is its output; `timeout` is how long it waits.
+        pipeline: The pipeline that the step runs as its work; what that comes to is its output.
+        inputs: What that pipeline is given: input name -> path, like `order.id`, or a function whose parameters are
+            filled by name and that returns them all. None fills its inputs by name, as parameters are.
+        when: The condition that the step is there to judge; it gives the route `then` or `otherwise`. See `when`.
+        switch_on: The path whose value names the route to take. See `switch`.
+        routes: Route -> the steps that run only if the step's output names it; with `default` for any other output.
+        until: Have the work done again, round by round, until this holds of its `output`. See `repeat`.
+        max_times: How many rounds there are at most, from 1.
+        if_not_reached: Whether the step fails when the last round did not reach `until`, or keeps what that gave.
         read_data: Paths like `facts.version`: what the agent is told of earlier outputs, instead of
             the whole outputs of its dependencies.
         tools: Functions that the agent may use besides those of the run, and servers of tools.
@@ -154,8 +172,10 @@ class PipelineStep:
         on_error: What takes its place if it fails for good: a step's name, or a `Fallback`.
         compensate: What undoes its effects when a run that is to `rollback` fails: a function or a goal.
         circuit: When it is left alone for a while, because it failed again and again, in whichever run of this process.
-        approval: Not available yet, like `cache`.
-        cache: Not available yet.
+        approval: What somebody has to say yes to: `start` (or True) before it starts, `output` before its output counts,
+            or an `Approval` that says more. Meanwhile the run waits durably.
+        cache: Whether its output is used again where it has the same work, inputs, model and tools: within the `run`,
+            `forever`, or for so many seconds.
         budget: What it may spend.
         memory: `pipeline` remembers from run to run: what the step learns, saves and comes to is kept in the
             pipeline's memory, and its agent is told what of that fits its goal. `run` forgets it with the run.
@@ -181,6 +201,14 @@ class PipelineStep:
     run: Callable[..., object] | None = None
     agent: object = None
     wait_for: str | Event | None = None
+    pipeline: "Pipeline | None" = None
+    inputs: Mapping[str, str] | Callable[..., object] | None = None
+    when: Check | None = None
+    switch_on: str | None = None
+    routes: Mapping[str, str | Sequence[str]] | None = None
+    until: Check | None = None
+    max_times: int | None = None
+    if_not_reached: IfNotReached = "fail"
     read_data: Sequence[str] = ()
     tools: Sequence[ToolLike] = ()
     retry: RetryPolicy = RetryPolicy()
@@ -198,8 +226,8 @@ class PipelineStep:
     on_error: str | Fallback | None = None
     compensate: Work | None = None
     circuit: CircuitPolicy | None = None
-    approval: object = None
-    cache: object = None
+    approval: bool | ApprovalOf | Approval | None = None
+    cache: CacheUse | None = None
     memory: MemoryUse | None = None
     budget: Budget | Mapping[str, object] | None = None
 
@@ -225,6 +253,14 @@ class StepOptions(TypedDict, total=False):
     run: Callable[..., object] | None
     agent: object
     wait_for: str | Event | None
+    pipeline: "Pipeline | None"
+    inputs: Mapping[str, str] | Callable[..., object] | None
+    when: Check | None
+    switch_on: str | None
+    routes: Mapping[str, str | Sequence[str]] | None
+    until: Check | None
+    max_times: int | None
+    if_not_reached: IfNotReached
     read_data: Sequence[str]
     tools: Sequence[ToolLike]
     retry: RetryPolicy
@@ -242,8 +278,8 @@ class StepOptions(TypedDict, total=False):
     on_error: str | Fallback | None
     compensate: Work | None
     circuit: CircuitPolicy | None
-    approval: object
-    cache: object
+    approval: bool | ApprovalOf | Approval | None
+    cache: CacheUse | None
     memory: MemoryUse | None
     budget: Budget | Mapping[str, object] | None
 
@@ -260,6 +296,13 @@ def _several(given: object) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+
+
+def _router_kind(step: PipelineStep) -> str:
+    """Return what a step is called that only finds out which steps are to run; empty for any other."""
+    if step.when is not None:
+        return "when"
+    return "switch" if step.switch_on is not None else ""
 
 
 class Pipeline:
@@ -343,6 +386,8 @@ class Pipeline:
     def add_step(self, step: PipelineStep) -> Self:
         """Append `step` and return the pipeline; a step without id gets the next one.
 
+        A `when` or a `switch` without a name is called by its place, from 1: `when_3`.
+
         Raises:
             PipelineError: If it is no step.
 
@@ -359,6 +404,8 @@ class Pipeline:
         self.steps.append(step)
         if not step.id:
             step.id = f"step_{len(self.steps)}"
+        if not step.name and (kind := _router_kind(step)):
+            step.name = f"{kind}_{len(self.steps)}"
         return self
 
     def step(self, name: str, goal: str | None = None, **options: Unpack[StepOptions]) -> Self:

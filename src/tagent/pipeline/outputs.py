@@ -1,15 +1,18 @@
 """Outputs on their way through JSON: what a step hands over is what its dependants would see after a resume."""
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Optional, cast
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from tagent.exceptions import text_of
-from tagent.pipeline.bindings import is_merge, merge_goal, signature_of
+from tagent.exceptions import DataPathError, text_of
+from tagent.pipeline.bindings import is_merge, is_router, merge_goal, signature_of
+from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.exceptions import StepOutputError
-from tagent.pipeline.models import PipelineStep
+from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
+from tagent.pipeline.models import ExecutionMode, Pipeline, PipelineStep
+from tagent.pipeline.rules import part_schema
 
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -93,9 +96,72 @@ def output_type(step: PipelineStep) -> OutputType:
         return OutputType(step.output_schema)
     if step.wait_for is not None:
         return OutputType()
+    if is_router(step):
+        return OutputType(str)
     if is_merge(step):
         return _merged_type(step)
+    if step.pipeline is not None:
+        return OutputType(result_schema(step.pipeline))
     return OutputType(str) if step.run is None else OutputType(signature_of(step.run).return_type)
+
+
+def result_schema(pipeline: Pipeline) -> object:
+    """Return the type of what a run of `pipeline` comes to; None where it can be of several ones, or is not known.
+
+    Where the step that gives it may be left out, there may be nothing.
+
+    Raises:
+        TypeError: If Pydantic cannot check the type of a step.
+    """
+    try:
+        graph = ExecutionGraph.build(pipeline)
+        order = graph.topological_order()
+    except (DataPathError, ConditionError, CircularDependencyError):
+        return None  # validation says what is wrong with it
+    steps = {step.name: step for step in pipeline.steps}
+    if not steps or (pipeline.final is not None and pipeline.final not in steps):
+        return None
+    chosen = _chosen(graph, order)
+    final = pipeline.final or graph.sinks[-1]
+    schemas: list[Any] = [output_type(steps[name]).declared for name in graph.sinks if name == final or name in chosen]
+    if pipeline.final is None and final in chosen and any(it != schemas[-1] for it in schemas):
+        return None  # which of them gives it depends on the branch that is taken
+    schema: Any = output_type(steps[final]).declared
+    may_be_left_out = final in _left_out(steps, graph, order) or (pipeline.final is not None and final in chosen)
+    return Optional[schema] if may_be_left_out and schema is not None else schema  # noqa: UP045 - of any kind of type
+
+
+def _chosen(graph: ExecutionGraph, order: Sequence[str]) -> set[str]:
+    """Return the steps that run only if a certain route is taken, as far as that can be told."""
+    chosen: set[str] = set()
+    for name in order:
+        if any(edge.routes is not None or edge.source in chosen for edge in graph.incoming[name]):
+            chosen.add(name)
+    return chosen
+
+
+def _left_out(steps: Mapping[str, PipelineStep], graph: ExecutionGraph, order: Sequence[str]) -> set[str]:
+    """Return the steps that may be settled well without an output, routes aside."""
+    left: set[str] = set()
+    for name in order:
+        step = steps[name]
+        has_condition = step.condition is not None or step.execution_mode == ExecutionMode.CONDITIONAL
+        is_extra = step.enabled is not True or step.optional or name in graph.stand_ins
+        if has_condition or is_extra or any(edge.skips and edge.source in left for edge in graph.incoming[name]):
+            left.add(name)
+    return left
+
+
+def part_type(step: PipelineStep, part: str) -> OutputType:
+    """Return the type of what an item, a branch or a round of `step` gives.
+
+    Raises:
+        TypeError: If Pydantic cannot check the type.
+    """
+    schema = part_schema(step, part)
+    if schema is None and step.pipeline is not None and step.output_schema is None:
+        schema = result_schema(step.pipeline)
+    return OutputType(schema)
 
 
 def _merged_type(step: PipelineStep) -> OutputType:

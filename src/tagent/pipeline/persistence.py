@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Self
+from typing import Protocol, Self
 
 from pydantic_core import from_json
 
@@ -15,11 +15,15 @@ from tagent.pipeline.driving import lease as leases
 from tagent.pipeline.driving.claim_watch import watched
 from tagent.pipeline.events import (
     AgentProgressed,
+    ApprovalAnswered,
+    ApprovalRequested,
+    InnerProgressed,
     PartCompleted,
     RunEvent,
     RunResumed,
     RunStarted,
     StepCompleted,
+    StepGiven,
     StepSubstituted,
 )
 from tagent.pipeline.journal.blobs import StoredOutput, split, stored_output
@@ -36,7 +40,45 @@ from tagent.task_agent.events import Finalized, TaskCompleted
 
 logger = logging.getLogger(__name__)
 
-_Outputs = StepCompleted | StepSubstituted | PartCompleted | TaskCompleted | Finalized
+_OutputsOfRun = StepCompleted | StepSubstituted | StepGiven | PartCompleted | ApprovalRequested | ApprovalAnswered
+_Outputs = _OutputsOfRun | TaskCompleted | Finalized
+
+
+class Journal(Protocol):
+    """Where whoever drives a run writes what happens in it.
+
+    Attributes:
+        run_id: The run.
+        is_inner: Whether it is part of the journal of another run.
+    """
+
+    run_id: str
+    is_inner: bool
+
+    def hold(self, *, on_lost: Callable[[ConflictError], None]) -> None:
+        """Keep the claim alive until `release`; `on_lost` is called from another thread if it is lost."""
+        ...
+
+    def watched(self, group: asyncio.TaskGroup) -> AbstractContextManager[None]:
+        """Notice during the block that the claim is lost."""
+        ...
+
+    async def release(self) -> None:
+        """Give the claim up."""
+        ...
+
+    async def commit(
+        self, events: Sequence[RunEvent], summary: RunSummary | None = None, effects: Effects = NO_EFFECTS
+    ) -> Mapping[str, StoredOutput]:
+        """Append `events` together, with their effects, all or nothing.
+
+        Returns:
+            Step name -> what stands for its output, for large ones that need not stay in memory.
+
+        Raises:
+            StoreError: If nothing could be written.
+        """
+        ...
 
 
 class RunJournal:
@@ -46,7 +88,10 @@ class RunJournal:
         run_id: The run.
         epoch: The writer's claim; the store refuses an older one.
         last_seq: The place of the newest committed record.
+        is_inner: Whether it is part of the journal of another run.
     """
+
+    is_inner = False
 
     def __init__(
         self, store: Store, clock: Clock, run_id: str, *, epoch: int, last_seq: int, lease_seconds: float
@@ -291,7 +336,9 @@ async def _with_outputs(store: Store, events: tuple[RunEvent, ...]) -> tuple[Run
 
 
 def _stored_in(event: RunEvent) -> StoredOutput | None:
-    holder = event.event if isinstance(event, AgentProgressed) else event
+    holder: object = event
+    while isinstance(holder, AgentProgressed | InnerProgressed):
+        holder = holder.event
     if isinstance(holder, _Outputs) and isinstance(holder.output, StoredOutput):
         return holder.output
     return None
@@ -300,8 +347,10 @@ def _stored_in(event: RunEvent) -> StoredOutput | None:
 def _with_output(event: RunEvent, output: object) -> RunEvent:
     """Return the event with another output, if it has one."""
     match event:
-        case StepCompleted() | StepSubstituted() | PartCompleted():
+        case StepCompleted() | StepSubstituted() | StepGiven() | PartCompleted() | ApprovalRequested() | ApprovalAnswered():
             return replace(event, output=output)
+        case InnerProgressed(event=inside):
+            return replace(event, event=_with_output(inside, output))
         case AgentProgressed(event=TaskCompleted() | Finalized() as inner):
             return replace(event, event=replace(inner, output=output))
         case _:

@@ -33,10 +33,12 @@ class PipelineResult:
             `started_at` and `finished_at` (seconds since 1970-01-01 UTC, None if never),
             `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
             `cached` (whether its output came from a cache), `substituted_by` (whose output it has: a step, or
-            `default`). Where it applies also `optional` (True), `condition` (`holds` and `reason`: what the step's
+            `default`). Where it applies also `given_by` (the run from which its output was taken, or `by hand`),
+            `optional` (True), `condition` (`holds` and `reason`: what the step's
             condition came to), `seen` (the SOFT dependencies whose outputs it saw) and `unseen` (the others -> where
             they stood: `failed`, `skipped`, `cancelled` or `not settled`), `part_count` (how many items or branches it
-            has) and `parts`: part -> the same of each that has begun.
+            has) and `parts`: part -> the same of each that has begun; of a step or a part that runs a pipeline
+            `steps`: step name -> the same of each step inside, with its `cost` in USD, part of that of the step.
         final_output: The output of the pipeline's `final` step, else of the last step on which no
             other depends; None if it did not complete.
         learned_facts: What steps learned, by name.

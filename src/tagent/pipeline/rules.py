@@ -1,14 +1,24 @@
 """What the definition says of one step's fate, in the form in which the state and the scheduler ask for it."""
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import get_args, get_origin
+from typing import TYPE_CHECKING, get_args, get_origin
 
 from tagent.paths import DataPath
+from tagent.pipeline.approval import Approval, approval_of
 from tagent.pipeline.bindings import MERGES, branches_of, fallback_of, is_judged, signature_of
 from tagent.pipeline.conditions import Condition, condition_of
+from tagent.pipeline.events import ROUNDS
 from tagent.pipeline.kinds import DependencyType, ExecutionMode
 from tagent.pipeline.models import Dependency, Fallback, PipelineStep
+
+if TYPE_CHECKING:
+    from tagent.pipeline.graph import ExecutionGraph
+
+DEFAULT_ROUTE = "default"
+"""The route of an output that names no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,24 +26,30 @@ class Expansion:
     """The parts that a step has.
 
     Attributes:
-        path: The list whose items they are; None for branches.
-        branches: The names of the branches; empty for items.
+        path: The list whose items they are; None for branches and rounds.
+        branches: The names of the branches; empty for items and rounds.
         max_concurrency: How many run at once.
         min_success: How many must succeed, or, as a float, which share of them, up to 1.0; None means all.
+        rounds: How many rounds there are at most, one after another; 0 where the parts are no rounds.
     """
 
     path: DataPath | None
     branches: tuple[str, ...]
     max_concurrency: int
     min_success: int | float | None
+    rounds: int = 0
 
     @property
     def of(self) -> str:
-        """Whose parts they are: the path of a list, or the names of branches."""
+        """Whose parts they are: the path of a list, the names of branches, or `ROUNDS`."""
+        if self.rounds:
+            return ROUNDS
         return str(self.path) if self.path is not None else ", ".join(self.branches)
 
     def names(self, count: int) -> tuple[str, ...]:
         """Return what the parts are called when there are `count` of them."""
+        if self.rounds:
+            return tuple(map(str, range(1, count + 1)))
         return self.branches or tuple(map(str, range(count)))
 
     def allowed_failures(self, count: int) -> int:
@@ -64,6 +80,9 @@ class StepRules:
         is_optional: Whether the run is complete without it.
         fallback: What takes its place if it fails; None for nothing.
         has_compensation: Whether its effects can be undone.
+        approval: What somebody has to say yes to; None for nothing.
+        routes: Route -> the steps that it starts, where the step's output names one; None where it does not.
+        inner: The steps of the pipeline that it runs; None if it runs none.
     """
 
     enabled: Condition | None = None
@@ -74,6 +93,9 @@ class StepRules:
     is_optional: bool = False
     fallback: Fallback | None = None
     has_compensation: bool = False
+    approval: Approval | None = None
+    routes: Mapping[str, tuple[str, ...]] | None = None
+    inner: "ExecutionGraph | None" = None
 
     @classmethod
     def of(cls, step: PipelineStep) -> "StepRules":
@@ -97,6 +119,8 @@ class StepRules:
             is_optional=step.optional,
             fallback=fallback_of(step),
             has_compensation=step.compensate is not None,
+            approval=_approval(step),
+            routes=routes_of(step),
         )
 
 
@@ -107,6 +131,8 @@ NO_RULES = StepRules()
 def _is_plain(step: PipelineStep) -> bool:
     """Return whether nothing is special about a step, so that no rules need be made for it."""
     if step.enabled is not True or step.optional or step.execution_mode == ExecutionMode.CONDITIONAL:
+        return False
+    if step.approval or step.pipeline is not None or step.routes is not None:
         return False
     has_options = not (step.condition is step.on_error is step.compensate is None)
     return not has_options and _expansion(step) is None and not asked_checks(step)
@@ -128,7 +154,43 @@ def asked_checks(step: PipelineStep) -> list[tuple[Dependency, Condition]]:
     return [(dep, check) for dep, check in checks if check.functions]
 
 
+def _approval(step: PipelineStep) -> Approval | None:
+    with suppress(ValueError):  # validation says what is wrong with it
+        return approval_of(step.approval)
+    return None
+
+
+def routes_of(step: PipelineStep) -> Mapping[str, tuple[str, ...]] | None:
+    """Return route -> the steps that it starts; None for a step whose output names no route.
+
+    Example:
+        >>> routes_of(PipelineStep(name="triage", routes={"refund": "pay", "bug": ["fix", "test"]}))
+        {'refund': ('pay',), 'bug': ('fix', 'test')}
+    """
+    if step.routes is None:
+        return None
+    return {route: (to,) if isinstance(to, str) else tuple(to) for route, to in step.routes.items()}
+
+
+def route_taken(output: object, routes: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Return the route that an output names, given as JSON values; `default` for any other, None if there is none.
+
+    A text names a route, and so do `true`, `false` and whole numbers.
+
+    Example:
+        >>> routes = {"true": ("pay",), "2": ("wait",), "default": ("answer",)}
+        >>> route_taken(True, routes), route_taken(2, routes), route_taken("later", routes), route_taken(7, {"a": ()})
+        ('true', '2', 'default', None)
+    """
+    named = str(output).lower() if isinstance(output, int) else output
+    if isinstance(named, str) and named in routes:
+        return named
+    return DEFAULT_ROUTE if DEFAULT_ROUTE in routes else None
+
+
 def _expansion(step: PipelineStep) -> Expansion | None:
+    if step.max_times is not None:
+        return Expansion(None, (), 1, None, rounds=step.max_times)
     if step.execution_mode != ExecutionMode.PARALLEL_MERGE or (step.for_each is None and not step.branches):
         return None
     path = None if step.for_each is None else DataPath.parse(step.for_each)
@@ -146,7 +208,7 @@ def part_schema(step: PipelineStep, part: str) -> object:
     if step.merge in (None, *MERGES) and (inside := _inside(step.output_schema)) is not None:
         return inside
     work = branches_of(step)[part] if step.branches else (step.run or step.goal)
-    if step.agent is not None and not step.branches:
+    if (step.agent is not None or step.pipeline is not None) and not step.branches:
         return None
     return signature_of(work).return_type if callable(work) else str
 

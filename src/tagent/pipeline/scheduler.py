@@ -1,11 +1,13 @@
 """What to do next in a run. Pure: state and time in, commands out; nothing here runs, waits or writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import cast
 
 from tagent.exceptions import DataPathError
 from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.course.commands import (
+    AskApproval,
     CancelStep,
     Command,
     ExpandStep,
@@ -13,6 +15,7 @@ from tagent.pipeline.course.commands import (
     FinishRun,
     HaltRun,
     JudgeStep,
+    PauseRun,
     Settling,
     SkipStep,
     Start,
@@ -22,6 +25,7 @@ from tagent.pipeline.course.commands import (
     WaitUntil,
 )
 from tagent.pipeline.course.run_state import PipelineState
+from tagent.pipeline.course.sinks import sinks_of
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
 from tagent.pipeline.events import COMPENSATION, CONDITION, RunHalted
 from tagent.pipeline.exceptions import DeadlockError
@@ -42,15 +46,20 @@ class Limits:
     Attributes:
         deadline_at: When it is over, in seconds since 1970-01-01 UTC; None for never.
         is_holding: Whether nothing may begin for now, as there is no budget for it.
+        paused: What was started and waits for somebody -> (code, reason); a step, and a part of it or "".
     """
 
     deadline_at: float | None = None
     is_holding: bool = False
+    paused: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
 
 NO_LIMITS = Limits()
 
-_NO_STARTS = (FailStep, JudgeStep)
+AWAITING_APPROVAL = "approval.waiting"
+"""The code of a run in which nothing can move before somebody says yes or no."""
+
+_NO_STARTS = (FailStep, JudgeStep, AskApproval)
 """What may become of a step instead of its start."""
 
 
@@ -63,7 +72,7 @@ def next_commands(state: PipelineState, now: float, limits: Limits = NO_LIMITS) 
         DeadlockError: If nothing runs, nothing can start, and steps are left.
     """
     if state.halted is not None:
-        return _last_commands(state, now)
+        return _last_commands(state, now, limits)
     if state.broken or state.doomed or state.stood_in or state.to_judge:
         return list(_settled(state))
     if halt := _halt(state, now, limits):
@@ -75,12 +84,36 @@ def next_commands(state: PipelineState, now: float, limits: Limits = NO_LIMITS) 
     if failed:
         return failed
     later = None if limits.is_holding else state.timers.next_after(now)
-    if not starts and later is None and not state.is_busy and not limits.is_holding:  # a deadline moves nothing
-        raise DeadlockError(blocked_steps(state.graph, state.statuses))
+    if not starts and later is None and not _is_busy(state, limits):  # a deadline moves nothing
+        return [_pause(state, limits)]
     commands: list[Command] = list(starts)
     if (wake_at := min((at for at in (later, limits.deadline_at) if at is not None), default=None)) is not None:
         commands.append(WaitUntil(wake_at))
     return commands
+
+
+def _is_busy(state: PipelineState, limits: Limits) -> bool:
+    """Return whether anything is under way that does not wait for somebody."""
+    if not limits.paused:
+        return state.is_busy
+    return any((name, "") not in limits.paused for name in state.running) or not (
+        state.running_parts <= limits.paused.keys()
+    )
+
+
+def _pause(state: PipelineState, limits: Limits) -> PauseRun:
+    """Return whom the run waits for.
+
+    Raises:
+        DeadlockError: If it waits for nobody.
+    """
+    if limits.paused:
+        return PauseRun(*next(iter(limits.paused.values())))
+    if not state.asked:
+        raise DeadlockError(blocked_steps(state.graph, state.statuses))
+    first, *others = state.asked
+    more = f" and {len(others)} more" if others else ""
+    return PauseRun(AWAITING_APPROVAL, f"The step {first!r}{more} waits for an approval.")
 
 
 def _settled(state: PipelineState) -> Iterator[Settling]:
@@ -127,7 +160,10 @@ def _halt(state: PipelineState, now: float, limits: Limits) -> HaltRun | None:
     return None
 
 
-def _starts(state: PipelineState, now: float) -> list[Start | JudgeStep | FailStep]:
+_Begin = Start | JudgeStep | AskApproval | FailStep
+
+
+def _starts(state: PipelineState, now: float) -> list[_Begin]:
     """Return what may begin now: of the SERIAL steps the one whose turn it is, and every part that may."""
     graph = state.graph
     places = list(state.ready)
@@ -148,7 +184,7 @@ def _starts(state: PipelineState, now: float) -> list[Start | JudgeStep | FailSt
     return starts
 
 
-def _begin(state: PipelineState, name: str) -> Start | JudgeStep | FailStep:
+def _begin(state: PipelineState, name: str) -> _Begin:
     """Return how a step goes on whose dependencies are settled, or are waited for no longer."""
     rules, record = state.graph.rules(name), state.steps[name]
     if record.holds is None:
@@ -156,6 +192,8 @@ def _begin(state: PipelineState, name: str) -> Start | JudgeStep | FailStep:
             return judged(state, name)
         if rules.has_condition_part:
             return StartPart(name, CONDITION, record.next_attempt_at(CONDITION))
+    if rules.approval is not None and rules.approval.of == "start" and record.answer is None:
+        return AskApproval(name)
     if rules.expansion is not None and record.count is None:
         return _expansion(state, name, rules.expansion)
     return StartStep(name, record.next_attempt)
@@ -163,7 +201,7 @@ def _begin(state: PipelineState, name: str) -> Start | JudgeStep | FailStep:
 
 def _expansion(state: PipelineState, name: str, expansion: Expansion) -> ExpandStep | FailStep:
     if expansion.path is None:
-        return ExpandStep(name, len(expansion.branches))
+        return ExpandStep(name, expansion.rounds or len(expansion.branches))
     try:
         items = items_of(state, expansion)
     except DataPathError as error:
@@ -206,7 +244,7 @@ def _part_starts(state: PipelineState, due: list[tuple[str, str]]) -> Iterator[S
             yield StartPart(name, part, state.steps[name].next_attempt_at(part))
 
 
-def _last_commands(state: PipelineState, now: float) -> Sequence[Command]:
+def _last_commands(state: PipelineState, now: float, limits: Limits) -> Sequence[Command]:
     """Return what is left to do in a run that ends early: stop and give up steps, then undo."""
     halted = state.halted
     if halted is None:
@@ -214,7 +252,7 @@ def _last_commands(state: PipelineState, now: float) -> Sequence[Command]:
     if state.unfinished:
         return [_given_up(state, name, halted) for name, status in state.statuses.items() if not status.is_terminal]
     if halted.code == "run.rollback" and state.to_undo:
-        return _undo(state, now)
+        return _undo(state, now, limits)
     return [FinishRun(final_status(state))]
 
 
@@ -225,10 +263,10 @@ def _given_up(state: PipelineState, name: str, halted: RunHalted) -> SkipStep | 
     return kind(name, halted.code, halted.reason)
 
 
-def _undo(state: PipelineState, now: float) -> Sequence[Command]:
+def _undo(state: PipelineState, now: float, limits: Limits) -> Sequence[Command]:
     name = state.to_undo[-1]
     if (name, COMPENSATION) in state.running_parts:
-        return []
+        return [_pause(state, limits)] if (name, COMPENSATION) in limits.paused else []
     at = state.timers.of(name, COMPENSATION)
     if at is not None and at > now:
         return [WaitUntil(at)]
@@ -244,7 +282,7 @@ def final_status(state: PipelineState) -> RunStatus:
     # What takes the place of a step that failed is that step's business: it is the one that fails then.
     if all(state.is_settled_well(name) or name in state.graph.stand_ins for name in state.statuses):
         return RunStatus.COMPLETED
-    some_sink_completed = any(state.statuses[name] is StepStatus.COMPLETED for name in state.graph.sinks)
+    some_sink_completed = any(state.statuses[name] is StepStatus.COMPLETED for name in sinks_of(state))
     return RunStatus.PARTIAL if some_sink_completed else RunStatus.FAILED
 
 

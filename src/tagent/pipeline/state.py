@@ -4,20 +4,34 @@
 the run: each step counts the dependencies it still waits for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
+from tagent.pipeline.course.changing import change_steps, forget_undone_changes
 from tagent.pipeline.course.parts import PartQueue
-from tagent.pipeline.course.records import PartRecord, StepRecord
+from tagent.pipeline.course.records import PartRecord, StepRecord, WorkRecord
 from tagent.pipeline.course.run_state import PipelineState
-from tagent.pipeline.course.settling import expand, fall, parts_ended, reopen, settle, settle_enabled, stop_the_clock
+from tagent.pipeline.course.settling import (
+    expand,
+    fall,
+    parts_ended,
+    refuse,
+    reopen,
+    settle,
+    settle_enabled,
+    stop_the_clock,
+)
 from tagent.pipeline.course.timers import ATTEMPT
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,
     AgentProgressed,
+    ApprovalAnswered,
+    ApprovalRequested,
     ConditionJudged,
     EventOfRun,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -33,6 +47,7 @@ from tagent.pipeline.events import (
     StepEvent,
     StepExpanded,
     StepFailed,
+    StepGiven,
     StepSkipped,
     StepStarted,
     StepSubstituted,
@@ -40,10 +55,12 @@ from tagent.pipeline.events import (
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.task_agent.events import calls_of
+from tagent.task_agent.models import ModelCall
 from tagent.transitions import TransitionTable
 
 _StepBegins = ConditionJudged | StepExpanded | StepStarted
-_StepEnds = StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
+_StepEnds = StepCompleted | StepFailed | StepSubstituted | StepGiven | StepSkipped | StepCancelled
+_BEGINNINGS = (RunStarted, RunResumed)
 
 __all__ = ["PART_TABLE", "STEP_TABLE", "PipelineState", "apply", "fold"]
 
@@ -51,16 +68,21 @@ _S = StepStatus
 
 STEP_TABLE: TransitionTable[StepStatus] = TransitionTable(
     {
+        (_S.PENDING, StepGiven): (_S.COMPLETED,),
         (_S.PENDING, ConditionJudged): (_S.PENDING,),
+        (_S.PENDING, ApprovalRequested): (_S.WAITING,),
         (_S.PENDING, StepExpanded): (_S.WAITING,),
         (_S.PENDING, StepStarted): (_S.RUNNING,),
         (_S.PENDING, StepFailed): (_S.FAILED, _S.WAITING),
         (_S.PENDING, StepSkipped): (_S.SKIPPED,),
         (_S.PENDING, StepCancelled): (_S.CANCELLED,),
         (_S.RUNNING, AgentProgressed): (_S.RUNNING,),
+        (_S.RUNNING, InnerProgressed): (_S.RUNNING,),
+        (_S.RUNNING, ApprovalRequested): (_S.WAITING,),
         (_S.RUNNING, StepCompleted): (_S.COMPLETED,),
         (_S.RUNNING, StepFailed): (_S.WAITING, _S.FAILED),
         (_S.RUNNING, StepCancelled): (_S.CANCELLED,),
+        (_S.WAITING, ApprovalAnswered): (_S.PENDING, _S.WAITING),
         (_S.WAITING, StepStarted): (_S.RUNNING,),
         (_S.WAITING, StepFailed): (_S.FAILED, _S.WAITING),
         (_S.WAITING, StepSubstituted): (_S.COMPLETED,),
@@ -74,6 +96,7 @@ PART_TABLE: TransitionTable[StepStatus] = TransitionTable(
     {
         (_S.PENDING, PartStarted): (_S.RUNNING,),
         (_S.RUNNING, AgentProgressed): (_S.RUNNING,),
+        (_S.RUNNING, InnerProgressed): (_S.RUNNING,),
         (_S.RUNNING, PartCompleted): (_S.COMPLETED,),
         (_S.RUNNING, PartFailed): (_S.WAITING, _S.FAILED),
         (_S.RUNNING, StepCancelled): (_S.CANCELLED,),
@@ -82,7 +105,7 @@ PART_TABLE: TransitionTable[StepStatus] = TransitionTable(
         (_S.WAITING, StepCancelled): (_S.CANCELLED,),
     }
 )
-"""A part's way: an item's or a branch's, a condition's or a compensation's."""
+"""A part's way: an item's, a branch's or a round's, a condition's or a compensation's."""
 
 
 def fold(graph: ExecutionGraph, events: Iterable[RunEvent]) -> PipelineState:
@@ -103,12 +126,14 @@ def apply(state: PipelineState, event: RunEvent) -> None:
     match event:
         case StepStarted() | StepExpanded() | ConditionJudged():
             _begin_step(state, event)
-        case StepCompleted() | StepFailed() | StepSubstituted() | StepSkipped() | StepCancelled():
+        case StepCompleted() | StepFailed() | StepSubstituted() | StepGiven() | StepSkipped() | StepCancelled():
             _end_step(state, event)
         case PartStarted() | PartCompleted() | PartFailed():
             _apply_to_part(state, event)
-        case AgentProgressed():
+        case AgentProgressed() | InnerProgressed():
             _progress(state, event)
+        case ApprovalRequested() | ApprovalAnswered():
+            _apply_approval(state, event)
         case _:
             _apply_to_run(state, event, before=before)
 
@@ -122,11 +147,13 @@ def _apply_to_run(state: PipelineState, event: EventOfRun, *, before: float) -> 
             if state.paused_at is not None:
                 stop_the_clock(state, seconds=max(0.0, event.at - state.paused_at))
             reopen(state)
+            forget_undone_changes(state)
             state.idle_resumes += 1
         case RunForked():
             state.timers.clear_all()
             state.status = RunStatus.FAILED  # whatever the parent came to, what is not done is open
             reopen(state)
+            forget_undone_changes(state)
             state.idle_resumes = 0
         case RunHalted():
             state.halted = event
@@ -165,20 +192,84 @@ def _begin(state: PipelineState, event: RunStarted) -> None:
         state.be_patient(name)
 
 
-def _progress(state: PipelineState, event: AgentProgressed) -> None:
+def _progress(state: PipelineState, event: AgentProgressed | InnerProgressed) -> None:
     if (record := state.steps.get(event.step)) is None:
         return
-    state.idle_resumes = 0
     work = record.part(event.part) if event.part else record
     if isinstance(work, PartRecord):
         work.status = PART_TABLE.check(work.status, type(event), _S.RUNNING)
     else:
         _move(state, event, _S.RUNNING)
-    work.agent_events.append(event.event)
-    for call in calls_of(event.event):
+    if isinstance(event, AgentProgressed):
+        state.idle_resumes = 0
+        work.agent_events.append(event.event)
+    elif not _go_on_inside(state, event, work):
+        return
+    for call in calls_in(event):
         work.spending = work.spending.plus(call)
         if work is not record:
             record.spending = record.spending.plus(call)
+
+
+def _go_on_inside(state: PipelineState, event: InnerProgressed, work: WorkRecord) -> bool:
+    """Apply what happened in the pipeline inside a step; return whether the step still has one."""
+    graph = state.graph.rules(event.step).inner
+    if graph is None:
+        return False
+    if work.inner is None or isinstance(event.event, RunStarted):
+        work.inner = PipelineState(graph)
+    if not isinstance(event.event, _BEGINNINGS):
+        state.idle_resumes = 0
+    work.inner_attempt = event.attempt
+    apply(work.inner, event.event)
+    return True
+
+
+def calls_in(event: AgentProgressed | InnerProgressed) -> Sequence[ModelCall]:
+    """Return the model calls that an event tells of, however deep inside."""
+    inside: object = event
+    while isinstance(inside, InnerProgressed):
+        inside = inside.event
+    return calls_of(inside.event) if isinstance(inside, AgentProgressed) else ()
+
+
+def _close_inside(work: WorkRecord, *, at: float, code: str, reason: str) -> None:
+    """Have the pipeline inside a work come to its end with it."""
+    inner = work.inner
+    if inner is None or inner.is_finished:
+        return
+    apply(inner, RunHalted(code, reason, at))
+    for name, status in tuple(inner.statuses.items()):
+        if not status.is_terminal:
+            apply(inner, StepCancelled(name, code, reason, at))
+    apply(inner, RunFinished(RunStatus.CANCELLED, at))
+
+
+def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAnswered) -> None:
+    if (record := state.steps.get(event.step)) is None:
+        return
+    if isinstance(event, ApprovalRequested):
+        _move(state, event, _S.WAITING)
+        if event.of == "start":
+            _leave(state, event.step)
+        _let_go(state, event.step)
+        state.idle_resumes = 0
+        state.asked[event.step] = event
+        record.held = event if event.of == "output" else None
+        record.answer = None
+        return
+    state.asked.pop(event.step, None)
+    state.idle_resumes = 0
+    record.answer = event
+    if not event.is_approved:
+        _move(state, event, _S.WAITING)
+        refuse(state, event.step, event)
+        return
+    _move(state, event, _S.PENDING)
+    if record.held is not None:
+        record.is_interrupted = True  # its attempt goes on, with what was approved
+        record.held = replace(record.held, output=event.output) if event.is_edited else record.held
+    state.make_ready(event.step)
 
 
 def _begin_step(state: PipelineState, event: _StepBegins) -> None:
@@ -192,6 +283,7 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
             if event.step in state.graph.serial:
                 state.serial_running = event.step
             if record.begin(event.attempt, at=event.at):
+                record.held = None
                 record.shared_seen = len(state.shared_writes)
                 record.seen = event.seen
         case ConditionJudged():
@@ -205,6 +297,8 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
             record.count, record.seen, record.parts_of = event.count, event.seen, event.of
             record.opened_at = event.at if record.opened_at is None else record.opened_at
             record.started_at = event.at if record.started_at is None else record.started_at
+            if event.step in state.graph.serial:
+                state.serial_running = event.step
             expand(state, event.step)
         case _:
             assert_never(event)
@@ -215,12 +309,20 @@ def _end_step(state: PipelineState, event: _StepEnds) -> None:
         return
     match event:
         case StepCompleted():
+            if event.change is not None:
+                change_steps(state, event)
             _finish(state, event, _S.COMPLETED)
             state.idle_resumes = 0
             record.agent_events.clear()
-            record.output = event.output
+            record.output, record.cached = event.output, event.cached
             record.code = record.reason = ""
+            record.held = None
             _remember(state, event)
+            _complete(state, event.step)
+        case StepGiven():
+            state.leave_queue(event.step)
+            _finish(state, event, _S.COMPLETED)
+            record.output, record.given_by = event.output, event.source
             _complete(state, event.step)
         case StepSubstituted():
             _finish(state, event, _S.COMPLETED)
@@ -230,6 +332,7 @@ def _end_step(state: PipelineState, event: _StepEnds) -> None:
         case StepFailed():
             _fail(state, event, record)
         case StepSkipped():
+            state.leave_queue(event.step)  # of a run that does only a part, it may have been ready
             _finish(state, event, _S.SKIPPED)
             record.code, record.reason = event.code, event.reason
             settle(state, event.step)
@@ -272,6 +375,7 @@ def _fail(state: PipelineState, event: StepFailed, record: StepRecord) -> None:
         fall(state, name)
     else:
         _finish(state, event, _S.FAILED)
+        _close_inside(record, at=event.at, code=event.code, reason=event.reason)
         if not state.graph.rules(name).is_optional and name not in state.graph.stand_ins:
             state.failed = state.failed or name
         settle(state, name)
@@ -280,10 +384,12 @@ def _fail(state: PipelineState, event: StepFailed, record: StepRecord) -> None:
 def _cancel(state: PipelineState, event: StepCancelled, record: StepRecord) -> None:
     _finish(state, event, _S.CANCELLED)
     record.code, record.reason = event.code, event.reason
+    _close_inside(record, at=event.at, code=event.code, reason=event.reason)
     for name, part in record.parts.items():
         if part.status in {_S.RUNNING, _S.WAITING}:
             part.status = PART_TABLE.check(part.status, type(event), _S.CANCELLED)
             part.finished_at, part.code, part.reason = event.at, event.code, event.reason
+            _close_inside(part, at=event.at, code=event.code, reason=event.reason)
             state.running_parts.discard((event.step, name))
             state.timers.clear((event.step, name))
 
@@ -330,17 +436,21 @@ def _begin_condition(state: PipelineState, event: PartStarted, record: StepRecor
 
 def _end_part(state: PipelineState, event: PartCompleted | PartFailed, part: PartRecord) -> None:
     has_failed = isinstance(event, PartFailed)
+    if isinstance(event, PartCompleted) and event.change is not None:
+        change_steps(state, event)
     part.status = PART_TABLE.check(part.status, type(event), _S.FAILED if has_failed else _S.COMPLETED)
     part.finished_at = event.at
     part.agent_events.clear()
     state.idle_resumes = 0
     if isinstance(event, PartCompleted):
         part.output, part.code, part.reason = event.output, "", ""
+        part.cached, part.is_last = event.cached, event.is_last
         _remember(state, event)
     else:
         part.code, part.reason = event.code, event.reason
+        _close_inside(part, at=event.at, code=event.code, reason=event.reason)
     if (queue := state.queues.get(event.step)) is not None:
-        queue.ended(event.part, has_failed=has_failed)
+        queue.ended(event.part, has_failed=has_failed, is_last=part.is_last)
         state.mark(event.step)
     if event.part == COMPENSATION:
         _end_compensation(state, event)
@@ -403,6 +513,8 @@ def _let_go(state: PipelineState, name: str) -> None:
     state.leave_patience(name)
     state.close_queue(name)
     state.to_judge.discard(name)
+    state.asked.pop(name, None)
+    state.passed_by.discard(name)
     for waits in (state.held, state.doomed, state.broken, state.stood_in):
         waits.pop(name, None)
 

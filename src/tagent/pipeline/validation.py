@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from pydantic import BaseModel
@@ -11,17 +11,20 @@ from tagent.pipeline.exceptions import PipelineValidationError, Problem
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import MemoryUse, Pipeline, PipelineStep
 from tagent.pipeline.schema_paths import field_problem
+from tagent.pipeline.validating.cache_checks import cache_problems, cache_warnings
 from tagent.pipeline.validating.condition_checks import when_problems
 from tagent.pipeline.validating.dependency_checks import dependency_hints, dependency_problems
 from tagent.pipeline.validating.failure_checks import failure_problems, failure_warnings, settings_problems
+from tagent.pipeline.validating.inner_checks import inner_problems, inner_warnings, names_inside, nesting_problem
 from tagent.pipeline.validating.known import Known
 from tagent.pipeline.validating.order_checks import order_problems
 from tagent.pipeline.validating.parts_checks import MAX_BRANCHES, parts_problems, parts_warnings
 from tagent.pipeline.validating.pipeline_checks import memory_problem, pipeline_problems
+from tagent.pipeline.validating.round_checks import round_problems
+from tagent.pipeline.validating.route_checks import route_problems, route_warnings
 from tagent.pipeline.validating.type_checks import type_problems
 from tagent.pipeline.validating.work_checks import (
     MAX_NAME_LENGTH,
-    OPTIONS_TO_COME,
     reading_problems,
     warnings_of,
     without_servers,
@@ -29,7 +32,7 @@ from tagent.pipeline.validating.work_checks import (
 )
 
 __all__ = [
-    "MAX_BRANCHES", "MAX_NAME_LENGTH", "OPTIONS_TO_COME", "field_problem", "require_valid", "validate",
+    "MAX_BRANCHES", "MAX_NAME_LENGTH", "field_problem", "require_valid", "validate",
     "without_servers",
 ]  # fmt: skip
 
@@ -39,6 +42,10 @@ _CHECKS = (
     when_problems,
     parts_problems,
     failure_problems,
+    route_problems,
+    round_problems,
+    inner_problems,
+    cache_problems,
     reading_problems,
 )
 """The checks of one step, in the order in which their problems are listed."""
@@ -67,6 +74,14 @@ def _examined(
     pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]
 ) -> tuple[list[Problem], Known | None]:
     """Return every problem, and what was found out about the pipeline on the way; None if nothing could be."""
+    if (unaskable := nesting_problem(pipeline)) is not None:
+        return [unaskable], None
+    return _examined_here(pipeline, inputs, tools)
+
+
+def _examined_here(
+    pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]
+) -> tuple[list[Problem], Known | None]:
     if not _is_model(pipeline.inputs):
         return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")], None
     unreadable = {id(step): wrong for step in pipeline.steps if (wrong := list(type_problems(step)))}
@@ -81,7 +96,16 @@ def _examined(
             found += [Problem("bad_type", message, str(step.name)[:MAX_NAME_LENGTH]) for message in messages]
         else:
             found += _step_problems(step, known)
+            if step.pipeline is not None:
+                found += _problems_inside(step, step.pipeline, known)
     return found, known
+
+
+def _problems_inside(step: PipelineStep, pipeline: Pipeline, known: Known) -> Iterator[Problem]:
+    """Yield the problems of the pipeline inside `step`, each with the path of its step."""
+    shown = step.name[:MAX_NAME_LENGTH]
+    for problem in _examined_here(pipeline, names_inside(step, known), known.tools)[0]:
+        yield replace(problem, step=f"{shown}/{problem.step}" if problem.step else shown)
 
 
 def _is_model(declared: object) -> bool:
@@ -109,6 +133,9 @@ def _step_problems(step: PipelineStep, known: Known) -> Iterator[Problem]:
     yield from warnings_of(step, known)
     yield from parts_warnings(step)
     yield from failure_warnings(step, known)
+    yield from cache_warnings(step, known)
+    yield from route_warnings(step, known)
+    yield from inner_warnings(step)
     yield from dependency_hints(step, known)
 
 

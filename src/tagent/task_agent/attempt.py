@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import field
+from typing import Any
 
 from tagent.effects import EffectBuffer
+from tagent.ports.effects import Effects
 from tagent.task_agent.accounts import Account
 from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.models import Spending
@@ -11,6 +13,7 @@ from tagent.task_agent.tools.reach import OpenReach
 from tagent.values import value
 
 RecordEvent = Callable[[AgentEvent], Awaitable[None]]
+CommitInner = Callable[[Sequence[Any], Effects], Awaitable[None]]
 
 
 @value
@@ -29,6 +32,8 @@ class Attempt:
         spent: What earlier tries at the same work took; it counts in the limits of its own settings.
         accounts: What else its model calls are paid from, together with other agents: its step's, then its run's.
         work_began_at: When the first try at the same work began; a deadline counts from then. None means `began_at`.
+        commit_inner: Commits events of a pipeline that is the work, with their effects; returns once they are durable.
+            Raises an `EffectRefusedError` if an effect cannot be had; nothing was written then. None outside a pipeline.
         on_event: Is shown each event once it is committed, and what is never journalled. It must not raise.
     """
 
@@ -42,4 +47,5 @@ class Attempt:
     spent: Spending = Spending()
     accounts: tuple[Account, ...] = ()
     work_began_at: float | None = None
+    commit_inner: CommitInner | None = None
     on_event: Callable[[AgentEvent | AgentNotice], None] | None = None

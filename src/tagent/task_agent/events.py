@@ -7,8 +7,9 @@ from tagent.ports.effects import Effects
 from tagent.ports.language_model import AnswerStreamed, ModelRetried, ModelSwitched, Purpose
 from tagent.task_agent.models import ModelCall, Task
 
-Owner = Literal["goal", "step", "run"]
-"""Whose limit it is: of one agent, of a step with all its attempts and parts, or of all that the run does."""
+Owner = Literal["goal", "step", "pipeline", "run"]
+"""Whose limit it is: of one agent, of a step with all its attempts and parts, of a pipeline inside a step, or of all
+that the run does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class WorkerStatus:
         resumed: How many it has taken up again.
         is_store_reachable: Whether the store answered when it was last asked.
         since: When the worker began, in seconds since 1970-01-01 UTC.
+        pipelines: The pipelines whose runs it goes on with; of others it loads the file, if it can.
+        is_announced: Whether the store knows that it lives, so that whoever answers an approval is told.
 
     Example:
         >>> from tagent.worker import Worker
@@ -35,6 +37,8 @@ class WorkerStatus:
     resumed: int
     is_store_reachable: bool
     since: float
+    pipelines: tuple[str, ...] = ()
+    is_announced: bool = False
 
     @property
     def is_healthy(self) -> bool:

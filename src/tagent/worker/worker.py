@@ -17,6 +17,7 @@ from tagent.ports.store_errors import StoreUnavailableError
 from tagent.worker.crew import Crew
 from tagent.worker.events import EventSource
 from tagent.worker.leftovers import Leftovers
+from tagent.worker.presence import Presence
 from tagent.worker.schedules import ScheduleSource
 from tagent.worker.status import Status, WorkerStatus, note
 
@@ -92,6 +93,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._crew: Crew | None = None
+        self._presence: Presence | None = None
         self._outages = 0
         self._is_ready = False
         self._since = 0.0
@@ -108,7 +110,9 @@ class Worker:
             status = "working" if self._is_ready else "starting"
         crew = self._crew
         runs, started, resumed = (0, 0, 0) if crew is None else (len(crew), crew.started, crew.resumed)
-        return WorkerStatus(status, runs, started, resumed, is_reachable, self._since)
+        is_announced = self._presence is not None and self._presence.is_announced
+        names = tuple(self._pipelines)
+        return WorkerStatus(status, runs, started, resumed, is_reachable, self._since, names, is_announced)
 
     async def run(self) -> None:
         """Work until `stop`; when this returns every claim is given up.
@@ -130,6 +134,7 @@ class Worker:
 
     async def _run(self, services: Services) -> None:
         self._since = services.clock.now()
+        presence = self._presence = Presence(services, tuple(self._pipelines))
         with ungrouped():
             async with asyncio.TaskGroup() as group:
                 crew = self._crew = Crew(
@@ -139,6 +144,7 @@ class Worker:
                     group.create_task(self._work(services, crew), name="worker:work"),
                     group.create_task(self._listen(services), name="worker:listen"),
                     group.create_task(self._sweep(services), name="worker:sweep"),
+                    group.create_task(presence.keep(), name="worker:presence"),
                 )
                 await self._stopping.wait()
                 for task in living:
@@ -166,7 +172,7 @@ class Worker:
             except StoreUnavailableError as error:
                 await clock.sleep(self._wait_seconds(error))
                 continue
-            due = min((source.due_at() for source in sources), default=math.inf) if crew.has_room else math.inf
+            due = min((it.due_at() for it in (leftovers, *sources)), default=math.inf) if crew.has_room else math.inf
             await self._pause(clock, until=min(due, began_at + LOOK_SECONDS), began_at=began_at)
 
     async def _begin(self, sources: Sequence[EventSource | ScheduleSource]) -> None:

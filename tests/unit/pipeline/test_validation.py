@@ -20,7 +20,6 @@ from tagent.pipeline import (
     StepContext,
     validate,
 )
-from tagent.pipeline.validation import OPTIONS_TO_COME
 
 
 class Company(BaseModel):
@@ -190,14 +189,6 @@ def test_paths_into_root_models_and_open_models_are_understood() -> None:
     names = Pipeline("p").step("n", "Find them", output_schema=Names).step("o", "Find it", output_schema=Open)
     assert codes(Pipeline(names).step("b", "Use {n[0]} and {o.anything}")) == []
     assert codes(Pipeline(names).step("b", "Use {n.root}")) == []
-
-
-@pytest.mark.parametrize("option", OPTIONS_TO_COME)
-def test_options_whose_feature_does_not_exist_yet_are_refused(option: str) -> None:
-    """Ignoring them would promise what does not happen."""
-    step = PipelineStep(name="a", goal="Do a")
-    setattr(step, option, "something")
-    assert f"`{option}` is not available yet" in only(Pipeline("p").add_step(step)).message
 
 
 def test_paths_are_checked_against_the_schema_they_lead_into() -> None:

@@ -316,7 +316,7 @@ def test_pipelines_with_mistakes_and_two_of_one_name_are_refused() -> None:
 )
 async def test_the_endpoint_tells_how_the_worker_is(asked: bytes, status: Status, answer: str) -> None:
     """A supervisor asks, and restarts what is not well."""
-    told = WorkerStatus(status, 1, 3, 2, status == "working", 86_400.0)
+    told = WorkerStatus(status, 1, 3, 2, status == "working", 86_400.0, ("orders",), is_announced=True)
     async with health_endpoint(0, lambda: told) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(asked)
@@ -331,4 +331,6 @@ async def test_the_endpoint_tells_how_the_worker_is(asked: bytes, status: Status
             "resumed": 2,
             "is_store_reachable": status == "working",
             "since": "1970-01-02T00:00:00+00:00",
+            "pipelines": ["orders"],
+            "is_announced": True,
         }

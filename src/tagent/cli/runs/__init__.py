@@ -1,4 +1,4 @@
-"""`tagent runs`: list, look at, resume, cancel, fork, move and delete runs."""
+"""`tagent runs`: list, look at, answer, resume, cancel, fork, move and delete runs."""
 
 import click
 
@@ -12,6 +12,9 @@ COMMANDS = {
         "tagent.cli.runs.resuming:resume_command",
         "Go on with an interrupted or failed run; what is completed is not done again.",
     ),
+    "approvals": ("tagent.cli.runs.answering:approvals_command", "List what waits for somebody's approval."),
+    "approve": ("tagent.cli.runs.answering:approve_command", "Say yes to what a step waits for."),
+    "reject": ("tagent.cli.runs.answering:reject_command", "Say no to what a step waits for."),
     "cancel": ("tagent.cli.runs.cancelling:cancel_command", "Cancel runs, whoever drives them."),
     "fork": ("tagent.cli.runs.forking:fork_command", "Make a new run of an old one's beginning."),
     "diff": ("tagent.cli.runs.comparing:diff_command", "Compare two runs step by step."),
@@ -25,4 +28,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, subcommands=COMMANDS)
 def runs() -> None:
-    """List, look at, resume, cancel, fork, move and delete runs."""
+    """List, look at, answer, resume, cancel, fork, move and delete runs."""

@@ -9,6 +9,7 @@ from tagent.cli.labels import label, labels_of
 from tagent.cli.runs.options import (
     INTERRUPTED,
     RUNNING,
+    WAITING,
     counted,
     json_option,
     listed,
@@ -24,8 +25,6 @@ from tagent.pipeline.driving.cancelling import Cancellation, cancel_run
 from tagent.pipeline.journal.paging import every_run
 from tagent.ports import Services
 from tagent.ports.records import RunQuery
-
-WAITING = "waiting"
 
 OPEN = (RUNNING, INTERRUPTED, WAITING)
 """Where a run may stand that can be cancelled."""

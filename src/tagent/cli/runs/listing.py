@@ -10,6 +10,7 @@ from tagent.cli.runs.options import (
     INTERRUPTED,
     RUNNING,
     STATUSES,
+    WAITING,
     json_option,
     listed,
     look_at,
@@ -23,6 +24,9 @@ from tagent.ports import Services
 from tagent.ports.records import RunQuery, RunRecord
 
 MOST = 1_000_000
+
+FEW = 50
+"""Of so many runs the approvals are looked up one by one, of more by looking at all that there are."""
 
 
 @click.command("list")
@@ -64,7 +68,9 @@ def list_command(
     )
 
     async def look(services: Services) -> list[dict[str, object]]:
-        return [listed(run, services) for run in await _fitting(query, statuses, services)]
+        return await with_what_they_wait_for(
+            [listed(run, services) for run in await _fitting(query, statuses, services)], services
+        )
 
     found = look_at(store, look)
     if as_json:
@@ -100,6 +106,22 @@ async def _fitting(query: RunQuery, shown: Sequence[str], services: Services) ->
             if len(found) == query.limit:
                 break
     return found
+
+
+async def with_what_they_wait_for(runs: list[dict[str, object]], services: Services) -> list[dict[str, object]]:
+    """Return what lists show of runs, of those that wait for somebody's approval with `approvals`: what is asked."""
+    waiting = [str(run["run_id"]) for run in runs if run["status"] == WAITING]
+    if not waiting:
+        return runs
+    from tagent.cli.runs.answering import asked_as_json  # takes longer to import than most lists to be made
+    from tagent.pipeline.answering.answering import open_approvals
+
+    is_few = len(waiting) <= FEW
+    asked = [it for run_id in waiting for it in await open_approvals(services, run_id)] if is_few else ()
+    of_runs: dict[str, list[object]] = {}
+    for it in asked or await open_approvals(services):
+        of_runs.setdefault(it.run_id, []).append(asked_as_json(it))
+    return [{**run, "approvals": of_runs[str(run["run_id"])]} if run["run_id"] in of_runs else run for run in runs]
 
 
 def _words_of(text: str) -> tuple[str, ...]:

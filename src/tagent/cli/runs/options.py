@@ -21,6 +21,7 @@ __all__ = [
     "INTERRUPTED",
     "RUNNING",
     "STATUSES",
+    "WAITING",
     "counted",
     "json_option",
     "listed",
@@ -39,10 +40,12 @@ RUNNING = "running"
 INTERRUPTED = "interrupted"
 """What `running` is called when nobody drives the run any more."""
 
+WAITING = "waiting"
+
 FINISHED = ("completed", "partial", "failed", "cancelled")
 """How a run may have ended. Known by heart, as the pipeline takes long to import; a test compares."""
 
-STATUSES = (RUNNING, INTERRUPTED, "waiting", *FINISHED)
+STATUSES = (RUNNING, INTERRUPTED, WAITING, *FINISHED)
 """Where lists may say that a run stands."""
 
 store_option = click.option("--store", metavar="URL", help="Where the runs are kept, else sqlite:///.tagent/runs.db.")
@@ -108,6 +111,7 @@ def run_table(found: Sequence[Mapping[str, object]]) -> Sequence[str]:
     for header, values in {
         "forked from": [str(run["parent"] or "") for run in found],
         "labels": [_labels_text(run["labels"]) for run in found],
+        "waits for approval of": [_approvals_text(run.get("approvals")) for run in found],
     }.items():
         if any(values):
             headers.append(header)
@@ -118,3 +122,12 @@ def run_table(found: Sequence[Mapping[str, object]]) -> Sequence[str]:
 
 def _labels_text(labels: object) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(labels.items())) if isinstance(labels, dict) else ""
+
+
+def _approvals_text(asked: object) -> str:
+    """Return what a run waits for: the first step, since when and the question, and how many more there are."""
+    if not isinstance(asked, list) or not asked:
+        return ""
+    first = asked[0]
+    more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
+    return f"{first['step']}{more} since {first['at']}: {first['question']}"

@@ -47,6 +47,26 @@ def resume_command(
 
     Its settings are those of the file that `tagent run` was given, unless another one is named here.
     """
+    return go_on(
+        run_id, definition=definition, overrides=overrides, config_file=config_file, store=store, as_json=as_json
+    )
+
+
+def go_on(
+    run_id: str,
+    *,
+    definition: DefinitionChoice = "stored",
+    overrides: TAgentConfig | None = None,
+    config_file: Path | None = None,
+    store: str | None = None,
+    as_json: bool = False,
+) -> int:
+    """Go on with a run as `tagent runs resume` does with these options; return the exit code.
+
+    Raises:
+        RunHeldError: If a live process drives it.
+        TAgentError: As for `resume_run`.
+    """
     speak_plainly()
     config = with_store(TAgentConfig.load(file=config_file), store)
 

@@ -11,22 +11,29 @@ from rich.text import Text
 from tagent.cli.driving import as_text
 from tagent.cli.errors import printable
 from tagent.cli.runs.options import INTERRUPTED, json_option, listed, look_at, store_option, time_text, verbose_option
+from tagent.cli.stores import DEFAULT_STORE, store_url
 from tagent.cli.view import Picture
+from tagent.cli.waiting import DEFAULTS, each_and_how_to_answer, what_is_asked
+from tagent.exceptions import nearest
 from tagent.pipeline import Pipeline
-from tagent.pipeline.course.records import StepRecord
+from tagent.pipeline.answering.requests import open_requests
+from tagent.pipeline.course.records import StepRecord, WorkRecord
 from tagent.pipeline.course.reports import step_metadata
 from tagent.pipeline.course.telling_why import explanation
-from tagent.pipeline.events import RunEvent
+from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, RunEvent
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import Definition, outline
 from tagent.ports import Services
 
+_SOMETIMES = ("given_by", "optional", "condition", "seen", "unseen", "part_count")
+"""What is known of some steps only."""
+
 
 @click.command("show")
 @click.argument("run_id")
-@click.option("--step", help="Print the output of this step.")
+@click.option("--step", help="Print the output of this step, of one inside another by its path.")
 @store_option
 @json_option
 @verbose_option
@@ -43,9 +50,9 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
     pipeline = outline(definition)
     state = fold(ExecutionGraph.build(pipeline), events)
     if step is not None:
-        if step not in state.steps:
-            raise click.BadParameter(f"The run has no step {step!r}.", param_hint="--step")
-        click.echo(as_text(state.steps[step].output))
+        if (found_step := _step_at(state, step)) is None:
+            raise click.BadParameter(f"The run has no step {step!r}.{nearest(step, state.steps)}", param_hint="--step")
+        click.echo(as_text(found_step.output))
     elif as_json:
         click.echo(to_json({**found, **_facts(state)}, indent=2).decode())
     else:
@@ -55,6 +62,31 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
         click.echo()
         for line in _why(state):
             click.echo(printable(line))
+        for line in _asked(state, store):
+            click.echo(line)
+
+
+def _step_at(state: PipelineState, path: str) -> WorkRecord | None:
+    """Return what is known of a step, or of one inside others by its path; None if there is none."""
+    found: WorkRecord | None = state.steps.get(path)
+    inner: PipelineState | None = state
+    for name in () if found is not None else path.split("/"):
+        if isinstance(found, StepRecord) and name in found.parts:
+            found = found.parts[name]
+        else:
+            found = None if inner is None else inner.steps.get(name)
+        inner = None if found is None else found.inner
+    return found
+
+
+def _asked(state: PipelineState, store: str | None) -> Iterator[str]:
+    """Yield what somebody is asked, and how he answers."""
+    requests = open_requests(state)
+    url = store_url(store) if requests else ""
+    if requests:
+        yield f"It waits for {'an approval' if len(requests) == 1 else f'{len(requests)} approvals'}:"
+    for path, asked in requests.items():
+        yield from each_and_how_to_answer(state.run_id, path, asked, None if url == DEFAULT_STORE else url)
 
 
 def _why(state: PipelineState) -> Iterator[str]:
@@ -68,8 +100,27 @@ def _facts(state: PipelineState) -> dict[str, object]:
         "code": state.code,
         "reason": state.reason,
         "explanation": list(_why(state)),
+        "approvals": {path: _of_request(asked) for path, asked in open_requests(state).items()},
         "steps": {name: _of_step(told[name], record) for name, record in state.steps.items()},
     }
+
+
+def _of_request(asked: ApprovalRequested) -> dict[str, object]:
+    """Return what somebody is asked, as JSON values."""
+    return {
+        "of": asked.of,
+        "question": what_is_asked(asked),
+        "since": time_text(asked.at),
+        "until": None if asked.due_at is None else time_text(asked.due_at),
+        "then": None if asked.due_at is None else DEFAULTS[asked.default],
+        "output": asked.output,
+    }
+
+
+def _of_answer(answered: ApprovalAnswered) -> dict[str, object]:
+    """Return what somebody said, as JSON values."""
+    told = {name: getattr(answered, name) for name in ("is_approved", "actor", "comment", "by_default", "is_edited")}
+    return {**told, "at": time_text(answered.at)}
 
 
 def _of_step(told: Mapping[str, Any], record: StepRecord) -> dict[str, object]:
@@ -77,12 +128,30 @@ def _of_step(told: Mapping[str, Any], record: StepRecord) -> dict[str, object]:
     return {
         **{name: told[name] for name in ("status", "attempts")},
         "output": record.output,
-        **{name: told[name] for name in ("code", "reason", "substituted_by")},
+        **{name: told[name] for name in ("code", "reason", "cached", "substituted_by")},
         "cost_usd": record.spending.cost_usd,
         **_times(told),
-        **{name: told[name] for name in ("optional", "condition", "seen", "unseen", "part_count") if name in told},
-        **({"parts": {part: {**it, **_times(it)} for part, it in told["parts"].items()}} if "parts" in told else {}),
+        **{name: told[name] for name in _SOMETIMES if name in told},
+        **({"approval": _of_answer(record.answer)} if record.answer is not None else {}),
+        **_inside(told, record),
+        **(
+            {"parts": {part: _of_part(it, record.parts[part]) for part, it in told["parts"].items()}}
+            if record.parts
+            else {}
+        ),
     }
+
+
+def _of_part(told: Mapping[str, Any], record: WorkRecord) -> dict[str, object]:
+    return {**told, **_times(told), **_inside(told, record)}
+
+
+def _inside(told: Mapping[str, Any], record: WorkRecord) -> dict[str, object]:
+    """Return what is known of the steps of the pipeline that some work has run."""
+    inner = record.inner
+    if inner is None:
+        return {}
+    return {"steps": {name: _of_step(told["steps"][name], inner.steps[name]) for name in inner.steps}}
 
 
 def _times(told: Mapping[str, Any]) -> dict[str, object]:
@@ -91,7 +160,7 @@ def _times(told: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _picture(pipeline: Pipeline, events: Iterable[RunEvent], *, is_interrupted: bool) -> Picture:
-    picture = Picture(pipeline, is_interrupted=is_interrupted)
+    picture = Picture(pipeline, is_interrupted=is_interrupted, is_whole=True)
     for event in events:
         picture.emit(event)
     return picture

@@ -103,6 +103,17 @@ class Condition:
         return self.inputs - asked
 
     @cached_property
+    def steps_needed(self) -> frozenset[str]:
+        """The steps that it reads without asking by `has()` whether there is an output.
+
+        Example:
+            >>> sorted(condition_of("has(steps.a.n) && steps.a.n > steps.b.n").steps_needed)
+            ['b']
+        """
+        asked = {str(it.path.parts[0]) for it, _ in walk(self.tree) if isinstance(it, Has) and it.path.root == "steps"}
+        return self.steps - asked
+
+    @cached_property
     def _evaluate(self) -> Evaluate:
         return evaluator(self.tree)
 

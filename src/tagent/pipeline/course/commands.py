@@ -14,6 +14,13 @@ class JudgeStep:
 
 
 @value
+class AskApproval:
+    """Ask somebody whether a step may start."""
+
+    step: str
+
+
+@value
 class ExpandStep:
     """Have the parts of a step done, of which there are so many."""
 
@@ -90,6 +97,14 @@ class WaitUntil:
 
 
 @value
+class PauseRun:
+    """Nothing can move before somebody acts: gives an answer, or a larger budget."""
+
+    code: str
+    reason: str
+
+
+@value
 class FinishRun:
     """Every step has its final status."""
 
@@ -98,4 +113,4 @@ class FinishRun:
 
 Settling = JudgeStep | SubstituteStep | SkipStep | FailStep | CancelStep | HaltRun
 Start = ExpandStep | StartStep | StartPart
-Command = Settling | Start | WaitUntil | FinishRun
+Command = Settling | AskApproval | Start | WaitUntil | PauseRun | FinishRun

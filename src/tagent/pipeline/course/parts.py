@@ -17,6 +17,7 @@ class PartQueue:
         running: Those with a started attempt.
         resting: Those whose next attempt is due later.
         failures: How many have failed for good.
+        is_ordered: Whether each waits for the one before it to be done, not only to have begun.
 
     Example:
         >>> queue = PartQueue.of(["0", "1", "2"], limit=2, allowed_failures=0)
@@ -34,11 +35,14 @@ class PartQueue:
     running: set[str] = field(default_factory=set)
     resting: set[str] = field(default_factory=set)
     failures: int = 0
+    is_ordered: bool = False
 
     @classmethod
-    def of(cls, parts: Sequence[str], *, limit: int = 1, allowed_failures: int = 0) -> "PartQueue":
+    def of(
+        cls, parts: Sequence[str], *, limit: int = 1, allowed_failures: int = 0, is_ordered: bool = False
+    ) -> "PartQueue":
         """Return the queue of these parts, none of which has begun."""
-        return cls(deque(parts), limit, allowed_failures)
+        return cls(deque(parts), limit, allowed_failures, is_ordered=is_ordered)
 
     @property
     def is_hopeless(self) -> bool:
@@ -53,6 +57,8 @@ class PartQueue:
     @property
     def may_start(self) -> bool:
         """Whether any part may start now."""
+        if self.is_ordered and self.resting:
+            return False
         return bool(self.waiting) and not self.is_hopeless and len(self.running) < self.limit
 
     @property
@@ -75,8 +81,10 @@ class PartQueue:
         self.running.discard(part)
         self.resting.add(part)
 
-    def ended(self, part: str, *, has_failed: bool) -> None:
-        """Note that `part` is done for good."""
+    def ended(self, part: str, *, has_failed: bool, is_last: bool = False) -> None:
+        """Note that `part` is done for good, and whether none is to follow."""
         self.running.discard(part)
         self.resting.discard(part)
         self.failures += has_failed
+        if is_last:
+            self.waiting.clear()

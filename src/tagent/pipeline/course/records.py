@@ -1,11 +1,15 @@
 """What is known of a piece of work in a run: of a step, and of each of its parts."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from tagent.pipeline.events import ASIDE
+from tagent.pipeline.events import ASIDE, ApprovalAnswered, ApprovalRequested
 from tagent.pipeline.kinds import StepStatus
 from tagent.task_agent.events import AgentEvent
 from tagent.task_agent.models import Spending
+
+if TYPE_CHECKING:
+    from tagent.pipeline.course.run_state import PipelineState
 
 
 @dataclass(slots=True)
@@ -27,6 +31,9 @@ class WorkRecord:
         reason: The same for people.
         spending: What its model calls took, those of failed attempts included.
         spent_before: What those of attempts before the current one took.
+        cached: Whether its output was there already.
+        inner: The state of the pipeline that it runs; None before that began, and for other work.
+        inner_attempt: The attempt in which that came furthest; 0 before it began.
     """
 
     attempts: int = 0
@@ -42,6 +49,9 @@ class WorkRecord:
     reason: str = ""
     spending: Spending = Spending()
     spent_before: Spending = Spending()
+    cached: bool = False
+    inner: "PipelineState | None" = None
+    inner_attempt: int = 0
 
     @property
     def next_attempt(self) -> int:
@@ -75,9 +85,11 @@ class PartRecord(WorkRecord):
 
     Attributes:
         status: Where it stands.
+        is_last: Whether it is a round without a further one.
     """
 
     status: StepStatus = StepStatus.PENDING
+    is_last: bool = False
 
 
 @dataclass(slots=True)
@@ -97,6 +109,9 @@ class StepRecord(WorkRecord):
         has_fallen: Whether it failed, and something else is to take its place.
         substituted_by: Whose output it has: a step's, or the `default`; empty if its own.
         undone: How often its effects were undone.
+        answer: What was said when it had to be approved; None before.
+        held: What its current attempt gave and was asked about; None where nothing is.
+        given_by: From where it has its output, if it does not run in this run: a run, or by hand.
     """
 
     parts: dict[str, PartRecord] = field(default_factory=dict)
@@ -111,6 +126,9 @@ class StepRecord(WorkRecord):
     has_fallen: bool = False
     substituted_by: str = ""
     undone: int = 0
+    answer: ApprovalAnswered | None = None
+    held: ApprovalRequested | None = None
+    given_by: str = ""
 
     def next_attempt_at(self, part: str) -> int:
         """Return the number of the next attempt at a part, without making a record of it: asking changes nothing."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.course.records import StepRecord, WorkRecord
+from tagent.pipeline.course.sinks import final_of
 from tagent.pipeline.events import ASIDE
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.blobs import StoredOutput
@@ -29,7 +30,7 @@ def report_of(state: PipelineState, name: str) -> StepReport:
 
 
 def final_step(pipeline: Pipeline, graph: ExecutionGraph) -> str:
-    """Return the step whose output is that of the run."""
+    """Return the step whose output is that of the run if it does all of the pipeline; see `final_of`."""
     return pipeline.final or graph.sinks[-1]
 
 
@@ -55,7 +56,7 @@ def result_of(pipeline: Pipeline, state: PipelineState, outputs: Mapping[str, An
         token_usage={name: record.spending.usage for name, record in state.steps.items()},
         step_outputs=outputs,
         step_metadata=step_metadata(state),
-        final_output=outputs.get(final_step(pipeline, state.graph)),
+        final_output=outputs.get(final_of(pipeline, state)),
         learned_facts=dict(state.facts),
         saved_memories=dict(state.memories),
     )
@@ -96,13 +97,15 @@ def _metadata(state: PipelineState, name: str) -> dict[str, object]:
         "model": ", ".join(record.spending.models),
         "code": record.code,
         "reason": record.reason,
-        "cached": False,
+        "cached": record.cached,
         "substituted_by": record.substituted_by,
+        **({"given_by": record.given_by} if record.given_by else {}),
         **({"optional": True} if state.graph.rules(name).is_optional else {}),
         **_soft(state, name),
         **({"condition": {"holds": record.holds, "reason": record.verdict}} if _has_condition(record) else {}),
         **({} if record.count is None else {"part_count": record.count}),
         **({"parts": _parts(record)} if record.parts else {}),
+        **_inside(record),
     }
 
 
@@ -141,9 +144,19 @@ def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
             "cost": part.spending.cost_usd,
             "code": part.code,
             "reason": part.reason,
+            **_inside(part),
         }
         for name, part in record.parts.items()
     }
+
+
+def _inside(work: WorkRecord) -> dict[str, object]:
+    """Return how the steps of the pipeline inside some work went, by name, and what each has cost."""
+    inner = work.inner
+    if inner is None:
+        return {}
+    costs = {name: record.spending.cost_usd for name, record in inner.steps.items()}
+    return {"steps": {name: {**facts, "cost": costs[name]} for name, facts in step_metadata(inner).items()}}
 
 
 def parts_done(state: PipelineState, name: str) -> int:

@@ -4,15 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
+from tagent.pipeline.changes import ChangeBy
 from tagent.pipeline.course.parts import PartQueue
 from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.course.timers import PATIENCE, Timers
-from tagent.pipeline.events import COMPENSATION, CONDITION, RunHalted
-from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.kinds import RunStatus, StepStatus
+from tagent.pipeline.events import COMPENSATION, CONDITION, ApprovalRequested, RunHalted
+from tagent.pipeline.graph import Edge, ExecutionGraph
+from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
+from tagent.pipeline.rules import route_taken
 
-LEFT_OUT = frozenset({"condition_false", "disabled", "dependency_skipped", "not_needed"})
+BRANCH_NOT_TAKEN = "branch_not_taken"
+NOT_SELECTED = "not_selected"
+
+LEFT_OUT = frozenset(
+    {"condition_false", "disabled", "dependency_skipped", "not_needed", BRANCH_NOT_TAKEN, NOT_SELECTED}
+)
 """Why a step may be skipped without anything having gone wrong."""
+
+
+_NEEDS_OUTPUT = (DependencyType.DATA, DependencyType.VALIDATION)
 
 
 @dataclass(slots=True)
@@ -21,6 +31,8 @@ class PipelineState:
 
     Attributes:
         graph: The steps and their dependencies.
+        defined: The same as they were defined, before any step changed them.
+        changes: What steps have changed about the others, in the order of their commits.
         run_id: The run; empty before `RunStarted`.
         pipeline: The pipeline's name.
         labels: Names and values to find the run by.
@@ -54,6 +66,8 @@ class PipelineState:
         held: Step name -> (code, reason) why it has to be skipped as soon as the rest is settled that it waits for.
         doomed: Step name -> (code, reason) why it has to be skipped.
         broken: Step name -> (code, reason) why it fails without an attempt.
+        passed_by: The steps that a branch not taken leads to; other ways may lead there too.
+        asked: Step name -> what was asked about it and is not answered.
         stood_in: Step that failed -> the step that is to take its place and has ended.
         failed: The first step whose failure is the run's; empty for none.
         completions: The steps in the order in which they completed.
@@ -104,6 +118,8 @@ class PipelineState:
     held: dict[str, tuple[str, str]] = field(default_factory=dict)
     doomed: dict[str, tuple[str, str]] = field(default_factory=dict)
     broken: dict[str, tuple[str, str]] = field(default_factory=dict)
+    passed_by: set[str] = field(default_factory=set)
+    asked: dict[str, ApprovalRequested] = field(default_factory=dict)
     stood_in: dict[str, str] = field(default_factory=dict)
     failed: str = ""
     completions: list[str] = field(default_factory=list)
@@ -113,8 +129,11 @@ class PipelineState:
     to_undo: list[str] = field(default_factory=list)
     unfinished: int = 0
     idle_resumes: int = 0
+    changes: list[ChangeBy] = field(default_factory=list)
+    defined: ExecutionGraph = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self.defined = self.graph
         self.unfinished = len(self.graph.positions)
         for name in self.graph.positions:
             self.statuses[name] = StepStatus.PENDING
@@ -189,7 +208,10 @@ class PipelineState:
 
     def arrive(self, name: str) -> None:
         """Let a step go on, unless in vain, that only waits for what it waits for with patience."""
-        if name in self.held:
+        if name in self.passed_by and self._is_passed_by(name):
+            self.held.pop(name, None)
+            self.doomed[name] = (BRANCH_NOT_TAKEN, self._why_passed_by(name))
+        elif name in self.held:
             self.doomed[name] = self.held.pop(name)
         elif self.patient[name] and not self._is_being_judged(name):
             record = self.steps[name]
@@ -199,13 +221,47 @@ class PipelineState:
         else:
             self.admit(name)
 
+    def is_not_taken(self, edge: Edge) -> bool:
+        """Whether an edge from a settled step is, or comes from, a branch that was not taken."""
+        status, record = self.statuses[edge.source], self.steps[edge.source]
+        if edge.type is DependencyType.SOFT or not self.is_settled_well(edge.source):
+            return False
+        if edge.routes is None:
+            return status is StepStatus.SKIPPED and record.code == BRANCH_NOT_TAKEN
+        routes = self.graph.rules(edge.source).routes or {}
+        return status is not StepStatus.COMPLETED or route_taken(record.output, routes) not in edge.routes
+
+    def _is_passed_by(self, name: str) -> bool:
+        """Whether no branch that was taken leads to a step whose dependencies are settled, nor any other way."""
+        if name in self.held and self.held[name][0] != "dependency_skipped":
+            return False  # something failed
+        edges = [edge for edge in self.graph.incoming[name] if not edge.is_fallback]
+        chosen = [edge for edge in edges if edge.routes is not None]
+        if chosen and all(map(self.is_not_taken, chosen)):
+            return True
+        others = [edge for edge in edges if edge.routes is None]
+        if any(edge.type in _NEEDS_OUTPUT and self.is_not_taken(edge) for edge in others):
+            return True
+        return not chosen and all(map(self.is_not_taken, others))
+
+    def _why_passed_by(self, name: str) -> str:
+        """Return why no way leads to a step; of several branches the first one is named."""
+        closed = [edge for edge in self.graph.incoming[name] if not edge.is_fallback and self.is_not_taken(edge)]
+        edge = next((edge for edge in closed if edge.routes is not None), closed[0])
+        if edge.routes is None:
+            return f"The step {edge.source!r} before it is of a branch that was not taken."
+        if self.statuses[edge.source] is not StepStatus.COMPLETED:
+            return f"The step {edge.source!r}, which may choose it, was left out."
+        taken = route_taken(self.steps[edge.source].output, self.graph.rules(edge.source).routes or {})
+        return f"The step {edge.source!r} {'did not choose it' if taken is None else f'chose {taken!r}'}."
+
     def _is_being_judged(self, name: str) -> bool:
         """Whether its patience had ended before a crash, which struck while its condition was judged or right after."""
         record = self.steps[name]
         if record.holds is not None:
             return record.arrived_at is not None  # in this life of the run
         part = record.parts.get(CONDITION)
-        return part is not None and (part.is_interrupted or part.status is StepStatus.WAITING)
+        return part is not None and (part.is_interrupted or part.status in {StepStatus.RUNNING, StepStatus.WAITING})
 
     def be_patient(self, name: str) -> None:
         """Have the patience of `name` end when that for the last of its unsettled dependencies does."""
@@ -253,6 +309,8 @@ class PipelineState:
     def open_queue(self, name: str, queue: PartQueue) -> None:
         """Have these parts of a step done; what of them has been done before stays so."""
         for _ in range(len(queue.waiting)):
+            if not queue.waiting:
+                break  # no round follows the last one
             part = queue.waiting[0]
             record = self.steps[name].parts.get(part)
             if record is None or record.status is StepStatus.PENDING:
@@ -262,7 +320,7 @@ class PipelineState:
             if record.status is StepStatus.WAITING:
                 queue.rests(part)
             elif record.status is not StepStatus.RUNNING:
-                queue.ended(part, has_failed=record.status is not StepStatus.COMPLETED)
+                queue.ended(part, has_failed=record.status is not StepStatus.COMPLETED, is_last=record.is_last)
         self.queues[name] = queue
         self.mark(name)
 
@@ -289,7 +347,7 @@ class PipelineState:
             for name in reversed(last_first)
             if self.statuses[name] is StepStatus.COMPLETED
             and self.graph.rules(name).has_compensation
-            and not self.steps[name].substituted_by
+            and not (self.steps[name].substituted_by or self.steps[name].given_by)
             and not self._is_undone(name)
         ]
 

@@ -6,9 +6,9 @@ from tagent.exceptions import DataPathError
 from tagent.paths import field_values
 from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.course.parts import PartQueue
-from tagent.pipeline.course.run_state import LEFT_OUT, PipelineState
+from tagent.pipeline.course.run_state import LEFT_OUT, NOT_SELECTED, PipelineState
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
-from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION
+from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION, ApprovalAnswered
 from tagent.pipeline.graph import Edge
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
@@ -54,11 +54,19 @@ def _settle_stand_in(state: PipelineState, name: str) -> None:
 
 
 def _settle_edge(state: PipelineState, edge: Edge) -> None:
-    if edge.is_fallback:
+    if edge.type is DependencyType.HARD and state.steps[edge.source].code == NOT_SELECTED:
+        state.count_down(edge.target)  # whoever chose the one without the other means it to run
+    elif edge.is_fallback:
         state.held.pop(edge.target, None)
         state.doomed[edge.target] = ("not_needed", f"The step {edge.source!r} did not fail.")
     elif edge.type is DependencyType.SOFT:
         _settle_soft(state, edge)
+    elif state.is_not_taken(edge):
+        state.passed_by.add(edge.target)
+        if edge.skips:
+            _give_up(state, edge.target, _skipped_with(edge))
+        else:
+            state.count_down(edge.target)
     elif problem := _unmet(state, edge):
         _give_up(state, edge.target, problem)
     else:
@@ -104,15 +112,17 @@ def _unmet(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
         return "upstream_failed", f"The step {edge.source!r} before it {how}."
     match edge.type:
         case DependencyType.HARD:
-            if not has_output and edge.skips:
-                return "dependency_skipped", f"The step {edge.source!r} before it was left out."
-            return None
+            return _skipped_with(edge) if not has_output and edge.skips else None
         case _ if not has_output:
             return "dependency_unmet", f"It needs the output of {edge.source!r}, which was left out."
         case DependencyType.VALIDATION:
             return _not_validated(state, edge)
         case _:
             return _not_there(state, edge)
+
+
+def _skipped_with(edge: Edge) -> tuple[str, str]:
+    return "dependency_skipped", f"The step {edge.source!r} before it was left out."
 
 
 def _not_there(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
@@ -192,6 +202,7 @@ def reopen(state: PipelineState) -> None:
         state.halted = None
         state.is_undone = False
         state.failed = ""
+        state.asked.clear()
         state.timers.clear_all()
         state.opened_at = state.last_at
     staying = {name for name in state.statuses if everything and _stays(state, name, was_undone=was_undone)}
@@ -235,6 +246,8 @@ def _stays(state: PipelineState, name: str, *, was_undone: bool) -> bool:
     by = state.steps[name].substituted_by
     if status is StepStatus.COMPLETED and by in state.statuses and not _stays(state, by, was_undone=was_undone):
         return False  # what took its place has been undone
+    if code == NOT_SELECTED:
+        return True
     is_left_out = status is StepStatus.SKIPPED and code in LEFT_OUT and not was_undone
     return status is StepStatus.COMPLETED or is_left_out
 
@@ -247,11 +260,16 @@ def _reopen_step(state: PipelineState, name: str, *, was_undone: bool) -> None:
         record.parts.clear()
         record.holds = None
         record.output = None
+        record.inner = None
+        record.answer = None
     elif record.holds is False:  # its check said no, and may say something else now
         record.holds = None
         if (asked := record.parts.get(CONDITION)) is not None:
             asked.reopen()
             asked.status = StepStatus.PENDING
+    record.held = None
+    if record.answer is not None and not record.answer.is_approved:
+        record.answer = None  # somebody may think otherwise by now
     record.count = None  # the same items again, of which the completed ones stay so
     record.reopen()
     record.has_fallen = False
@@ -278,7 +296,9 @@ def _reopen_parts(state: PipelineState, name: str, *, everything: bool) -> None:
 
 def recount(state: PipelineState) -> None:
     """Work out afresh, from the statuses alone, what each step waits for and which may start."""
-    for waits in (state.held, state.doomed, state.broken, state.stood_in, state.to_judge, state.waits):
+    for waits in (
+        state.held, state.doomed, state.broken, state.stood_in, state.to_judge, state.waits, state.passed_by,
+    ):  # fmt: skip
         waits.clear()
     state.ready.clear()
     state.ready_serial.clear()
@@ -293,6 +313,8 @@ def recount(state: PipelineState) -> None:
             settle_enabled(state, name)
         elif status is StepStatus.WAITING:
             _wait_on(state, name)
+        elif status is StepStatus.RUNNING and name in state.graph.serial:
+            state.serial_running = name
     for name, status in state.statuses.items():
         if status.is_terminal:
             settle(state, name)
@@ -303,13 +325,25 @@ def recount(state: PipelineState) -> None:
 
 
 def _wait_on(state: PipelineState, name: str) -> None:
-    """Take up the wait of a step for its next attempt or for its parts."""
+    """Take up the wait of a step: for somebody's word, for its next attempt or for its parts."""
     record = state.steps[name]
-    if state.timers.of(name, ATTEMPT) is not None:
+    if name in state.asked:
+        return
+    if record.answer is not None and not record.answer.is_approved and not record.has_fallen:
+        refuse(state, name, record.answer)
+    elif state.timers.of(name, ATTEMPT) is not None:
         if name in state.graph.serial:
             state.serial_running = name
     elif record.count is not None and not record.has_fallen:
+        if name in state.graph.serial:
+            state.serial_running = name
         expand(state, name)
+
+
+def refuse(state: PipelineState, name: str, answer: ApprovalAnswered) -> None:
+    """Have a step fail that was not approved."""
+    who = "Nobody answered in time" if answer.by_default else f"{answer.actor or 'Somebody'} said no"
+    state.broken[name] = ("approval.rejected", f"{who}: {answer.comment}" if answer.comment else f"{who}.")
 
 
 def expand(state: PipelineState, name: str) -> None:
@@ -321,7 +355,8 @@ def expand(state: PipelineState, name: str) -> None:
         return
     parts = expansion.names(count)
     limit, allowed = expansion.max_concurrency, expansion.allowed_failures(count)
-    state.open_queue(name, PartQueue.of(parts, limit=limit, allowed_failures=allowed))
+    is_ordered = expansion.rounds > 0
+    state.open_queue(name, PartQueue.of(parts, limit=limit, allowed_failures=allowed, is_ordered=is_ordered))
     if state.queues[name].is_over:
         parts_ended(state, name)
 
@@ -330,6 +365,8 @@ def parts_ended(state: PipelineState, name: str) -> None:
     """Let a step go on whose items or branches have all ended, or fail if too many of them did."""
     queue = state.queues[name]
     state.close_queue(name)
+    if state.serial_running == name:  # its rounds were its turn; what is left of it is another
+        state.serial_running = ""
     if not queue.is_hopeless:
         state.make_ready(name)
         return

@@ -8,7 +8,10 @@ from typing import assert_never
 from tagent.pipeline.events import (
     AgentNoticed,
     AgentProgressed,
+    ApprovalAnswered,
+    ApprovalRequested,
     ConditionJudged,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -23,6 +26,7 @@ from tagent.pipeline.events import (
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepGiven,
     StepSkipped,
     StepStarted,
     StepSubstituted,
@@ -32,6 +36,14 @@ from tagent.task_agent.redaction import Redact
 from tagent.task_agent.redaction import redacted as redacted_of_agent
 
 logger = logging.getLogger("tagent")
+
+_OfStep = (
+    StepCompleted | PartCompleted | ApprovalRequested | StepSubstituted | StepGiven | ApprovalAnswered | StepFailed
+    | StepSkipped | StepCancelled | PartFailed | ConditionJudged | StepStarted | StepExpanded | PartStarted
+)  # fmt: skip
+
+_TEXTS = ("goal",)
+"""What of an added step may hold data of the run."""
 
 
 class Audience:
@@ -69,30 +81,64 @@ def redacted(event: RunEvent | AgentNoticed, redact: Redact) -> RunEvent | Agent
         >>> redacted(StepCompleted("greet", 1, "Dear Ada", at=0.0), lambda value: "***").output
         '***'
     """
-
-    def each(values: Mapping[str, object]) -> dict[str, object]:
-        return {name: redact(value) for name, value in values.items()}
-
     match event:
-        case RunStarted():
-            labels = {name: str(redact(label)) for name, label in event.labels.items()}
-            return replace(event, inputs=each(event.inputs), shared=each(event.shared), labels=labels)
-        case RunForked():
-            return replace(event, edits=each(event.edits))
-        case StepCompleted() | PartCompleted():
-            return replace(event, output=redact(event.output), facts=each(event.facts), memories=each(event.memories))
-        case StepSubstituted():
-            return replace(event, output=redact(event.output))
-        case (
-            StepFailed() | StepSkipped() | StepCancelled() | PartFailed() | ConditionJudged()
-            | RunHalted() | RunPaused() | RunFinished()
-        ):  # fmt: skip
-            return replace(event, reason=str(redact(event.reason))) if event.reason else event
         case AgentProgressed():
             return replace(event, event=redacted_of_agent(event.event, redact))
         case AgentNoticed():
             return replace(event, notice=redacted_of_agent(event.notice, redact))
-        case RunResumed() | StepStarted() | StepExpanded() | PartStarted():
+        case InnerProgressed():
+            inner = redacted(event.event, redact)
+            return event if isinstance(inner, AgentNoticed) else replace(event, event=inner)
+        case RunStarted():
+            labels = {name: str(redact(label)) for name, label in event.labels.items()}
+            shown = replace(event, inputs=_each(event.inputs, redact), shared=_each(event.shared, redact))
+            return replace(shown, labels=labels)
+        case RunForked():
+            return replace(event, edits=_each(event.edits, redact))
+        case RunHalted() | RunPaused() | RunFinished():
+            return replace(event, reason=_text(event.reason, redact))
+        case RunResumed():
+            return event
+        case _:
+            return _redacted_of_step(event, redact)
+
+
+def _redacted_of_step(event: _OfStep, redact: Redact) -> RunEvent:
+    match event:
+        case StepCompleted() | PartCompleted() | ApprovalRequested():
+            return _redacted_output(event, redact)
+        case StepSubstituted() | StepGiven():
+            return replace(event, output=redact(event.output))
+        case ApprovalAnswered():
+            output = redact(event.output) if event.is_edited else None
+            return replace(event, comment=_text(event.comment, redact), output=output)
+        case StepFailed() | StepSkipped() | StepCancelled() | PartFailed() | ConditionJudged():
+            return replace(event, reason=_text(event.reason, redact))
+        case StepStarted() | StepExpanded() | PartStarted():
             return event
         case _:
             assert_never(event)
+
+
+def _redacted_output(
+    event: StepCompleted | PartCompleted | ApprovalRequested, redact: Redact
+) -> StepCompleted | PartCompleted | ApprovalRequested:
+    """Return what an attempt gave, redacted; of added steps the texts, as what else is said of them is no content."""
+    facts, memories = _each(event.facts, redact), _each(event.memories, redact)
+    change = event.change
+    if change is not None and change.added:
+        added = tuple({**spec, **{key: redact(spec[key]) for key in _TEXTS if spec.get(key)}} for spec in change.added)
+        change = replace(change, added=added)
+    if isinstance(event, ApprovalRequested):
+        event = replace(
+            event, question=_text(event.question, redact), effects=None
+        )  # what would be written is nobody's to see
+    return replace(event, output=redact(event.output), facts=facts, memories=memories, change=change)
+
+
+def _each(values: Mapping[str, object], redact: Redact) -> dict[str, object]:
+    return {name: redact(value) for name, value in values.items()}
+
+
+def _text(told: str, redact: Redact) -> str:
+    return str(redact(told)) if told else ""

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagent.pipeline.events import ASIDE
+from tagent.pipeline.events import ASIDE, BY_HAND
 from tagent.pipeline.kinds import RunStatus, StepStatus
+
+NOT_SELECTED = "not_selected"
+"""The code of a step that a run was not to do."""
 
 MOST_PARTS = 3
 """How many of the failed parts of a step are named; the others are counted."""
@@ -54,7 +57,9 @@ def explanation(
     how = {RunStatus.PARTIAL: "completed in part", RunStatus.CANCELLED: "was cancelled", RunStatus.WAITING: "waits"}
     yield _sentence(f"The run of {pipeline!r} {how.get(status, _past(status))}", code, reason)
     for name, facts in steps.items():
-        yield from _of_step(name, facts)
+        if facts.get("code") != NOT_SELECTED:
+            yield from _of_step(name, facts)
+    yield from _of_the_rest(steps)
     yield from _still_open([name for name, facts in steps.items() if not facts["status"].is_terminal])
 
 
@@ -112,10 +117,26 @@ def _of_parts(failed: Mapping[str, Facts]) -> Iterator[str]:
         yield f"    and {len(failed) - MOST_PARTS} more of its parts failed."
 
 
+def _of_the_rest(steps: Mapping[str, Facts]) -> Iterator[str]:
+    """Yield from where the outputs are that a run was given, and what it was not to do."""
+    sources: dict[str, list[str]] = {}
+    for name, facts in steps.items():
+        if source := facts.get("given_by"):
+            sources.setdefault(source, []).append(name)
+    for source, names in sources.items():
+        yield f"Given {source if source == BY_HAND else f'by run {source}'}: {_few(names)}."
+    if aside := [name for name, facts in steps.items() if facts.get("code") == NOT_SELECTED]:
+        yield f"Not a part of this run: {_few(aside)}."
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(map(repr, names[:MOST_NAMES]))}{more}"
+
+
 def _still_open(names: Sequence[str]) -> Iterator[str]:
     if names:
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        yield f"Not done yet: {', '.join(map(repr, names[:MOST_NAMES]))}{more}."
+        yield f"Not done yet: {_few(names)}."
 
 
 def _sentence(told: str, code: str, reason: str) -> str:

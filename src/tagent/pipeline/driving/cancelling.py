@@ -10,6 +10,7 @@ from functools import partial
 
 from tagent.pipeline.course.commands import CancelStep, Command, FinishRun
 from tagent.pipeline.course.reports import summary_of
+from tagent.pipeline.driving.approvals import withdrawn
 from tagent.pipeline.driving.live_runs import live_run, nearest_live_run
 from tagent.pipeline.events import RunEvent, RunFinished, RunHalted, RunResumed, StepCancelled
 from tagent.pipeline.exceptions import PipelineError
@@ -134,7 +135,8 @@ async def _take_and_end(run_id: str, services: Services, reason: str) -> Cancell
         halted = RunHalted(
             CANCELLED, reason or "The run was cancelled.", services.clock.now(), actor=services.processes.user()
         )
-        await journal.commit(ending(state, halted), summary_of(state))
+        asked = withdrawn(state)
+        await journal.commit(ending(state, halted), summary_of(state), asked)
     finally:
         await journal.release()
     return found

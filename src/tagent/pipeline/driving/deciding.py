@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import assert_never, cast
 
+from tagent.pipeline.approval import Approval
+from tagent.pipeline.bindings import OUTPUT, fallback_of
 from tagent.pipeline.course.commands import (
+    AskApproval,
     CancelStep,
     Command,
     ExpandStep,
@@ -12,6 +15,7 @@ from tagent.pipeline.course.commands import (
     FinishRun,
     HaltRun,
     JudgeStep,
+    PauseRun,
     SkipStep,
     StartPart,
     StartStep,
@@ -19,10 +23,12 @@ from tagent.pipeline.course.commands import (
     WaitUntil,
 )
 from tagent.pipeline.course.records import WorkRecord
+from tagent.pipeline.driving.approvals import question_for
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,
+    ApprovalRequested,
     ConditionJudged,
     PartCompleted,
     PartFailed,
@@ -38,11 +44,12 @@ from tagent.pipeline.events import (
     StepStarted,
     StepSubstituted,
 )
-from tagent.pipeline.exceptions import DeadlockError, StepOutputError
+from tagent.pipeline.exceptions import DeadlockError, StepOutputError, StepRouteError
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.routing import required_route
 from tagent.pipeline.scheduler import NO_LIMITS, Limits, next_commands
 from tagent.pipeline.state import PipelineState, apply
 from tagent.retries import backoff_seconds, retries
@@ -84,12 +91,14 @@ class Decided:
         starts: The attempts among them that are to begin.
         wake_at: When something is due, unless something happens earlier; None for never.
         deadlock: That nothing can move any more; the run has ended with it.
+        pause: That nothing can move before somebody acts; what comes of that is not decided here.
     """
 
     events: list[RunEvent] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     wake_at: float | None = None
     deadlock: DeadlockError | None = None
+    pause: PauseRun | None = None
 
 
 class Decider:
@@ -134,6 +143,9 @@ class Decider:
                 if isinstance(command, WaitUntil):
                     decided.wake_at = command.at
                     continue
+                if isinstance(command, PauseRun):
+                    decided.pause = command
+                    continue
                 event = self._event_of(command, at, decided.deadlock)
                 apply(self._state, event)
                 decided.events.append(event)
@@ -148,10 +160,13 @@ class Decider:
         """Return the event that says how an attempt ended."""
         step, attempt = start.step, start.attempt
         match outcome:
-            case AttemptSucceeded(output, facts, memories):
+            case AttemptSucceeded(output, facts, memories, _, cached, change, is_last):
                 if isinstance(start, PartStarted):
-                    return PartCompleted(step, start.part, attempt, output, now, facts, memories)
-                return StepCompleted(step, attempt, output, now, facts, memories)
+                    part = start.part
+                    return PartCompleted(step, part, attempt, output, now, facts, memories, cached, change, is_last)
+                if self.is_to_be_approved(start):
+                    return self._asked(step, now, of=outcome)
+                return StepCompleted(step, attempt, output, now, facts, memories, cached, change)
             case AttemptFailed(failure):
                 retry_at = self._retry_at(start, outcome, now)
                 if isinstance(start, PartStarted):
@@ -165,6 +180,8 @@ class Decider:
                 return self._begun(command, now)
             case JudgeStep(step, holds, reason):
                 return ConditionJudged(step, holds, reason, now)
+            case AskApproval(step):
+                return self._asked(step, now)
             case SubstituteStep(step, by):
                 return self._substituted(step, by, now)
             case SkipStep(step, code, reason):
@@ -200,6 +217,36 @@ class Decider:
             case _:
                 assert_never(command)
 
+    def is_to_be_approved(self, start: Start) -> bool:
+        """Return whether what an attempt at a step gave counts only once somebody says so."""
+        approval, held = self._state.graph.rules(start.step).approval, self._state.steps[start.step].held
+        return approval is not None and approval.of == "output" and (held is None or held.attempt != start.attempt)
+
+    def _asked(self, step: str, now: float, *, of: AttemptSucceeded | None = None) -> ApprovalRequested:
+        """Return the question whether a step may start, or whether what it gave counts."""
+        approval = self._state.graph.rules(step).approval or Approval()
+        known = {**self._state.inputs, **cast("Mapping[str, object]", self._state.values_for(step)["steps"])}
+        if of is not None:
+            known[OUTPUT] = of.output
+        question = question_for(approval.question, known)
+        due_at = None if approval.timeout is None else now + approval.timeout
+        if of is None:
+            return ApprovalRequested(step, approval.of, 0, question, now, due_at, approval.default)
+        return ApprovalRequested(
+            step,
+            approval.of,
+            self._state.steps[step].attempts,
+            question,
+            now,
+            due_at,
+            approval.default,
+            output=of.output,
+            facts=of.facts,
+            memories=of.memories,
+            effects=None if of.effects is None else of.effects.effects,
+            change=of.change,
+        )
+
     def _seen_by_condition(self, step: str) -> tuple[str, ...]:
         record = self._state.steps[step]
         asked = record.parts.get(CONDITION)
@@ -227,13 +274,14 @@ class Decider:
         return StepFailed(step, attempt, record.code, reason, None, now, self._falls_back(step))
 
     def _substituted(self, step: str, by: str, now: float) -> RunEvent:
-        fallback = self._state.graph.rules(step).fallback
+        fallback = fallback_of(self._definitions[step])  # an added one is only stored in the graph
         output = self._state.steps[by].output if by else fallback and fallback.output
         try:
             if isinstance(output, StoredOutput):
                 raise StepOutputError(step, f"The output of {by!r} is not in memory.")  # noqa: TRY301 - one way out
             plain = self._output_types[step].dump(output, step=step)
-        except StepOutputError as error:
+            required_route(self._definitions[step], plain)
+        except (StepOutputError, StepRouteError) as error:
             failed = self._state.steps[step]
             reason = f"{failed.reason} And what {by or 'its default'!r} gives in its place does not fit: {error}"
             return StepFailed(step, 0, failed.code, reason, None, now)

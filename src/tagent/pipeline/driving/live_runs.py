@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tagent.exceptions import nearest
 from tagent.ports.services import Services
+from tagent.ports.store_errors import UnknownRunError
 
 Result = TypeVar("Result")
 
@@ -65,6 +66,37 @@ def live_run(run_id: str) -> LiveRun | None:
 def nearest_live_run(run_id: str) -> str:
     """Return " Did you mean 'x'?" for the live run whose id is most like `run_id`, or ""."""
     return nearest(run_id, tuple(_live))
+
+
+async def done_at_home(run_id: str, services: Services, work: Callable[[Services], Awaitable[Result]]) -> Result:
+    """Return what `work` returns, done where the run is kept: in the store of `services`, or in one in memory.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+    """
+    live = None if services.store_url else live_run(run_id)
+    if live is not None and live.services.store is not services.store:
+        return await live.ask(work)
+    try:
+        return await work(services)
+    except UnknownRunError:
+        if services.store_url:
+            raise
+        suggestion = f"{nearest_live_run(run_id)} A run in memory is known only in the process that drives it."
+        raise UnknownRunError(run_id, suggestion=suggestion) from None
+
+
+async def done_in_every_live_store(services: Services, work: Callable[[Services], Awaitable[Result]]) -> list[Result]:
+    """Return what `work` returns in each store in memory of this process, the one of `services` apart; each once."""
+    if services.store_url:
+        return []
+    homes = {id(live.services.store): live for live in tuple(_live.values())}
+    return [await live.ask(work) for live in homes.values() if live.services.store is not services.store]
+
+
+def stands_still(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether this event loop does nothing before the work of this context has ended."""
+    return loop is _standing.get()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.course.reports import final_step, parts_done, summary_of
 from tagent.pipeline.driving.accounts import overridden
+from tagent.pipeline.driving.changing import with_changes
 from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import RunEvent, RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
@@ -17,9 +18,11 @@ from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import RunJournal, first_definition, latest_definition, load_events
+from tagent.pipeline.selecting import part_of
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.pipeline.stored.definition import Definition, bind
 from tagent.pipeline.stored.origins import code_of
+from tagent.pipeline.validation import require_valid
 from tagent.pipeline.work.large_outputs import LargeOutputs
 from tagent.pipeline.work.reading import RunReader
 from tagent.ports.services import Services
@@ -163,7 +166,7 @@ async def _go_on(
     graph = ExecutionGraph.build(pipeline)
     state = fold(graph, events)
     if state.status is RunStatus.COMPLETED:
-        types = {step.name: output_type(step) for step in pipeline.steps}
+        types = {step.name: output_type(step) for step in with_changes(pipeline, state.changes).steps}
         large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
         return await RunReader(pipeline, state, types, large, store_url=services.store_url).result()
     at_work = _at_work(pipeline, state)
@@ -174,20 +177,25 @@ async def _go_on(
         await journal.commit([finished], summary_of(state))
         raise error
     executor = PipelineExecutor(
-        pipeline, config, inputs=begun.inputs, overrides=overrides, definition=counts, services=services
+        pipeline, config, inputs=begun.inputs, overrides=overrides, definition=counts, part=part_of(state), services=services
     )
-    if announce is not None:
-        announce(_reuse(state, fold(graph, (*events, resumed))))
+    after = fold(graph, (*events, resumed)) if announce is not None or state.changes else None
+    if after is not None and after.changes:  # with another definition they may not fit any more
+        require_valid(with_changes(pipeline, after.changes), inputs=tuple(begun.inputs) or None, tools=config.tools)
+    if announce is not None and after is not None:
+        announce(_reuse(state, after))
     return await executor.go_on(state, journal, resumed, services, stop=stop)
 
 
 def _at_work(pipeline: Pipeline, state: PipelineState) -> tuple[str, ...]:
     """Return what was under way when the run was left, of each step one piece of work; events are only waited for."""
     parts = {step: f"{step}[{part}]" for step, part in sorted(state.running_parts)}
+    waiting = {step.name for step in pipeline.steps if step.wait_for is not None}
+    waiting |= {str(spec["name"]) for by in state.changes for spec in by.change.added if spec.get("wait_for")}
     return tuple(
-        parts.get(step.name, step.name)
-        for step in pipeline.steps
-        if step.name in parts or (step.name in state.running and step.wait_for is None)
+        parts.get(name, name)
+        for name in state.graph.names
+        if name in parts or (name in state.running and name not in waiting)
     )
 
 

@@ -1,13 +1,15 @@
 """What limits one run while it is driven: who may stop it, what it may spend, how long it may take."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tagent.budget import Budget
 from tagent.pipeline.driving.accounts import RunAccounts
 from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.models import Pipeline
-from tagent.pipeline.scheduler import NO_LIMITS, Limits
+from tagent.pipeline.scheduler import AWAITING_APPROVAL, NO_LIMITS, Limits
 from tagent.pipeline.state import PipelineState
+from tagent.task_agent.accounts import Account
 from tagent.task_agent.models import Spending
 
 _NOTHING = Spending()
@@ -29,14 +31,29 @@ class RunLimits:
     deadline_seconds: float | None = None
 
     @classmethod
-    def of(cls, pipeline: Pipeline, budget: Budget, state: PipelineState, stop: StopSignal | None) -> "RunLimits":
-        """Return the limits of a run that stands at `state`."""
+    def of(
+        cls,
+        pipeline: Pipeline,
+        budget: Budget,
+        state: PipelineState,
+        stop: StopSignal | None,
+        *,
+        above: Sequence[Account] = (),
+    ) -> "RunLimits":
+        """Return the limits of a run that stands at `state`; `above` as for `RunAccounts`."""
         spent = {name: record.spending for name, record in state.steps.items() if record.spending != _NOTHING}
-        return cls(stop or StopSignal(), RunAccounts(pipeline, budget, spent=spent), budget.deadline_seconds)
+        accounts = RunAccounts(pipeline, budget, spent=spent, above=above)
+        return cls(stop or StopSignal(), accounts, budget.deadline_seconds)
 
-    def now(self, state: PipelineState, *, is_holding: bool) -> Limits:
-        """Return what the scheduler is to know of them."""
+    def now(self, state: PipelineState, *, paused: Mapping[tuple[str, str], tuple[str, str]]) -> Limits:
+        """Return what the scheduler is to know of them.
+
+        Args:
+            state: The run's state.
+            paused: What was started and waits for somebody -> (code, reason).
+        """
         seconds = self.deadline_seconds
-        if seconds is None and not is_holding:
+        if seconds is None and not paused:
             return NO_LIMITS
-        return Limits(None if seconds is None else state.opened_at + seconds, is_holding)
+        is_holding = any(code != AWAITING_APPROVAL for code, _ in paused.values())
+        return Limits(None if seconds is None else state.opened_at + seconds, is_holding, paused)

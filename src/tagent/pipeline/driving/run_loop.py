@@ -2,21 +2,27 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
+from tagent.effects import EffectBuffer
 from tagent.exceptions import StoreError, TAgentError, ungrouped
 from tagent.payloads import PayloadError
 from tagent.pipeline.context import StepContext
+from tagent.pipeline.course.commands import PauseRun
 from tagent.pipeline.course.reports import summary_of
 from tagent.pipeline.course.showing import Audience
+from tagent.pipeline.driving.approvals import ApprovalDesk
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
+from tagent.pipeline.driving.changing import LiveChanges
 from tagent.pipeline.driving.deciding import Decider, Start, Unit, is_current, unit_of, work_at
 from tagent.pipeline.driving.run_limits import RunLimits
 from tagent.pipeline.driving.stopping import RunStoppedError
 from tagent.pipeline.events import (
     AgentNoticed,
     AgentProgressed,
+    ApprovalAnswered,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     RunEvent,
@@ -37,12 +43,13 @@ from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.journal.patience import PatientStore
 from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.pipeline.models import Pipeline
-from tagent.pipeline.persistence import RunJournal
+from tagent.pipeline.persistence import Journal
+from tagent.pipeline.scheduler import AWAITING_APPROVAL
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.work.large_outputs import LargeOutputs
 from tagent.ports.effect_errors import EffectRefusedError
-from tagent.ports.effects import Effects
+from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.records import RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError
@@ -65,6 +72,19 @@ class _Progress:
 
 
 @value
+class _Inside:
+    """The pipeline that is an attempt's work has come further.
+
+    Attributes:
+        events: What happened inside.
+        effects: What else becomes true with it; None for nothing.
+    """
+
+    events: Sequence[RunEvent]
+    effects: Effects | None
+
+
+@value
 class _Report:
     """What an attempt has to say.
 
@@ -75,7 +95,7 @@ class _Report:
     """
 
     start: Start
-    content: AttemptOutcome | _Progress
+    content: AttemptOutcome | _Progress | _Inside
     committed: asyncio.Future[None] | None = None
 
 
@@ -87,14 +107,16 @@ class RunLoop:
         pipeline: Pipeline,
         state: PipelineState,
         steps: StepExecutor,
-        journal: RunJournal,
+        journal: Journal,
         services: Services,
         shared_state: EnhancedContextManager,
         large: LargeOutputs,
         limits: RunLimits,
         audience: Audience,
+        changes: LiveChanges,
     ) -> None:
         self._state = state
+        self._changes = changes
         self._steps = steps
         self._journal = journal
         self._services = services
@@ -103,17 +125,19 @@ class RunLoop:
         self._stop = limits.stop
         self._limits = limits
         self._audience = audience
+        self._approvals = ApprovalDesk(state, services, is_inner=journal.is_inner)
         self._hooks = Hooks(pipeline.before_step, pipeline.after_step, services)
         self._decider = Decider(
             state,
-            {step.name: step for step in pipeline.steps},
+            steps.definitions,
             steps.output_types,
             is_abandoned=steps.is_abandoned,
             random=services.random,
         )
         self._inbox: deque[_Report] = deque()
         self._tasks: dict[str, dict[str, tuple[Start, asyncio.Task[None]]]] = {}
-        self._paused: dict[Unit, AttemptPaused] = {}
+        self._paused: dict[Unit, tuple[Start, AttemptPaused]] = {}
+        self._pause: PauseRun | None = None
         self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
         self._lost: StoreError | None = None
@@ -139,7 +163,11 @@ class RunLoop:
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
                     try:
-                        with self._stop.watched(self._wake), self._journal.watched(group):
+                        with (
+                            self._stop.watched(self._wake),
+                            self._journal.watched(group),
+                            self._approvals.watched(),
+                        ):
                             await self._loop(group, list(first))
                     finally:
                         self._is_stopping = True
@@ -156,19 +184,33 @@ class RunLoop:
             apply(self._state, event)
         committed: list[asyncio.Future[None]] = []
         while True:
+            self._learn_changes()
             starts = self._decide(events)
+            if self._pause is not None and not await self._approvals.look():
+                self._pause_run(self._pause, events)
             if events:
-                self._large.committed(await self._journal.commit(events, self._summary(events)))
+                asked = self._approvals.effects(events)
+                self._large.committed(await self._journal.commit(events, self._summary(events), asked))
             self._tell(events, committed)
+            self._approvals.watch(group, self._wake)
             for start in starts:
                 self._begin(group, start)
             if self._has_ended():
                 return
-            await self._wait_for_reports()
+            if not self._approvals.has_news:
+                await self._wait_for_reports()
             if self._lost is not None:
                 raise self._lost
             taken = await self._take_effects() if self._has_effects() else None
             events, committed = taken or self._take_reports()
+            self._take_answers(group, events)
+
+    def _learn_changes(self) -> None:
+        """Have everything know the steps that are new in the state, or other ones than before."""
+        if steps := self._changes.news():
+            self._steps.learn(steps)
+            self._limits.accounts.learn(steps)
+            self._large.learned()
 
     def _has_ended(self) -> bool:
         """Return whether there is nothing left to do here.
@@ -182,8 +224,10 @@ class RunLoop:
             raise self._deadlock
         if state.is_finished or state.status is RunStatus.WAITING:
             return True
-        if self._stop.is_given and not state.running_parts and all(map(self._steps.only_waits, state.running)):
-            raise RunStoppedError(state.run_id)
+        if self._stop.is_given:
+            at_work = ({(step, "") for step in state.running} | state.running_parts) - self._paused.keys()
+            if all(not part and self._steps.only_waits(step) for step, part in at_work):
+                raise RunStoppedError(state.run_id)
         return False
 
     def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
@@ -217,31 +261,50 @@ class RunLoop:
 
     def _decide(self, events: list[RunEvent]) -> list[Start]:
         """Append what is to happen to `events`, and return which attempts begin."""
+        self._pause = None
         if self._stop.is_given and (self._state.unfinished or self._state.to_undo):
             return []
-        decided = self._decider.decide(
-            self._services.clock.now, self._limits.now(self._state, is_holding=self._is_held)
-        )
-        self._wake_at, self._deadlock = decided.wake_at, decided.deadlock
+        decided = self._decider.decide(self._services.clock.now, self._limits.now(self._state, paused=self._waiting))
+        self._wake_at, self._deadlock, self._pause = decided.wake_at, decided.deadlock, decided.pause
         events += decided.events
-        if not decided.starts and (paused := self._all_paused()) is not None:
-            pause = RunPaused(paused.failure.code, paused.failure.reason, self._services.clock.now())
-            apply(self._state, pause)
-            events.append(pause)
         return decided.starts
 
     @property
-    def _is_held(self) -> bool:
-        """Whether nothing begins, as something waits for a larger budget."""
-        return bool(self._paused)
+    def _waiting(self) -> dict[Unit, tuple[str, str]]:
+        """What is under way and waits for somebody, and for what; whatever has ended meanwhile is not."""
+        under_way = self._state.running_parts | {(step, "") for step in self._state.running}
+        return {u: (p.failure.code, p.failure.reason) for u, (_, p) in self._paused.items() if u in under_way}
 
-    def _all_paused(self) -> AttemptPaused | None:
-        """Return what waits for a larger budget, if nothing else is under way."""
-        if not self._paused or self._state.is_finished:
-            return None
-        under_way = {(step, "") for step in self._state.running} | self._state.running_parts
-        paused = [self._paused[unit] for unit in self._paused if unit in under_way]
-        return paused[0] if paused and len(paused) == len(under_way) else None
+    def _pause_run(self, pause: PauseRun, events: list[RunEvent]) -> None:
+        """Have nobody drive the run until somebody resumes it; in a store in memory nobody could."""
+        is_lost = not (self._services.store_url or self._journal.is_inner)
+        if is_lost and pause.code == AWAITING_APPROVAL:
+            return
+        paused = RunPaused(pause.code, pause.reason, self._services.clock.now())
+        apply(self._state, paused)
+        events.append(paused)
+
+    def _take_answers(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
+        """Turn the answers that were found into events, and let go on what waits for one inside."""
+        now = self._services.clock.now()
+        for path, answer in self._approvals.news().items():
+            if path in self._state.asked:
+                event = ApprovalAnswered(
+                    path,
+                    answer.is_approved,
+                    now,
+                    answer.actor,
+                    answer.comment,
+                    answer.by_default,
+                    answer.is_edited,
+                    answer.output,
+                )
+                apply(self._state, event)
+                events.append(event)
+                continue
+            for unit in [unit for unit in self._paused if path.startswith(f"{'/'.join(filter(None, unit))}/")]:
+                start, _ = self._paused.pop(unit)
+                self._begin(group, start)
 
     def _show(self, event: RunEvent) -> None:
         if isinstance(event, _OUTPUTS):
@@ -275,8 +338,10 @@ class RunLoop:
             self._reported = None
 
     def _has_effects(self) -> bool:
-        """Return whether what waits first in the inbox has effects."""
-        return bool(self._inbox) and getattr(self._inbox[0].content, "effects", None) is not None
+        """Return whether what waits first in the inbox has effects that count now."""
+        if not self._inbox or getattr(self._inbox[0].content, "effects", None) is None:
+            return False
+        return isinstance(self._inbox[0].content, _Inside) or not self._decider.is_to_be_approved(self._inbox[0].start)
 
     async def _take_effects(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]] | None:
         """Commit a success that waits first in the inbox with its effects, before anything is decided on it.
@@ -287,14 +352,19 @@ class RunLoop:
             What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
         """
         outcome = self._inbox[0].content
+        if isinstance(outcome, _Inside) and is_current(self._state, self._inbox[0].start):
+            return await self._take_effects_inside(self._inbox.popleft(), outcome)
         if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
             return None
         if not is_current(self._state, self._inbox[0].start):
             return None
         report = self._inbox.popleft()
         now = self._services.clock.now()
-        event = self._decider.outcome(report.start, outcome, now)
+        event = self._outcome(report.start, outcome, now)
         told = [report.committed] if report.committed is not None else []
+        if isinstance(event, StepFailed | PartFailed):  # what it changes does not fit, so nothing of it counts
+            apply(self._state, event)
+            return [event], told
         try:
             patient = PatientStore(self._services.store, self._services.clock)
             stored = await effects.write(patient, partial(self._commit_effects, event))
@@ -311,6 +381,28 @@ class RunLoop:
         self._large.committed(stored)
         self._tell([event], told)
         return [], []
+
+    async def _take_effects_inside(
+        self, report: _Report, inside: _Inside
+    ) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+        """Commit what happened in the pipeline inside an attempt with its effects; that one is told of a refusal."""
+        events = self._wrapped(report.start, inside, self._services.clock.now())
+        told = [report.committed] if report.committed is not None else []
+        try:
+            await self._journal.commit(events, effects=inside.effects or NO_EFFECTS)
+        except EffectRefusedError as error:
+            for future in told:
+                if not future.done():
+                    future.set_exception(error)
+            return [], []
+        for event in events:
+            apply(self._state, event)
+        self._tell(events, told)
+        return [], []
+
+    def _wrapped(self, start: Start, inside: _Inside, now: float) -> list[RunEvent]:
+        part = unit_of(start)[1]
+        return [InnerProgressed(start.step, start.attempt, event, now, part) for event in inside.events]
 
     async def _commit_effects(self, event: RunEvent, effects: Effects) -> Mapping[str, StoredOutput]:
         return await self._journal.commit([event], effects=effects)
@@ -336,20 +428,26 @@ class RunLoop:
             if not is_live:  # its step was cancelled before it could say so
                 continue
             if isinstance(report.content, AttemptPaused):
-                self._paused[unit_of(report.start)] = report.content
+                self._paused[unit_of(report.start)] = report.start, report.content
                 continue
-            event = self._event_of(report, now)
-            apply(self._state, event)
-            events.append(event)
+            for event in self._events_of(report, now):
+                apply(self._state, event)
+                events.append(event)
         return events, committed
 
-    def _event_of(self, report: _Report, now: float) -> RunEvent:
+    def _events_of(self, report: _Report, now: float) -> list[RunEvent]:
         start, content = report.start, report.content
         if isinstance(content, _Progress):
-            return AgentProgressed(start.step, start.attempt, content.event, now, unit_of(start)[1])
+            return [AgentProgressed(start.step, start.attempt, content.event, now, unit_of(start)[1])]
+        if isinstance(content, _Inside):
+            return self._wrapped(start, content, now)
         if isinstance(content, AttemptPaused):
             raise TypeError("A pause is no event of its own.")
-        return self._decider.outcome(start, content, now)
+        return [self._outcome(start, content, now)]
+
+    def _outcome(self, start: Start, outcome: AttemptSucceeded | AttemptFailed, now: float) -> RunEvent:
+        """Return the event that says how an attempt ended: badly, if what it changes about steps does not fit."""
+        return self._decider.outcome(start, self._changes.checked(*unit_of(start), outcome), now)
 
     async def _attempt(self, start: Start) -> None:
         """Run one attempt and report its outcome; a cancellation of the run passes through."""
@@ -417,7 +515,14 @@ class RunLoop:
             self._report(_Report(start, _Progress(event), committed))
             await committed
 
+        async def commit_inner(events: Sequence[RunEvent], effects: Effects) -> None:
+            committed = asyncio.get_running_loop().create_future()
+            self._report(_Report(start, _Inside(events, effects or None), committed))
+            await committed
+
         known = work_at(self._state, unit)
+        approval = self._state.graph.rules(step).approval
+        may_merge = approval is None or approval.of != "output"  # what waits to be approved is journalled
         return Attempt(
             start.attempt,
             start.idempotency_key,
@@ -429,6 +534,8 @@ class RunLoop:
             spent=known.spent_before,
             accounts=self._limits.accounts.of(step),
             work_began_at=self._state.steps[step].opened_at,
+            effects=EffectBuffer(may_merge=may_merge),
+            commit_inner=commit_inner,
         )
 
     def _notice(self, start: Start, event: AgentEvent | AgentNotice) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
@@ -38,7 +39,7 @@ def split(record: Record) -> tuple[Record, tuple[Blob, ...]]:
     if len(record.payload) <= LARGEST_INLINE:
         return record, ()
     values = from_json(record.payload)
-    holder = values.get("event", values)
+    holder = _innermost(values)
     if holder.get("part") == CONDITION:  # it decides what becomes of the step, so it is read with the journal
         return record, ()
     output = holder.get("output")
@@ -62,7 +63,14 @@ def stored_output(record: Record) -> StoredOutput | None:
     if not blob_hash:
         return None
     values = from_json(record.payload)
-    return StoredOutput(blob_hash, values.get("event", values).get("output") or "")
+    return StoredOutput(blob_hash, _innermost(values).get("output") or "")
+
+
+def _innermost(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what a record tells that is in no other event: what an agent did, or what happened in a run inside."""
+    while "event" in values and "kind" in values:  # only events that hold another one have both
+        values = values["event"]
+    return values
 
 
 def _beginning(content: bytes) -> str:

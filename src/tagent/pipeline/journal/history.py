@@ -1,15 +1,21 @@
 """A run's history as people audit it: what happened when, by whom, in which attempt, with which model, for how much."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from tagent.budget import LIMITS
+from tagent.pipeline.changes import told_change
 from tagent.pipeline.events import (
+    BY_HAND,
     CONDITION,
+    ROUNDS,
     AgentProgressed,
+    ApprovalAnswered,
+    ApprovalRequested,
     ConditionJudged,
     EventOfRun,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -24,6 +30,7 @@ from tagent.pipeline.events import (
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepGiven,
     StepSkipped,
     StepStarted,
     StepSubstituted,
@@ -45,8 +52,10 @@ from tagent.task_agent.events import (
 
 _OfStep = (
     ConditionJudged | StepExpanded | StepStarted | StepCompleted | StepFailed | StepSubstituted | StepSkipped
-    | StepCancelled | PartStarted | PartCompleted | PartFailed
+    | StepCancelled | StepGiven | ApprovalRequested | ApprovalAnswered | PartStarted | PartCompleted | PartFailed
 )  # fmt: skip
+
+_SAID = {"approve": "approved", "reject": "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,9 @@ class HistoryEntry:
         seq: Its place in the journal, from 1; where `fork` and `state_at` can go.
         at: When, in seconds since 1970-01-01 UTC.
         event: Its name; that of the agent's event inside a step.
-        actor: Who did it: who started, resumed, forked or cancelled the run.
-        step: The step; of a halt the one whose failure it is.
+        actor: Who did it: who started, resumed, forked or cancelled the run, or said yes or no.
+        step: The step; of a halt the one whose failure it is. Of one inside another step the path: `outer/inner`, or
+            `outer/2/inner` for an item or a round of the outer one.
         part: The item or branch of it, its condition or its compensation; empty for the step itself.
         attempt: Which try.
         model: The model that was asked.
@@ -112,6 +122,8 @@ def _but_limits(definition: Definition) -> dict[str, object]:
 def _entry(seq: int, event: RunEvent) -> HistoryEntry:
     if isinstance(event, AgentProgressed):
         return _of_agent(seq, event, event.event)
+    if isinstance(event, InnerProgressed):
+        return _inside(event, _entry(seq, event.event))
     return HistoryEntry(
         seq,
         event.at,
@@ -122,6 +134,13 @@ def _entry(seq: int, event: RunEvent) -> HistoryEntry:
         attempt=getattr(event, "attempt", 0),
         detail=_detail_of_run(event) if isinstance(event, EventOfRun) else _detail_of_step(event),
     )
+
+
+def _inside(event: InnerProgressed, entry: HistoryEntry) -> HistoryEntry:
+    """Return the entry of an event of the pipeline inside a step as one of the run."""
+    if not entry.step:
+        return replace(entry, at=event.at, step=event.step, part=event.part)
+    return replace(entry, at=event.at, step="/".join(filter(None, (event.step, event.part, entry.step))))
 
 
 def _detail_of_run(event: EventOfRun) -> str:
@@ -147,23 +166,52 @@ def _detail_of_step(event: _OfStep) -> str:
             return f"[{code}] {reason}"
         case ConditionJudged(_, holds, reason):
             return _verdict(reason, holds=holds)
-        case PartCompleted(part=part, output=dict() as told) if part == CONDITION:
-            return _verdict(str(told.get("reason", "")), holds=told.get("holds") is True)
-        case StepExpanded(_, count):
-            return "; ".join(filter(None, ("1 part" if count == 1 else f"{count} parts", _sees(event.seen))))
+        case StepExpanded() | StepStarted() | PartStarted():
+            return _beginning(event)
         case StepSubstituted(_, _, by):
             return "its default output" if by == "default" else f"the output of {by}"
-        case StepStarted() | PartStarted():
-            return _sees(event.seen)
+        case StepGiven(_, _, source):
+            return "given by hand" if source == BY_HAND else f"given: run {source}"
+        case ApprovalRequested() | ApprovalAnswered():
+            return _approval(event)
         case StepCompleted() | PartCompleted():
-            return ""
+            return _success(event)
         case _:
             assert_never(event)
 
 
-def _sees(seen: Sequence[str]) -> str:
-    """Return which of the SOFT dependencies are there."""
-    return f"sees {', '.join(seen)}" if seen else ""
+def _beginning(event: StepExpanded | StepStarted | PartStarted) -> str:
+    """Return how many parts there are, and which of the SOFT dependencies are there."""
+    seen = f"sees {', '.join(event.seen)}" if event.seen else ""
+    if not isinstance(event, StepExpanded):
+        return seen
+    if event.of == ROUNDS:
+        return "; ".join(filter(None, ("1 round" if event.count == 1 else f"at most {event.count} rounds", seen)))
+    return "; ".join(filter(None, ("1 part" if event.count == 1 else f"{event.count} parts", seen)))
+
+
+def _success(event: StepCompleted | PartCompleted) -> str:
+    """Return what else is to be said of a success: what a condition comes to, that nothing ran, what was changed."""
+    if isinstance(event, PartCompleted):
+        if event.part == CONDITION and isinstance(event.output, dict):
+            return _verdict(str(event.output.get("reason", "")), holds=event.output.get("holds") is True)
+        ended = "the last round" if event.is_last else ""
+    else:
+        ended = ""
+    changed = "" if event.change is None else told_change(event.change)
+    return "; ".join(filter(None, (ended, "from the cache" if event.cached else "", changed)))
+
+
+def _approval(event: ApprovalRequested | ApprovalAnswered) -> str:
+    if isinstance(event, ApprovalRequested):
+        limit = (
+            "" if event.due_at is None else f"in {event.due_at - event.at:.1f} s it counts as {_SAID[event.default]}"
+        )
+        return "; ".join(filter(None, (f"of its {event.of}", event.question, limit)))
+    told = "approved" if event.is_approved else "rejected"
+    edited = "with another output" if event.is_edited else ""
+    late = "as nobody answered in time" if event.by_default else ""
+    return ": ".join(filter(None, (" ".join(filter(None, (told, edited, late))), event.comment)))
 
 
 def _verdict(reason: str, *, holds: bool) -> str:

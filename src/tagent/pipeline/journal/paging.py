@@ -1,9 +1,10 @@
-"""Reads every run that fits a query, a page at a time, although a store tells only the newest of them."""
+"""Reads every run or document that fits a query, a page at a time, although a store tells only so many at once."""
 
 import math
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
+from tagent.ports.documents import Document, DocumentQuery
 from tagent.ports.records import RunQuery, RunRecord
 from tagent.ports.store import Store
 
@@ -35,3 +36,20 @@ async def every_run(store: Store, query: RunQuery, *, page: int = PAGE) -> Async
         oldest = found[-1].created_at
         at_the_end = {run.run_id for run in found if run.created_at == oldest}
         query = replace(query, until=math.nextafter(oldest, math.inf))
+
+
+async def every_document(store: Store, query: DocumentQuery, *, page: int = PAGE) -> AsyncGenerator[Document, None]:
+    """Yield each document that fits, by key, however many they are; the query's limit does not count.
+
+    Args:
+        store: Where the documents are.
+        query: Which of them.
+        page: How many to read at once, from 1.
+    """
+    while True:
+        found = await store.documents(replace(query, limit=page))
+        for document in found:
+            yield document
+        if len(found) < page:
+            return
+        query = replace(query, after=found[-1].key)

@@ -11,6 +11,7 @@ from tagent.exceptions import StoreError
 from tagent.pipeline.events import (
     FORMAT_VERSION,
     AgentProgressed,
+    InnerProgressed,
     RunEvent,
     RunStarted,
 )
@@ -19,6 +20,7 @@ from tagent.task_agent.events import AgentEvent
 
 _RUN_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(RunEvent)}
 _AGENT_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(AgentEvent)}
+_WRAPPERS = (AgentProgressed.__name__, InnerProgressed.__name__)
 
 
 class JournalFormatError(StoreError):
@@ -30,18 +32,22 @@ class JournalFormatError(StoreError):
 def record_of(event: RunEvent, seq: int) -> Record:
     """Return `event` as the journal's record number `seq`."""
     kind: type = type(event)
-    if isinstance(event, AgentProgressed):
-        inner = type(event.event).__name__
-        whole = {
-            "step": event.step,
-            "attempt": event.attempt,
-            "part": event.part,
-            "kind": inner,
-            "event": event.event,
-            "at": event.at,
-        }
-        return Record(seq, kind.__name__, event.at, to_json(whole))
+    if isinstance(event, AgentProgressed | InnerProgressed):
+        return Record(seq, kind.__name__, event.at, to_json(_wrapped(event)))
     return Record(seq, kind.__name__, event.at, _encoder(kind)(event))
+
+
+def _wrapped(event: AgentProgressed | InnerProgressed) -> dict[str, object]:
+    """Return an event that holds another one, with the kind of that beside it."""
+    inside = event.event
+    return {
+        "step": event.step,
+        "attempt": event.attempt,
+        "part": event.part,
+        "kind": type(inside).__name__,
+        "event": _wrapped(inside) if isinstance(inside, AgentProgressed | InnerProgressed) else inside,
+        "at": event.at,
+    }
 
 
 def event_of(record: Record) -> RunEvent:
@@ -51,8 +57,8 @@ def event_of(record: Record) -> RunEvent:
         JournalFormatError: If the record is damaged, of an unknown kind or of a newer format.
     """
     try:
-        if record.kind == AgentProgressed.__name__:
-            return _agent_progressed(from_json(record.payload))
+        if record.kind in _WRAPPERS:
+            return _unwrapped(record.kind, from_json(record.payload))
         event: RunEvent = _adapter(_RUN_EVENTS[record.kind]).validate_json(record.payload)
     except KeyError as error:
         raise JournalFormatError(
@@ -69,9 +75,17 @@ def event_of(record: Record) -> RunEvent:
     return event
 
 
-def _agent_progressed(values: dict[str, Any]) -> AgentProgressed:
-    inner = _adapter(_AGENT_EVENTS[values["kind"]]).validate_python(values["event"])
-    return AgentProgressed(values["step"], values["attempt"], inner, values["at"], values.get("part", ""))
+def _unwrapped(kind: str, values: dict[str, Any]) -> AgentProgressed | InnerProgressed:
+    inside, part = values["kind"], values.get("part", "")
+    if kind == AgentProgressed.__name__:
+        done = _adapter(_AGENT_EVENTS[inside]).validate_python(values["event"])
+        return AgentProgressed(values["step"], values["attempt"], done, values["at"], part)
+    event: RunEvent
+    if inside in _WRAPPERS:
+        event = _unwrapped(inside, values["event"])
+    else:
+        event = _adapter(_RUN_EVENTS[inside]).validate_python(values["event"])
+    return InnerProgressed(values["step"], values["attempt"], event, values["at"], part)
 
 
 @lru_cache(maxsize=32)

@@ -1,21 +1,24 @@
 """What a run has recorded of each step and of each of its parts: what the last attempt did, and how it ended."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tagent.pipeline.events import (
     AgentProgressed,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
     RunEvent,
     RunForked,
+    RunStarted,
     StepCancelled,
     StepCompleted,
     StepExpanded,
     StepFailed,
     StepStarted,
 )
+from tagent.pipeline.replay.at_work import AT_WORK, Place
 from tagent.task_agent.events import AgentEvent
 
 _OfWork = StepStarted | StepCompleted | StepFailed | PartStarted | PartCompleted | PartFailed | AgentProgressed
@@ -57,6 +60,7 @@ class Recorded:
     Attributes:
         seen: Step -> the SOFT dependencies whose outputs its last attempt saw, for each that began.
         given: The steps whose output a person wrote, in a fork.
+        inputs: What the run was given, by name.
 
     Example:
         >>> recorded = Recorded([PartStarted("fetch", "0", 1, "", 0.0), PartCompleted("fetch", "0", 1, "page", 1.0)])
@@ -68,6 +72,8 @@ class Recorded:
         self._works: dict[str, dict[str, RecordedWork]] = {}
         self.seen: dict[str, tuple[str, ...]] = {}
         self.given: set[str] = set()
+        self.inputs: Mapping[str, object] = {}
+        self._inside: dict[str, dict[str, Recorded]] = {}
         for event in events:
             self._take(event)
 
@@ -79,7 +85,26 @@ class Recorded:
         """Return what is recorded of a step and of its parts, as far as they started."""
         return tuple(self._works.get(step, {}).values())
 
+    def inside(self, step: str, part: str = "") -> "Recorded":
+        """Return what is recorded of the run inside a step, or inside a part of it; something empty if none began."""
+        return self._inside.get(step, {}).get(part) or Recorded(())
+
+    def all_inside(self, step: str) -> "Iterator[Recorded]":
+        """Yield what is recorded of each run inside a step and its parts."""
+        yield from self._inside.get(step, {}).values()
+
     def _take(self, event: RunEvent) -> None:
+        match event:
+            case RunStarted():
+                self.inputs = event.inputs
+            case InnerProgressed():
+                self._take_inside(event)
+            case RunForked():
+                self.given |= _outputs_in(event.edits)
+            case _:
+                self._take_work(event)
+
+    def _take_work(self, event: RunEvent) -> None:
         match event:
             case StepStarted() | PartStarted():
                 self._begin(event)
@@ -93,10 +118,14 @@ class Recorded:
                     work.was_cut_off = work.ended is None
             case StepExpanded():
                 self.seen[event.step] = event.seen
-            case RunForked():
-                self.given |= _outputs_in(event.edits)
             case _:
                 pass
+
+    def _take_inside(self, event: InnerProgressed) -> None:
+        inside = self._inside.setdefault(event.step, {})
+        if event.part not in inside or isinstance(event.event, RunStarted):
+            inside[event.part] = Recorded(())
+        inside[event.part]._take(event.event)  # noqa: SLF001 - of another one of these
 
     def _begin(self, event: StepStarted | PartStarted) -> None:
         self.given.discard(event.step)
@@ -117,3 +146,68 @@ def _outputs_in(edits: Mapping[str, object]) -> set[str]:
     steps = edits.get("steps")
     named = steps if isinstance(steps, Mapping) else {}
     return {name for name, parts in named.items() if isinstance(parts, Mapping) and "output" in parts}
+
+
+class RecordedAt:
+    """What is recorded of a pipeline where it is in the whole: of the run itself, or of each run inside a step.
+
+    Which of these is meant says the piece of work that the current task is.
+
+    Args:
+        whole: What is recorded of the outermost run.
+        within: The steps around it, the outermost first.
+    """
+
+    def __init__(self, whole: Recorded, within: tuple[str, ...] = ()) -> None:
+        self._whole = whole
+        self._within = within
+
+    @property
+    def depth(self) -> int:
+        """In how many runs it is."""
+        return len(self._within)
+
+    def inside(self, step: str) -> "RecordedAt":
+        """Return what is recorded of the pipeline inside a step."""
+        return RecordedAt(self._whole, (*self._within, step))
+
+    def place_of(self, step: str, part: str) -> Place:
+        """Return the piece of work that the current task is, or works for."""
+        return (*AT_WORK.get()[: self.depth], (step, part))
+
+    def of(self, step: str, part: str = "") -> RecordedWork:
+        """Return what is recorded of a step, or of a part of it, in the run that is at work."""
+        return self._here().of(step, part)
+
+    def inputs_inside(self, step: str, part: str) -> Mapping[str, object]:
+        """Return what the run inside a step, or inside a part of it, was given in the run that is at work."""
+        return self._here().inside(step, part).inputs
+
+    def of_step(self, step: str) -> tuple[RecordedWork, ...]:
+        """Return what is recorded of a step and of its parts, in all runs."""
+        return tuple(work for run in self._every() for work in run.of_step(step))
+
+    @property
+    def seen(self) -> Mapping[str, tuple[str, ...]]:
+        """Step -> the SOFT dependencies whose outputs its last attempt saw, in the first run in which it began."""
+        seen: dict[str, tuple[str, ...]] = {}
+        for run in self._every():
+            seen = {**run.seen, **seen}
+        return seen
+
+    @property
+    def given(self) -> set[str]:
+        """The steps whose output a person wrote, in a fork."""
+        return {step for run in self._every() for step in run.given}
+
+    def _here(self) -> Recorded:
+        found = self._whole
+        for step, part in AT_WORK.get()[: self.depth]:
+            found = found.inside(step, part)
+        return found
+
+    def _every(self) -> list[Recorded]:
+        found = [self._whole]
+        for step in self._within:
+            found = [inside for run in found for inside in run.all_inside(step)]
+        return found

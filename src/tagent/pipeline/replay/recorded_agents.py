@@ -13,8 +13,8 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import DataPathError, TAgentError
 from tagent.pipeline.events import PartFailed, StepFailed
 from tagent.pipeline.exceptions import StepTimeoutError
-from tagent.pipeline.replay.at_work import Standstill, part_at_work
-from tagent.pipeline.replay.recorded import Recorded, RecordedWork
+from tagent.pipeline.replay.at_work import Place, Standstill, part_at_work
+from tagent.pipeline.replay.recorded import RecordedAt, RecordedWork
 from tagent.pipeline.replay.recorded_errors import (
     NotRecordedError,
     RecordedMisfitError,
@@ -149,13 +149,13 @@ class RecordedModels:
         context_tokens: None: no data are cut on its account.
     """
 
-    def __init__(self, step: str, recorded: Recorded, standstill: Standstill) -> None:
+    def __init__(self, step: str, recorded: RecordedAt, standstill: Standstill) -> None:
         self.name = "recorded"
         self.context_tokens: int | None = None
         self._step = step
         self._recorded = recorded
         self._standstill = standstill
-        self._models: dict[str, RecordedModel] = {}
+        self._models: dict[Place, RecordedModel] = {}
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Return the next recorded answer for the piece of work that asks.
@@ -164,12 +164,12 @@ class RecordedModels:
             TAgentError: As `RecordedModel.ask`.
         """
         part = part_at_work(self._step)
-        work = self._recorded.of(self._step, part)
+        work, place = self._recorded.of(self._step, part), self._recorded.place_of(self._step, part)
         try:
-            return await self._models.setdefault(part, RecordedModel(work)).ask(request)
+            return await self._models.setdefault(place, RecordedModel(work)).ask(request)
         except NotRecordedError:
             if work.was_cut_off:
-                await self._standstill.reached(self._step, part)
+                await self._standstill.reached(place)
             raise
 
 
@@ -198,10 +198,10 @@ class Calls(Protocol):
 class CallsOfParts:
     """What the tools of one step and of all of its parts gave; it knows by `AT_WORK` which of them calls."""
 
-    def __init__(self, step: str, recorded: Recorded) -> None:
+    def __init__(self, step: str, recorded: RecordedAt) -> None:
         self._step = step
         self._recorded = recorded
-        self._calls: dict[str, RecordedCalls] = {}
+        self._calls: dict[Place, RecordedCalls] = {}
 
     @property
     def names(self) -> set[str]:
@@ -216,7 +216,8 @@ class CallsOfParts:
             NotRecordedError: If there is none.
         """
         part = part_at_work(self._step)
-        calls = self._calls.setdefault(part, RecordedCalls(self._recorded.of(self._step, part)))
+        place = self._recorded.place_of(self._step, part)
+        calls = self._calls.setdefault(place, RecordedCalls(self._recorded.of(self._step, part)))
         return calls.outcome_of(tool, arguments)
 
 

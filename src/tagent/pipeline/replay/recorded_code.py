@@ -8,9 +8,10 @@ from tagent.pipeline.context import StepContext
 from tagent.pipeline.events import CONDITION, PartCompleted, PartFailed, StepCompleted, StepFailed
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.outputs import OutputType
-from tagent.pipeline.replay.at_work import Standstill
-from tagent.pipeline.replay.recorded import Recorded, RecordedWork
+from tagent.pipeline.replay.at_work import Standstill, part_at_work
+from tagent.pipeline.replay.recorded import RecordedAt, RecordedWork
 from tagent.pipeline.replay.recorded_errors import NotRecordedError, RecordedMisfitError, RecordedWorkError
+from tagent.pipeline.routing import THEN
 
 
 class RecordedCode:
@@ -22,7 +23,7 @@ class RecordedCode:
         standstill: When what was cut off in the recording is told that nobody will cut it off.
     """
 
-    def __init__(self, step: str, recorded: Recorded, standstill: Standstill) -> None:
+    def __init__(self, step: str, recorded: RecordedAt, standstill: Standstill) -> None:
         self._step = step
         self._recorded = recorded
         self._standstill = standstill
@@ -63,7 +64,7 @@ class RecordedCode:
         if work.ended is not None:
             return work.ended
         if work.was_cut_off:
-            await self._standstill.reached(work.step, work.part)
+            await self._standstill.reached(self._recorded.place_of(work.step, work.part))
         raise NotRecordedError(self._step, f"an output of {work.part!r}" if work.part else "an output")
 
     def _typed(self, plain: object, output: OutputType) -> object:
@@ -71,6 +72,41 @@ class RecordedCode:
             return output.load(plain, step=self._step)
         except StepOutputError:
             raise RecordedMisfitError(self._step, "an output") from None
+
+    def inputs(self) -> Callable[..., object]:
+        """Return a function that gives what the pipeline inside the step was given."""
+
+        async def given(context: StepContext) -> object:
+            return dict(self._recorded.inputs_inside(self._step, context.part))
+
+        return given
+
+    def route(self, original: Condition) -> Condition:
+        """Return the condition of a `when` that comes to the route that was taken."""
+        return self._judged(original, lambda: Verdict(self._at_work().output == THEN, "It was so."))
+
+    def until(self, original: Condition) -> Condition:
+        """Return what ends the rounds of the step where they ended."""
+
+        def verdict() -> Verdict:
+            ended = self._at_work()
+            return Verdict(isinstance(ended, PartCompleted) and ended.is_last, "It was so.")
+
+        return self._judged(original, verdict)
+
+    def _at_work(self) -> StepCompleted | PartCompleted:
+        """Return how the piece of work ended that is at work.
+
+        Raises:
+            RecordedWorkError: If it failed.
+            NotRecordedError: If it did not end.
+        """
+        ended = self._recorded.of(self._step, part_at_work(self._step)).ended
+        if isinstance(ended, StepFailed | PartFailed):
+            raise RecordedWorkError(ended)
+        if ended is None:
+            raise NotRecordedError(self._step, "what its condition comes to")
+        return ended
 
     def condition(self, original: Condition) -> Condition:
         """Return a condition that comes to what the step's own came to."""

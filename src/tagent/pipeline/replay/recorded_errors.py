@@ -64,7 +64,7 @@ class RecordedWorkError(PipelineError):
 
 
 class CutOffError(PipelineError):
-    """A run cannot be replayed, as it was ended from outside while its steps ran, and nothing recorded says when.
+    """A run cannot be replayed, as it was ended from outside while its steps ran, or waits for an approval.
 
     Attributes:
         run_id: The run.

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from tagent.config import TAgentConfig
+from tagent.exceptions import ungrouped
+from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.events import RunStarted
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
@@ -13,10 +15,14 @@ from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.replay.at_work import Standstill
 from tagent.pipeline.replay.doubles import NO_LIMITS, NO_TOOLS, with_doubles
-from tagent.pipeline.replay.recorded import Recorded
+from tagent.pipeline.replay.recorded import Recorded, RecordedAt
 from tagent.pipeline.replay.recorded_agents import OnlyRecorded
+from tagent.pipeline.replay.recorded_answers import RecordedAnswers
+from tagent.pipeline.replay.recorded_changes import added_by, with_recorded_changes
 from tagent.pipeline.replay.recorded_errors import CutOffError
-from tagent.pipeline.state import fold
+from tagent.pipeline.scheduler import AWAITING_APPROVAL
+from tagent.pipeline.selecting import Part, part_of
+from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import bind, outline
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.transfer.differences import StepDifference, step_differences
@@ -110,29 +116,60 @@ async def replay_run(
         DefinitionMismatchError: If today's code does not fit the recorded definition.
         PipelineValidationError: If the pipeline has mistakes.
         InputError: If the recorded inputs do not fit it.
-        CutOffError: If the run was cancelled or had no time left: nothing recorded says when in its steps that was.
+        CutOffError: If the run waits for an approval, was cancelled or had no time left: nothing recorded says what
+            comes of its steps then.
     """
     begun = next(event for event in recording.events if isinstance(event, RunStarted))
     then = fold(ExecutionGraph.build(outline(recording.counts)), recording.events)
-    if then.halted is not None and then.halted.code in FROM_OUTSIDE:
-        raise CutOffError(recording.run_id, ended_by=then.halted.code)
-    code = _todays(recording) if pipeline is None else pipeline
+    _require_whole(then, run_id=recording.run_id)
+    code = with_recorded_changes(_todays(recording) if pipeline is None else pipeline, then.changes)
     settings = (config or TAgentConfig()).merged(NO_LIMITS)
     standstill = Standstill()
     doubled = with_doubles(
-        code, settings, Recorded(recording.events), standstill, recorded_functions=recorded_functions
+        code,
+        settings,
+        RecordedAt(Recorded(recording.events)),
+        standstill,
+        recorded_functions=recorded_functions,
+        added=added_by(then.changes),
     )
+    answers = RecordedAnswers(recording.events, services.store, services.clock)
     offline = replace(
         services,
         clock=_Impatient(services.clock),
         models=OnlyRecorded(),
         random=lambda: 0.0,
-        sinks=(*services.sinks, standstill),
+        sinks=(*services.sinks, standstill, answers),
     )
-    executor = PipelineExecutor(doubled, settings.merged(NO_TOOLS), inputs=begun.inputs, services=offline)
-    result = await executor.execute()
+    executor = PipelineExecutor(
+        doubled, settings.merged(NO_TOOLS), inputs=begun.inputs, part=_part_of(then), services=offline
+    )
+    with ungrouped():
+        async with asyncio.TaskGroup() as group:
+            answering = group.create_task(answers.serve(), name="answers")
+            result = await executor.execute()
+            answering.cancel()
     now = fold(ExecutionGraph.build(doubled), await load_events(services.store, result.run_id))
     return Replay(recording.run_id, result, then.status.value, step_differences(then, now))
+
+
+def _require_whole(then: PipelineState, *, run_id: str) -> None:
+    """Refuse a run that waits for somebody, or was ended from outside.
+
+    Raises:
+        CutOffError: If it is one.
+    """
+    if then.halted is not None and then.halted.code in FROM_OUTSIDE:
+        raise CutOffError(run_id, ended_by=then.halted.code)
+    if open_requests(then):
+        raise CutOffError(run_id, ended_by=AWAITING_APPROVAL)
+
+
+def _part_of(then: PipelineState) -> Part | None:
+    """Return the part of its pipeline that a run did, with the outputs that it had from elsewhere."""
+    part = part_of(then)
+    given = {name: record.output for name, record in then.steps.items() if record.given_by}
+    return None if part is None else replace(part, outputs=given)
 
 
 def _told(parts: Mapping[str, int]) -> str:

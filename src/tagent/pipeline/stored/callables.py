@@ -19,7 +19,8 @@ class DefinitionMismatchError(PipelineError):
 
     Attributes:
         pipeline: The pipeline's name.
-        step: The step that does not fit; empty when it is the pipeline as a whole.
+        step: The step that does not fit, one of an inner pipeline by its path, like `outer/inner`; empty when it is
+            the pipeline as a whole.
     """
 
     code = "pipeline.definition_mismatch"
@@ -77,15 +78,17 @@ class Binding:
     Args:
         pipeline: The pipeline's name.
         code: The step of today.
+        path: The step's name, behind those of the steps around it: `outer/inner`.
     """
 
-    def __init__(self, pipeline: str, code: PipelineStep) -> None:
+    def __init__(self, pipeline: str, code: PipelineStep, *, path: str) -> None:
         self._pipeline = pipeline
         self._code = code
+        self._path = path
 
     def mismatch(self, message: str) -> DefinitionMismatchError:
         """Return the error that says so of the step."""
-        return DefinitionMismatchError(self._pipeline, self._code.name, f"The step {self._code.name!r} {message}")
+        return DefinitionMismatchError(self._pipeline, self._path, f"The step {self._path!r} {message}")
 
     def work(self, stored: Stored, code: Work | None, *, what: str) -> Work | None:
         """Return the stored goal, or the function of today.

@@ -15,7 +15,8 @@ from pydantic_core import from_json, to_json
 from tagent.budget import LIMITS
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
-from tagent.pipeline.models import Pipeline
+from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.stored.callables import Binding
 from tagent.pipeline.stored.steps import (
     DefinitionMismatchError,
     bound_step,
@@ -123,10 +124,27 @@ class Definition:
 
 
 def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
-    names = {step.name for step in pipeline.steps}
     settings = stored_settings(pipeline.config)
     return {
         "version": 1 if settings.keys().isdisjoint(LIMITS) else DEFINITION_VERSION,
+        **_shared_by_steps(pipeline, settings),
+        "origin": origin.written(),
+        "steps": _step_specs(pipeline),
+        **_rarely_used(pipeline),
+    }
+
+
+def _inner_spec(pipeline: Pipeline) -> dict[str, object]:
+    """Return a pipeline inside a step as JSON values; its version and origin are those of the whole."""
+    return {
+        **_shared_by_steps(pipeline, stored_settings(pipeline.config)),
+        "steps": _step_specs(pipeline),
+        **_rarely_used(pipeline),
+    }
+
+
+def _shared_by_steps(pipeline: Pipeline, settings: Mapping[str, object]) -> dict[str, object]:
+    return {
         "name": pipeline.name,
         "description": pipeline.description,
         "global_constraints": list(pipeline.global_constraints),
@@ -136,10 +154,18 @@ def _spec(pipeline: Pipeline, origin: Origin) -> dict[str, object]:
         "config": settings,
         "memory": pipeline.memory,
         "spaces": list(pipeline.spaces),
-        "origin": origin.written(),
-        "steps": [step_spec(step, names, pipeline.global_constraints) for step in pipeline.steps],
-        **_rarely_used(pipeline),
     }
+
+
+def _step_specs(pipeline: Pipeline) -> list[dict[str, object]]:
+    names = {step.name for step in pipeline.steps}
+    return [
+        {
+            **step_spec(step, names, pipeline.global_constraints),
+            **({} if step.pipeline is None else {"pipeline": _inner_spec(step.pipeline)}),
+        }
+        for step in pipeline.steps
+    ]
 
 
 def _rarely_used(pipeline: Pipeline) -> dict[str, object]:
@@ -167,13 +193,17 @@ def bind(definition: Definition, code: Pipeline) -> Pipeline:
     Raises:
         DefinitionMismatchError: If a step is missing in the code, is a function in one and a goal in
             the other, or gives another type of output; the same for its branches, its merge, its compensation and
-            its conditions.
+            its conditions, and for the steps of the pipelines inside.
     """
-    spec = _with_limits_of_steps(definition.spec)
+    return _bound(_with_limits_of_steps(definition.spec), code, within="")
+
+
+def _bound(spec: Mapping[str, Any], code: Pipeline, *, within: str) -> Pipeline:
+    """Return a stored pipeline with today's code; `within` is the path of the step around it."""
     name = spec["name"]
     known = {step.name: step for step in code.steps}
     if spec["inputs"] != fingerprint(code.inputs):
-        raise DefinitionMismatchError(name, "", f"The input model of the pipeline {name!r} has changed.")
+        raise DefinitionMismatchError(name, within, f"The input model of the pipeline {name!r} has changed.")
     pipeline = Pipeline(
         name,
         spec["description"],
@@ -187,21 +217,35 @@ def bind(definition: Definition, code: Pipeline) -> Pipeline:
         on_failure=spec.get("on_failure"),
         budget=spec.get("budget"),
         on_budget=spec.get("on_budget"),
+        default_mode=code.default_mode,  # of steps that are added while it runs
         before_step=code.before_step,
         after_step=code.after_step,
     )
     for stored in spec["steps"]:
+        path = f"{within}/{stored['name']}" if within else stored["name"]
         if stored["name"] not in known:
-            message = f"The code defines no step {stored['name']!r} any more.{nearest(stored['name'], known)}"
-            raise DefinitionMismatchError(name, stored["name"], message)
-        pipeline.add_step(bound_step(stored, known[stored["name"]], pipeline=name))
+            message = f"The code defines no step {path!r} any more.{nearest(stored['name'], known)}"
+            raise DefinitionMismatchError(name, path, message)
+        pipeline.add_step(_bound_step(stored, known[stored["name"]], pipeline=name, path=path))
     return pipeline
+
+
+def _bound_step(stored: Mapping[str, Any], code: PipelineStep, *, pipeline: str, path: str) -> PipelineStep:
+    inner, today = stored.get("pipeline"), code.pipeline
+    bound = None if inner is None or today is None else _bound(inner, today, within=path)
+    return bound_step(stored, code, Binding(pipeline, code, path=path), bound)
 
 
 def outline(definition: Definition) -> Pipeline:
     """Return the stored pipeline without any code, for looking at its runs; it cannot be run."""
-    spec = definition.spec
-    steps = [outlined_step(stored) for stored in spec["steps"]]
+    return _outlined(definition.spec)
+
+
+def _outlined(spec: Mapping[str, Any]) -> Pipeline:
+    steps = [
+        outlined_step(stored, None if (inner := stored.get("pipeline")) is None else _outlined(inner))
+        for stored in spec["steps"]
+    ]
     return Pipeline(
         spec["name"], spec["description"], steps=steps, final=spec["final"], on_failure=spec.get("on_failure")
     )

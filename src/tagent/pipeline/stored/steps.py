@@ -17,7 +17,7 @@ from tagent.circuit import CircuitPolicy
 from tagent.config import TAgentConfig
 from tagent.pipeline import bindings
 from tagent.pipeline.awaited import Event, event_of
-from tagent.pipeline.models import ExecutionMode, Fallback, PipelineStep
+from tagent.pipeline.models import Dependency, ExecutionMode, Fallback, Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.stored.callables import (
     Binding,
@@ -30,21 +30,24 @@ from tagent.pipeline.stored.callables import (
     stored_dependency,
     stored_work,
 )
+from tagent.pipeline.stored.flow_options import bound_flow, outlined_flow, stored_flow
 from tagent.retries import RetryPolicy
 from tagent.task_agent.foreign import agent_name
 
 __all__ = [
-    "DefinitionMismatchError", "bound_step", "fingerprint", "outlined_step", "step_spec", "stored_limits",
-    "stored_settings",
+    "DefinitionMismatchError", "bound_step", "fingerprint", "outlined_dependency", "outlined_step", "step_spec",
+    "stored_limits", "stored_settings",
 ]  # fmt: skip
 
 _DEFAULTS = PipelineStep()
-_AS_THEY_ARE = ("for_each", "max_concurrency", "min_success", "optional")
+_AS_THEY_ARE = (
+    "for_each", "max_concurrency", "min_success", "optional", "switch_on", "max_times", "if_not_reached",
+)  # fmt: skip
 """The options that are plain values, stored where they differ from the default."""
 
 
 def step_spec(step: PipelineStep, names: Collection[str], global_constraints: Collection[str]) -> dict[str, object]:
-    """Return a step as JSON values.
+    """Return a step as JSON values, without the pipeline inside it.
 
     Args:
         step: The step.
@@ -98,7 +101,7 @@ def _rarely_used(step: PipelineStep) -> dict[str, object]:
         told["circuit"] = asdict(step.circuit)
     if limits := stored_limits(step.budget):
         told["budget"] = limits
-    return told
+    return {**told, **stored_flow(step)}
 
 
 def _retry(policy: RetryPolicy) -> dict[str, object]:
@@ -157,8 +160,12 @@ def _known_fingerprint(declared: Hashable) -> str:
     return _fingerprint(declared)
 
 
-def outlined_step(stored: Stored) -> PipelineStep:
+def outlined_step(stored: Stored, inner: Pipeline | None = None) -> PipelineStep:
     """Return what a stored step says without any code: enough to fold the events of a run, and to show it.
+
+    Args:
+        stored: The step.
+        inner: The outline of the pipeline inside it; None for none.
 
     Raises:
         ValueError: If its mode or a dependency is of no known kind.
@@ -173,11 +180,9 @@ def outlined_step(stored: Stored) -> PipelineStep:
         name=stored["name"],
         goal=None if stored.get("wait_for") or _has_no_work(stored) else stored["goal"] or "",
         wait_for=_awaited(stored),
+        pipeline=inner,
         constraints=stored["constraints"] if stored["execution_mode"] == ExecutionMode.CONDITIONAL else (),
-        depends_on=[
-            dependency_of(dep, None if dep.get("check") is None else outlined(dep["check"]))
-            for dep in stored["depends_on"]
-        ],
+        depends_on=[outlined_dependency(dep) for dep in stored["depends_on"]],
         execution_mode=ExecutionMode(stored["execution_mode"]),
         max_retries=stored["max_retries"],
         enabled=stored.get("enabled", True),
@@ -186,14 +191,26 @@ def outlined_step(stored: Stored) -> PipelineStep:
         merge=None if stored.get("merge") is None else _outlined_merge(stored["merge"]),
         on_error=_fallback(stored),
         compensate=None if stored.get("compensate") is None else outlined(stored["compensate"]),
+        **outlined_flow(stored),
         **{name: stored[name] for name in _AS_THEY_ARE if name in stored},
     )
 
 
+def outlined_dependency(stored: Stored) -> Dependency:
+    """Return what a stored dependency says without any code.
+
+    Raises:
+        ValueError: If its type is of no known kind.
+    """
+    return dependency_of(stored, None if stored.get("check") is None else outlined(stored["check"]))
+
+
 def _has_no_work(stored: Stored) -> bool:
-    """Return whether a step has branches, or merges what others gave, in the place of a work of its own."""
-    is_without = stored["goal"] is None and stored["function"] is None
-    return is_without and stored["execution_mode"] == ExecutionMode.PARALLEL_MERGE
+    """Return whether a step has something in the place of a goal or a function: branches, a pipeline, a route."""
+    if stored["goal"] is not None or stored["function"] is not None:
+        return False
+    has_other = any(stored.get(name) is not None for name in ("pipeline", "when", "switch_on"))
+    return has_other or stored["execution_mode"] == ExecutionMode.PARALLEL_MERGE
 
 
 def _outlined_merge(stored: Stored) -> Stored:
@@ -201,13 +218,18 @@ def _outlined_merge(stored: Stored) -> Stored:
     return stored if isinstance(stored, str) else list
 
 
-def bound_step(stored: Stored, code: PipelineStep, *, pipeline: str) -> PipelineStep:
+def bound_step(stored: Stored, code: PipelineStep, binding: Binding, inner: Pipeline | None = None) -> PipelineStep:
     """Return a stored step with the functions, types, tools and models of today's `code`.
+
+    Args:
+        stored: The step.
+        code: That of today.
+        binding: Binds what of the step is code.
+        inner: The pipeline inside it, bound already; None for none.
 
     Raises:
         DefinitionMismatchError: If the code is of another kind, or gives another type of output.
     """
-    binding = Binding(pipeline, code)
     _require_same_kind(stored, code, binding)
     on_error = stored.get("on_error")
     fallback = _fallback(stored)
@@ -233,6 +255,7 @@ def bound_step(stored: Stored, code: PipelineStep, *, pipeline: str) -> Pipeline
         run=code.run,
         agent=code.agent,
         wait_for=_awaited(stored),
+        pipeline=inner,
         tools=code.tools,
         enabled=stored.get("enabled", True),
         condition=binding.check(stored.get("condition"), code.condition, what="its condition"),
@@ -241,17 +264,15 @@ def bound_step(stored: Stored, code: PipelineStep, *, pipeline: str) -> Pipeline
         item_schema=code.item_schema,
         on_error=fallback,
         compensate=binding.work(stored.get("compensate"), code.compensate, what="its compensation"),
-        circuit=CircuitPolicy(**stored["circuit"]) if "circuit" in stored else None,
-        budget=Budget.of(stored["budget"]) if "budget" in stored else None,
+        circuit=None if stored.get("circuit") is None else CircuitPolicy(**stored["circuit"]),
+        budget=None if stored.get("budget") is None else Budget.of(stored["budget"]),
+        **bound_flow(stored, code, binding),
         **{name: stored[name] for name in _AS_THEY_ARE if name in stored},
     )
 
 
 def _require_same_kind(stored: Stored, code: PipelineStep, binding: Binding) -> None:
-    before = _kind(
-        stored["goal"], stored["function"], stored.get("wait_for"), stored.get("agent"), stored.get("branches")
-    )
-    today = _kind(code.goal, code.run, code.wait_for, code.agent, code.branches)
+    before, today = _kind_of_stored(stored), _kind_of(code)
     if before != today:
         raise binding.mismatch(f"was {before} when the run was started, and is {today} today.")
     if stored["output"] != fingerprint(output_type(code).declared):
@@ -260,16 +281,30 @@ def _require_same_kind(stored: Stored, code: PipelineStep, binding: Binding) -> 
         raise binding.mismatch("had parts with another type of output when the run was started.")
 
 
-def _kind(goal: object, function: object, wait_for: object, agent: object, branches: object) -> str:
-    if wait_for is not None:
-        return "an event"
-    if branches is not None:
-        return "several branches"
-    if function is not None:
-        return "a function"
-    if goal is None:
-        return "a merge of what it depends on"
-    return "a goal" if agent is None else "a goal with an agent of its own"
+def _kind_of_stored(stored: Stored) -> str:
+    present = {name for name, given in stored.items() if given is not None}
+    return _kind(present - {"function"} | ({"run"} if "function" in present else set()))
+
+
+def _kind_of(code: PipelineStep) -> str:
+    return _kind({name for name, _ in _KINDS if getattr(code, name) is not None})
+
+
+_KINDS = (
+    ("wait_for", "an event"),
+    ("pipeline", "a pipeline"),
+    ("when", "a condition to judge"),
+    ("switch_on", "a choice of a route"),
+    ("branches", "several branches"),
+    ("run", "a function"),
+    ("agent", "a goal with an agent of its own"),
+    ("goal", "a goal"),
+)
+"""The options that say what a step does, and what it is then called; the first that is given counts."""
+
+
+def _kind(given: Collection[str]) -> str:
+    return next((told for name, told in _KINDS if name in given), "a merge of what it depends on")
 
 
 def _fallback(stored: Stored) -> Fallback | None:

@@ -1,6 +1,6 @@
 """What a fork changes: inputs, the model, and of single steps the goal, the model or the output."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -37,9 +37,14 @@ class Edits:
     outputs: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, overrides: Mapping[str, object], definition: Definition) -> Self:
+    def of(cls, overrides: Mapping[str, object], definition: Definition, *, added: Collection[str] = ()) -> Self:
         """Return the edits that `overrides` names, as in
         `{"inputs": {"topic": "tea"}, "model": "...", "steps": {"write": {"goal": "...", "output": {...}}}}`.
+
+        Args:
+            overrides: The edits.
+            definition: What counts of the pipeline.
+            added: All steps of the run, also those that were added while it went on.
 
         Raises:
             ForkError: If a part or a step is unknown, a goal is given to a function, or a text is none.
@@ -50,6 +55,9 @@ class Edits:
         goals, models, outputs = dict[str, str](), dict[str, str](), dict[str, object]()
         for name in steps:
             if name not in known:
+                if name in added:
+                    message = f"The step {name!r} was added while the run went on, so it cannot be edited."
+                    raise ForkError(message, hint="Fork from the step that has added it.")
                 raise ForkError(f"The run has no step {name!r}.{nearest(name, known)}")
             parts = _mapping(steps, name)
             _check_names(parts, _STEP_PARTS, what=f"The edits of the step {name!r}")
@@ -59,6 +67,7 @@ class Edits:
                 if known[name]["goal"] is None:
                     is_function = known[name]["function"] is not None
                     what = "is a function and" if is_function else "works on nothing by itself and"
+                    what = "runs a pipeline of its own and" if "pipeline" in known[name] else what
                     raise ForkError(f"The step {name!r} {what} has no goal.")
                 goals[name] = _text(parts["goal"], what=f"The goal of the step {name!r}")
             if "model" in parts:

@@ -6,7 +6,8 @@ from pydantic_core import from_json, to_json
 
 from tagent.pipeline.events import RunResumed
 from tagent.pipeline.journal.blobs import blob_of
-from tagent.pipeline.transfer.documents import FORMAT, VERSION, portable
+from tagent.pipeline.transfer.definitions import portable
+from tagent.pipeline.transfer.documents import FORMAT, VERSION
 from tagent.ports.records import Record, RunRecord
 from tagent.ports.store import Store
 

@@ -1,11 +1,12 @@
 """Forks and time travel: a run's past under a new id, with edits, from which it goes another way."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import nearest
 from tagent.names import run_scope
 from tagent.payloads import encoded
+from tagent.pipeline.course.records import WorkRecord
 from tagent.pipeline.course.reports import parts_done, summary_of
 from tagent.pipeline.events import RunEvent, RunForked, RunStarted, StepCompleted, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
@@ -19,7 +20,7 @@ from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import outline
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.transfer.edits import Edits, ForkError
-from tagent.pipeline.transfer.inheriting import inherited, not_inherited, with_dependents
+from tagent.pipeline.transfer.inheriting import in_own_name, inherited, not_inherited, with_dependents
 from tagent.pipeline.work.event_step import listening
 from tagent.ports.documents import DocumentQuery, Put
 from tagent.ports.effects import Effects
@@ -81,11 +82,12 @@ async def fork_run(
     records = await services.store.records(run_id)
     events = events_in(records, run_id=run_id)
     definition = latest_definition(await first_definition(services.store, run_id), events)
-    edits = Edits.of(overrides or {}, definition)
     graph = ExecutionGraph.build(outline(definition))
     last = _checked_end(at_event, len(events), run_id=run_id)
-    if from_step is not None and from_step not in graph.positions:
-        raise ForkError(f"The run has no step {from_step!r}.{nearest(from_step, graph.positions)}")
+    there = fold(graph, events[:last])
+    edits = Edits.of(overrides or {}, definition, added=there.steps.keys())
+    if from_step is not None and from_step not in there.steps:
+        raise _unknown(from_step, there.steps)
     if from_step is None and at_event is None and not overrides:
         raise ForkError(
             "A fork needs a place to begin, or something that is different.", hint="Name a step or an event."
@@ -94,12 +96,15 @@ async def fork_run(
     code = None
     if edits.inputs or edits.outputs:
         code = pipeline or code_of(definition, run_id=run_id, hint="Give it: fork(..., pipeline=...).")
-    there = fold(graph, events[:last])
     seeds = {*edits.again, *((from_step,) if from_step else ())}
     again = with_dependents(there, seeds, given=edits.outputs) | not_inherited(there)
     now = services.clock.now()
     new_id = services.new_id()
-    past = list(inherited(events[:last], records, anew=again | edits.outputs.keys()))
+    anew = again | edits.outputs.keys()
+    past = [
+        (event, record) if record is None else in_own_name(event, record, parent=run_id, run_id=new_id)
+        for event, record in inherited(events[:last], records, anew=anew)
+    ]
     begun = events[0]
     assert isinstance(begun, RunStarted)  # noqa: S101 - `events_in` has checked it
     inputs = begun.inputs if code is None else check_inputs(code, {**begun.inputs, **edits.inputs})
@@ -117,8 +122,15 @@ async def fork_run(
     more, blobs = journalled(added, after_seq=len(copied))
     shared = {blob_hash for record in copied if (blob_hash := blob_of(record))} - {blob.hash for blob in blobs}
     completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
-    awaited = await listening(outline(edited), run_id=new_id, store=services.store, done=completed)
+    outlined = outline(edited)
+    awaited = await listening(outlined, run_id=new_id, store=services.store, done=completed)
     remembered = await _memory_of(services.store, run_id, state.memories, new_id=new_id)
+    for inner, pipeline_inside in _going_on_inside(state, outlined):
+        was = f"{run_id}/{inner.run_id.removeprefix(f'{new_id}/')}"
+        ended = tuple(name for name, status in inner.statuses.items() if status is StepStatus.COMPLETED)
+        mail = await listening(pipeline_inside, run_id=inner.run_id, store=services.store, done=ended)
+        memory = await _memory_of(services.store, was, inner.memories, new_id=inner.run_id)
+        remembered = remembered.plus(mail).plus(memory)
     await services.store.create_run(
         NewRun(
             new_id,
@@ -140,6 +152,28 @@ async def fork_run(
     rest = tuple(name for name, status in state.statuses.items() if not status.is_terminal)
     parts = {name: done for name in rest if (done := parts_done(state, name))}
     return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest, parts)
+
+
+def _unknown(step: str, known: Collection[str]) -> ForkError:
+    """Return the error that says so of a step; for one inside a step, what to do instead."""
+    outer = next((step[:at] for at, letter in enumerate(step) if letter == "/" and step[:at] in known), "")
+    if outer:
+        message = f"The step {step!r} is inside the step {outer!r}, and a fork begins with a step of the run itself."
+        return ForkError(message, hint=f"Fork from {outer!r}: all inside it runs again.")
+    return ForkError(f"The run has no step {step!r}.{nearest(step, known)}")
+
+
+def _going_on_inside(state: PipelineState, pipeline: Pipeline) -> Iterator[tuple[PipelineState, Pipeline]]:
+    """Yield the runs inside steps that go on in a fork, at every depth, each with its pipeline."""
+    inside = {step.name: step.pipeline for step in pipeline.steps if step.pipeline is not None}
+    for name, pipeline_inside in inside.items():
+        if name not in state.steps or state.statuses[name].is_terminal:
+            continue
+        record = state.steps[name]
+        works: tuple[WorkRecord, ...] = (record, *record.parts.values())
+        for inner in [work.inner for work in works if work.inner is not None and not work.inner.is_finished]:
+            yield inner, pipeline_inside
+            yield from _going_on_inside(inner, pipeline_inside)
 
 
 async def _memory_of(store: Store, run_id: str, memories: Mapping[str, object], *, new_id: str) -> Effects:
@@ -184,7 +218,9 @@ def _checked_end(event: int | None, count: int, *, run_id: str) -> int:
 
 def _checked_output(code: Pipeline | None, step: str, output: object) -> object:
     """Return the output as JSON values, if it is one that the step could have given."""
-    kind = next(output_type(it) for it in (code.steps if code else ()) if it.name == step)
+    kind = next((output_type(it) for it in (code.steps if code else ()) if it.name == step), None)
+    if kind is None:
+        raise ForkError(f"The code defines no step {step!r}, so nobody can say what it could give.")
     return kind.dump(output, step=step)
 
 

@@ -19,21 +19,24 @@ from tagent.pipeline.labels import check_labels
 from tagent.pipeline.persistence import journalled
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.stored.definition import Definition, outline
+from tagent.pipeline.transfer.course_checks import Course
+from tagent.pipeline.transfer.definitions import forget_types, read_definition
 from tagent.pipeline.transfer.documents import (
     LARGEST_DOCUMENT,
     MAX_VALUES,
     Document,
     EventFacts,
     RunImportError,
-    read_definition,
     read_document,
     read_json,
     require_name,
     values_in,
     written,
 )
-from tagent.pipeline.transfer.event_checks import Course, require_sane
+from tagent.pipeline.transfer.event_checks import require_sane
+from tagent.pipeline.transfer.held_effects import require_own_effects, without_cached
 from tagent.pipeline.transfer.recording import Recording
+from tagent.pipeline.transfer.sizes import Sizes
 from tagent.ports.records import NewRun, Record, RunRecord
 from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError
@@ -73,7 +76,7 @@ async def import_run(store: Store, payload: bytes, *, largest: int = LARGEST_DOC
         StoreError: If the store cannot be written.
     """
     recording = read_recording(payload, largest=largest)
-    state = _folded(recording.counts, recording.events)
+    state = _folded(recording.counts, recording.events, run_id=recording.run_id)
     records, blobs = journalled(recording.events, after_seq=0)
     run = recording.run
     new = NewRun(
@@ -121,7 +124,7 @@ def read_recording(payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> Record
     _labels(begun.labels)
     was = hashlib.sha256(written(document.definition, what="its definition")).hexdigest()
     events, counts = _with_safe_definitions(events, definition, was=was)
-    state = _folded(counts, events)
+    state = _folded(counts, events, run_id=facts.id)
     run = RunRecord(
         run_id=facts.id,
         pipeline=facts.pipeline,
@@ -171,10 +174,7 @@ def _events(document: Document, *, largest: int) -> Iterator[RunEvent]:
             if whole_bytes > largest * WHOLE_TO_DOCUMENT or whole_values > MAX_VALUES:
                 raise RunImportError("it names large outputs so often that it would fill the memory.")
             values = {key: value for key, value in values.items() if key != "blob"}
-            inner = values.get("event", values)
-            key, holder = ("event", dict(inner)) if inner is not values else ("", dict(values))
-            holder["output"] = document.blobs[name]
-            values = {**values, key: holder} if key else holder
+            values = _with_output(values, document.blobs[name], seq=fact.seq)
         yield _event(fact, values)
     if unnamed:
         raise RunImportError("it has a blob that no event names.")
@@ -182,12 +182,19 @@ def _events(document: Document, *, largest: int) -> Iterator[RunEvent]:
 
 def _blob_name(fact: EventFacts, contents: Mapping[str, bytes]) -> str:
     name = fact.payload["blob"]
-    holder = fact.payload.get("event", fact.payload)
     if not isinstance(name, str) or name not in contents:
         raise RunImportError(f"its event {fact.seq} names a blob that is not in the file.")
-    if not isinstance(holder, dict) or "output" not in holder:
-        raise RunImportError(f"its event {fact.seq} names a blob and has no output.")
     return name
+
+
+def _with_output(values: Mapping[str, Any], output: object, *, seq: int) -> dict[str, Any]:
+    """Return a record's values with this output in its innermost event: what an agent did, or a run inside a step."""
+    inside = values.get("event") if "kind" in values else None
+    if isinstance(inside, dict):
+        return {**values, "event": _with_output(inside, output, seq=seq)}
+    if "output" not in values:
+        raise RunImportError(f"its event {seq} names a blob and has no output.")
+    return {**values, "output": output}
 
 
 def _event(fact: EventFacts, values: Mapping[str, Any]) -> RunEvent:
@@ -199,7 +206,7 @@ def _event(fact: EventFacts, values: Mapping[str, Any]) -> RunEvent:
     if type(event.at) not in (float, int) or event.at != fact.at:
         raise RunImportError(f"the times of its event {fact.seq} do not agree.")
     require_sane(event, seq=fact.seq)
-    return event
+    return without_cached(event)
 
 
 def _with_safe_definitions(
@@ -224,10 +231,12 @@ def _with_safe_definitions(
     return tuple(safe), counts
 
 
-def _folded(definition: Definition, events: tuple[RunEvent, ...]) -> PipelineState:
-    """Return the state that the events lead to, the agents' own included."""
-    state = PipelineState(ExecutionGraph.build(outline(definition)))
-    course = Course(state)
+def _folded(definition: Definition, events: tuple[RunEvent, ...], *, run_id: str) -> PipelineState:
+    """Return the state that the events lead to, with that of the agents and of the runs inside looked at."""
+    pipeline = outline(definition)
+    state = PipelineState(ExecutionGraph.build(pipeline))
+    forget_types(pipeline)
+    course = Course(pipeline, state, key=run_id, sizes=Sizes())
     for seq, event in enumerate(events, 1):
         try:
             course.require_possible(event, seq=seq)
@@ -236,4 +245,5 @@ def _folded(definition: Definition, events: tuple[RunEvent, ...]) -> PipelineSta
             raise
         except TAgentError as error:
             raise RunImportError(f"its event {seq} cannot happen there: {error.message[:300]}") from None
+    require_own_effects(state, run_id=run_id)
     return state

@@ -1,10 +1,17 @@
 """Which events of a run's past a fork takes over, and which steps begin anew in it. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from pydantic_core import from_json, to_json
+
+from tagent.pipeline.changes import Change
+from tagent.pipeline.course.sinks import is_aside
 from tagent.pipeline.events import (
     COMPENSATION,
+    ApprovalRequested,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -14,6 +21,7 @@ from tagent.pipeline.events import (
     RunHalted,
     RunPaused,
     RunResumed,
+    RunStarted,
 )
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.state import PipelineState
@@ -46,7 +54,9 @@ def _begins_anew(state: PipelineState, name: str, *, was_rolled_back: bool) -> b
 def with_dependents(state: PipelineState, seeds: Iterable[str], *, given: Collection[str] = ()) -> set[str]:
     """Return the seeds and all that depends on them or on what is given, without what is given.
 
-    A step that has the output of another one depends on that one.
+    A step that has the output of another one depends on that one, and so does one that another one has added, or has
+    changed in what it waits for, or in whether the run has it. What is not of the part of its pipeline that the run
+    does stays as it is, unless it is a seed itself.
 
     Args:
         state: The state of the run at the fork point.
@@ -55,17 +65,33 @@ def with_dependents(state: PipelineState, seeds: Iterable[str], *, given: Collec
     """
     found: set[str] = set()
     waiting = [*seeds, *given]
+    named = frozenset(waiting)
+    changed = _changed_by(state)
     while waiting:
         name = waiting.pop()
-        if name not in found:
+        if name not in found and (name in named or not is_aside(state, name)):
             found.add(name)
             waiting += [edge.target for edge in state.graph.outgoing[name]]
+            waiting += changed.get(name, ())
             waiting += [
                 edge.source
                 for edge in state.graph.incoming[name]
                 if edge.is_fallback and state.steps[edge.source].substituted_by == name
             ]
     return found - set(given)
+
+
+def _changed_by(state: PipelineState) -> Mapping[str, set[str]]:
+    """Return the steps that each step has added or changed, as far as there are some."""
+    changed: dict[str, set[str]] = {}
+    for by in state.changes:
+        changed.setdefault(by.step, set()).update(_touched(by.change) & state.steps.keys())
+    return changed
+
+
+def _touched(change: Change) -> set[str]:
+    named = (*(spec["name"] for spec in change.added), *(link["step"] for link in change.linked), *change.enabled)
+    return {*map(str, named), *(step for step, _ in change.unlinked)}
 
 
 def inherited(
@@ -107,3 +133,39 @@ def _end_of_earlier_lives(events: Sequence[RunEvent]) -> int:
         elif isinstance(event, RunResumed | RunForked) and is_over:
             end = is_over
     return end
+
+
+def in_own_name(event: RunEvent, record: Record, *, parent: str, run_id: str) -> tuple[RunEvent, Record]:
+    """Return an event that a fork takes over, as what happens in the fork itself.
+
+    The runs inside its steps are its own. What steps held back until somebody approves it was to be written for the
+    parent, and stays there.
+
+    Args:
+        event: The event.
+        record: The same as it is stored.
+        parent: The run that it happened in.
+        run_id: The fork.
+    """
+    inside: RunEvent = event
+    while isinstance(inside, InnerProgressed):
+        inside = inside.event
+    if isinstance(inside, ApprovalRequested) and inside.effects is not None:
+        change: dict[str, Any] = {"effects": None}
+    elif isinstance(inside, RunStarted) and inside is not event:
+        change = {"run_id": f"{run_id}/{inside.run_id.removeprefix(f'{parent}/')}"}
+    else:
+        return event, record
+    values = from_json(record.payload)
+    _innermost(values, event).update(change)
+    return _with_inside(event, replace(inside, **change)), replace(record, payload=to_json(values))
+
+
+def _innermost(values: dict[str, Any], event: RunEvent) -> dict[str, Any]:
+    while isinstance(event, InnerProgressed):
+        values, event = values["event"], event.event
+    return values
+
+
+def _with_inside(event: RunEvent, inside: RunEvent) -> RunEvent:
+    return replace(event, event=_with_inside(event.event, inside)) if isinstance(event, InnerProgressed) else inside

@@ -1,6 +1,6 @@
 """Conditions: whether a step is enabled, when it runs, what an output must fulfil."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from tagent.pipeline import bindings
 from tagent.pipeline.conditions import Condition, ConditionError, condition_of, condition_problems
@@ -14,7 +14,7 @@ def when_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     if not isinstance(step.enabled, bool):
         yield from _enabled_problems(step.enabled, known)
     if step.condition is not None:
-        yield from _condition_problems(step, known)
+        yield from judged_problems(step.condition, step, known, its="Its condition", whose="its condition's")
     elif step.execution_mode == ExecutionMode.CONDITIONAL and not any(map(str.strip, step.constraints)):
         yield (
             "no_condition",
@@ -36,7 +36,7 @@ def check_problems(dep: Dependency, step: PipelineStep, known: Known) -> Iterato
         if blind := _cannot_see(function, known):
             yield "unknown_parameter", blind
         else:
-            yield from _function_problems(function, step, known, whose="its check's", has_output=True)
+            yield from _function_problems(function, step, known, whose="its check's", own={bindings.OUTPUT})
 
 
 def _enabled_problems(given: object, known: Known) -> Iterator[Found]:
@@ -54,19 +54,34 @@ def _enabled_problems(given: object, known: Known) -> Iterator[Found]:
             yield code, f"`enabled`: {message}"
 
 
-def _condition_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
-    roots = ("steps", "inputs")
-    condition, problem = _read(step.condition, known, roots=roots)
+def judged_problems(
+    given: object, step: PipelineStep, known: Known, *, its: str, whose: str, is_of_output: bool = False
+) -> Iterator[Found]:
+    """Yield the mistakes in a condition that is judged for `step`.
+
+    Args:
+        given: The condition.
+        step: The step.
+        known: Its pipeline.
+        its: What messages call the condition.
+        whose: What they call its functions.
+        is_of_output: Whether it is about what the step, or a round of it, has given.
+    """
+    roots = ("steps", "inputs", bindings.OUTPUT) if is_of_output else ("steps", "inputs")
+    condition, problem = _read(given, known, roots=roots)
     if condition is None:
-        yield "bad_condition", f"Its condition cannot be read: {problem}"
+        yield "bad_condition", f"{its} cannot be read: {problem}"
         return
     if step.name in condition.steps:
-        yield "bad_condition", "Its condition reads its own output, which it does not have yet."
+        advice = "Write `output` for it." if is_of_output else "It does not have one yet."
+        yield "bad_condition", f"{its} reads the step's own output. {advice}"
         return
-    for code, message in _told(condition, known, roots=roots):
-        yield code, f"Its condition: {message}"
+    output = known.declared(step.name) if is_of_output else None
+    for code, message in _told(condition, known, roots=roots, output=output):
+        yield code, f"{its}: {message}"
+    own = {bindings.OUTPUT, *bindings.part_names(step)} if is_of_output else ()
     for function in condition.functions:
-        yield from _function_problems(function, step, known, whose="its condition's")
+        yield from _function_problems(function, step, known, whose=whose, own=own)
 
 
 def _told(condition: Condition, known: Known, *, roots: tuple[str, ...], output: object = None) -> Iterator[Found]:
@@ -113,14 +128,14 @@ def _cannot_see(function: Callable[..., object], known: Known) -> str:
 
 
 def _function_problems(
-    function: Callable[..., object], step: PipelineStep, known: Known, *, whose: str, has_output: bool = False
+    function: Callable[..., object], step: PipelineStep, known: Known, *, whose: str, own: Collection[str] = ()
 ) -> Iterator[Found]:
     yield from signature_problems(function, whose=whose)
     for parameter in bindings.signature_of(function).parameters:
         name = parameter.name
-        if parameter.is_context or not parameter.is_required or (has_output and name == bindings.OUTPUT):
+        if parameter.is_context or not parameter.is_required or name in own:
             continue
-        if name in known.may_lack_output:
+        if name in known.may_lack_output or known.branches.may_lack(step.name, name):
             message = f"The parameter {name!r} of {whose} function has no default, and that step may be left out."
             yield "needs_default", f"{message} Give it one."
         elif known.pipeline.inputs is not None and parameter.is_nameable:

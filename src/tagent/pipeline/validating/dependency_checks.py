@@ -79,10 +79,17 @@ def missing_defaults(
             why = f"the step {name!r} is waited for only SOFT"
         elif name in known.may_lack_output:
             why = f"the step {name!r} may be left out"
+        elif name in _named(step) and known.branches.may_lack(step.name, name):
+            why = f"the step {name!r} is of a branch that may not be taken"
         else:
             continue
         advice = f'Give it one, or depend on it with Dependency("{name}", DependencyType.DATA).'
         yield "needs_default", f"The parameter {name!r} of {whose} function has no default, and {why}. {advice}"
+
+
+def _named(step: PipelineStep) -> set[str]:
+    """Return what a step depends on by its own word, so that what it reads of these adds no DATA dependency."""
+    return {dep.step if isinstance(dep, Dependency) else dep for dep in step.depends_on}
 
 
 _DEMANDING = (DependencyType.DATA, DependencyType.VALIDATION)

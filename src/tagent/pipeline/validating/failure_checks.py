@@ -10,6 +10,7 @@ from tagent.exceptions import ConfigurationError, DataPathError
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
 from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
+from tagent.pipeline.rules import route_taken, routes_of
 from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, signature_problems, unfilled, unknown_field
 
@@ -74,7 +75,9 @@ def _fallback_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
 
 def _output_problems(step: PipelineStep, output: object, known: Known) -> Iterator[Found]:
     try:
-        known.output_type(step).dump(output, step=step.name)
+        plain = known.output_type(step).dump(output, step=step.name)
+        if step.routes is not None and step.when is None and route_taken(plain, routes_of(step) or {}) is None:
+            yield "bad_fallback", "The output of its fallback names none of its routes."
     except TypeError:
         return  # the step's own check says that the type cannot be used
     except StepOutputError as error:

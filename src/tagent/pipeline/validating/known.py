@@ -5,13 +5,15 @@ from functools import cached_property
 
 from pydantic import BaseModel
 
-from tagent.exceptions import nearest
+from tagent.exceptions import DataPathError, nearest
 from tagent.paths import DataPath
 from tagent.pipeline import bindings
-from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.conditions import ConditionError
+from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
-from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.outputs import OutputType, result_schema
 from tagent.pipeline.schema_paths import item_type, type_at
+from tagent.pipeline.validating.branches import Branches
 
 Found = tuple[str, str]
 """The code of a problem, and what is wrong."""
@@ -55,13 +57,27 @@ class Known:
         if declared is None:
             if step.wait_for is not None:
                 return _ANYTHING
+            if bindings.is_router(step):
+                return _TEXT
             is_merge = bindings.is_merge(step)
+            if step.pipeline is not None and not is_merge:
+                return self._type_of_run(step.pipeline)
             work: object = step.merge if is_merge else step.run
             is_goal = isinstance(work, str) and work not in bindings.MERGES
             if is_goal or (work is None and not is_merge):
                 return _TEXT
             declared = bindings.signature_of(work).return_type if callable(work) else None
         return _ANYTHING if declared is None else self.type_of(declared)
+
+    def _type_of_run(self, pipeline: Pipeline) -> OutputType:
+        """Return the type of what the pipeline inside a step comes to."""
+        if (ready := self._types.get(id(pipeline))) is None:
+            try:
+                ready = OutputType(result_schema(pipeline))
+            except TypeError:  # its own checks say which of its types cannot be used
+                ready = _ANYTHING
+            self._types[id(pipeline)] = ready
+        return ready
 
     def type_of(self, declared: object) -> OutputType:
         """Return the type `declared`, ready to check values.
@@ -93,9 +109,11 @@ class Known:
             return None
 
     def declared_item(self, step: PipelineStep, name: str) -> object:
-        """Return the declared type of what the parts of a `for_each` call `item` or `index`; None if unknown."""
-        if name == "index":
+        """Return the declared type of what the parts of a step call `item`, `index`, `previous`...; None if unknown."""
+        if name in ("index", bindings.ROUND):
             return int
+        if name == bindings.PREVIOUS:
+            return self.declared(step.name)
         path = DataPath.parse(step.for_each or "")
         return item_type(type_at(self.declared(path.root), path))
 
@@ -129,6 +147,16 @@ class Known:
             ConditionError: If a condition cannot be read.
         """
         return ExecutionGraph.build(self.pipeline)
+
+    @cached_property
+    def branches(self) -> Branches:
+        """Which steps run only if certain routes are taken; of a definition whose order is wrong nothing is known."""
+        if all(step.routes is None for step in self.pipeline.steps):
+            return Branches({}, {})
+        try:
+            return Branches.of(self.graph)
+        except (DataPathError, ConditionError, CircularDependencyError):
+            return Branches({}, {})
 
     @cached_property
     def step_types(self) -> dict[str, object]:

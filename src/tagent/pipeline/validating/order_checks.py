@@ -10,6 +10,7 @@ from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.validating.failure_checks import needs_failed
 from tagent.pipeline.validating.known import Known
+from tagent.pipeline.validating.route_checks import needed_targets
 
 _Moment = tuple[str, bool]
 """A step, and whether it is its end: with a fallback that is later than its own last attempt."""
@@ -31,9 +32,11 @@ def order_problems(known: Known) -> Iterator[Problem]:
 
 
 def _is_told(cycle: tuple[str, ...], known: Known) -> bool:
-    """Return whether the circle is a step and a fallback that needs it, which the step's own check says better."""
+    """Return whether the circle is a step and one that it starts or falls back on, which its own check says better."""
     names = set(cycle)
-    return any(by in names and names == {name, by} for name in names for by in _needy_fallback(name, known))
+    if any(by in names and names == {name, by} for name in names for by in _needy_fallback(name, known)):
+        return True
+    return len(names) == 2 and any(names - {name} <= needed_targets(known.steps[name], known) for name in names)
 
 
 def _needy_fallback(name: str, known: Known) -> Iterator[str]:

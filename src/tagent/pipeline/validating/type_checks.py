@@ -9,7 +9,7 @@ from tagent.circuit import CircuitPolicy
 from tagent.exceptions import nearest
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.conditions import Condition
-from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
+from tagent.pipeline.models import Dependency, DependencyType, Fallback, Pipeline, PipelineStep
 from tagent.retries import RetryPolicy
 
 _SEQUENCES: Mapping[str, tuple[type, ...]] = {
@@ -106,6 +106,22 @@ def _are_branches(given: object) -> bool:
     return isinstance(given, Sequence) and not isinstance(given, str) and all(map(_is_work, given))
 
 
+def _are_inputs(given: object) -> bool:
+    if not isinstance(given, Mapping):
+        return callable(given)
+    return all(isinstance(name, str) and isinstance(path, str) for name, path in given.items())
+
+
+def _are_routes(given: object) -> bool:
+    if not isinstance(given, Mapping):
+        return False
+    return all(isinstance(route, str) and _are_names(targets) for route, targets in given.items())
+
+
+def _are_names(given: object) -> bool:
+    return isinstance(given, str) or (isinstance(given, Sequence) and all(isinstance(name, str) for name in given))
+
+
 def _is_fallback(given: object) -> bool:
     named: object = given.step if isinstance(given, Fallback) else given
     return isinstance(named, str)
@@ -133,6 +149,14 @@ _OPTIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "optional": (_is_a(bool), "True or False"),
     "on_error": (_is_fallback, "the name of a step, or a Fallback(...)"),
     "compensate": (_is_work, "a function or a goal"),
+    "pipeline": (_is_a(Pipeline), "a Pipeline"),
+    "inputs": (_are_inputs, "a dict of paths, like {'topic': 'classify.topic'}, or a function"),
+    "when": (_is_check, "a condition: text, field(...) and its like, or a function"),
+    "switch_on": (_is_a(str), "the path of a value, like 'classify.kind'"),
+    "routes": (_are_routes, "a dict of routes, each with the name of a step or a list of names"),
+    "until": (_is_check, "a condition: text, field(...) and its like, or a function"),
+    "max_times": (_is_number, "a whole number from 1"),
+    "if_not_reached": (_is_a(str), "'fail' or 'keep'"),
     "circuit": (_is_a(CircuitPolicy), "a CircuitPolicy(...)"),
     "budget": (_is_budget, "a Budget(...), or a dict of its fields"),
 }

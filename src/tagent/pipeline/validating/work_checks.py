@@ -14,14 +14,15 @@ from tagent.pipeline.awaited import Event, event_of
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import field_problem
+from tagent.pipeline.validating.approval_checks import approval_problems, approval_warnings
 from tagent.pipeline.validating.known import Found, Known
 from tagent.ports.toolsets import MCPServer
 from tagent.task_agent.foreign import agent_problem
 from tagent.task_agent.tools.tool import Tool, tools_by_name
 
 MAX_NAME_LENGTH = 200
-OPTIONS_TO_COME = ("approval", "cache")
 
+_WORKS = ("goal", "run", "wait_for", "when", "switch_on", "pipeline")
 _OF_AGENTS = ("constraints", "tools", "tools_filter", "read_data")
 _OF_OUR_AGENTS = ("tools", "tools_filter", "model")
 
@@ -32,6 +33,7 @@ def work_problems(step: PipelineStep, _known: Known) -> Iterator[Found]:
     yield from _number_problems(step)
     yield from _mode_problems(step)
     yield from _missing_or_double(step)
+    yield from approval_problems(step)
     if step.agent is not None:
         yield from _agent_problems(step)
     if step.wait_for is not None:
@@ -61,6 +63,7 @@ def reading_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
 def warnings_of(step: PipelineStep, known: Known) -> Iterator[Problem]:
     """Yield what in `step` is probably a mistake."""
     yield from _unknown_placeholders(step, known)
+    yield from approval_warnings(step, known)
     is_judged = bindings.is_judged(step)
     for useless, reader in ((_OF_AGENTS, step.run), (_OF_OUR_AGENTS, step.agent)):
         if reader is None:
@@ -146,14 +149,10 @@ def _mode_problems(step: PipelineStep) -> Iterator[Found]:
     if not isinstance(mode, ExecutionMode):
         modes = ", ".join(each.name for each in ExecutionMode)
         yield "bad_mode", f"`execution_mode` is {mode!r}; it must be one of {modes}."
-    for option in OPTIONS_TO_COME:
-        given = getattr(step, option)
-        if given is not None and given is not False:
-            yield "unavailable", f"The option `{option}` is not available yet. Remove it."
 
 
 def _missing_or_double(step: PipelineStep) -> Iterator[Found]:
-    works = [name for name in ("goal", "run", "wait_for") if getattr(step, name) is not None]
+    works = [name for name in _WORKS if getattr(step, name) is not None]
     is_parallel = step.execution_mode == ExecutionMode.PARALLEL_MERGE
     if is_parallel and step.branches:
         works.append("branches")
@@ -217,8 +216,7 @@ def _function_problems(step: PipelineStep, function: Callable[..., object], know
     for parameter in bindings.signature_of(function).parameters:
         is_filled = parameter.is_context or bindings.is_item_name(step, parameter.name)
         if parameter.is_required and parameter.is_nameable and not is_filled:
-            besides = bindings.ITEM_NAMES if step.for_each is not None else ()
-            yield from unfilled(parameter.name, step, known, besides=besides)
+            yield from unfilled(parameter.name, step, known, besides=bindings.part_names(step))
 
 
 def _unknown_placeholders(step: PipelineStep, known: Known) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
+from tagent.pipeline.caching.agents import agent_made
 from tagent.pipeline.driving.accounts import step_settings
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
@@ -79,6 +80,26 @@ class AgentStep:
             on_abandon=self.abandoned.append,
         )
         return result.required_output(), None
+
+    async def made_of(self) -> object:
+        """Return the agent's settings, models and tools.
+
+        Raises:
+            UnkeyableError: If a tool is bound to something that is neither data nor code.
+            ModelError: If a model cannot be had.
+        """
+        step = self._step
+        return await agent_made(
+            self.config, [*self.config.tools, *step.tools], self._services, wanted=step.tools_filter
+        )
+
+    async def given(self, attempt: Attempt) -> object:
+        """Return what the agent is told: its goal, its rules, its data.
+
+        Raises:
+            StepInputError: If the goal, a rule or `read_data` names what is not there.
+        """
+        return (await self._briefer.brief(attempt)).told(self._step)
 
     async def _tools(self) -> Mapping[str, Tool]:
         """Return the tools that the agent may use; servers of tools are asked for theirs, unless none is wanted."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tagent.config import TAgentConfig
+from tagent.effects import EffectBuffer
 from tagent.exceptions import DataPathError
 from tagent.paths import DataPath
 from tagent.pipeline import bindings
@@ -27,6 +28,16 @@ class Briefing:
     goal: str
     constraints: tuple[str, ...]
     context: EnhancedContextManager
+
+    def told(self, step: PipelineStep) -> object:
+        """Return all of it as JSON values.
+
+        The place of an item counts only where a text or `read_data` names it: the same item is the same elsewhere.
+        """
+        facts = dict(self.context.facts)
+        if step.for_each is not None and not step.read_data:
+            facts.pop("index", None)
+        return [self.goal, self.constraints, self.context.goal, facts]
 
 
 class Briefer:
@@ -82,7 +93,8 @@ class Briefer:
 
     async def _recall(self, goal: str, context: EnhancedContextManager, attempt: Attempt) -> None:
         """Tell the agent what is remembered from earlier runs and fits its goal."""
-        reach = attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects)
+        # What it is told counts as given to it: that it looks here is no look of its own.
+        reach = attempt.reach and attempt.reach(attempt.idempotency_key, EffectBuffer())
         if reach and reach.remembers == "pipeline":
             for entry in await fitting(goal, reach.memory.pipeline):
                 context.add_fact(f"remembered: {entry.key}", entry.value)
@@ -103,13 +115,13 @@ class Briefer:
         told = EnhancedContextManager(self._description, max_tokens=self._context_tokens)
         if self._step.read_data:
             for written in self._step.read_data:
-                told.add_fact(written, DataPath.parse(written).look_up(known))
+                told.add_fact(written, bindings.found_at(DataPath.parse(written), known))
             return told
         texts = (self._step.goal or "", *self._rules)
         inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
         shared = self._reader.shared(self._step.name, self._scope.part)
         known_by_item = self._items_of()
         for name, fact in {**shared, **outputs, **self._scope.given, **self._scope.facts}.items():
-            if name not in inserted and name != known_by_item:
+            if name not in inserted and name != known_by_item and not isinstance(fact, bindings.Absent):
                 told.add_fact(name, fact)
         return told

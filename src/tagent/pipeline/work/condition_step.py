@@ -1,19 +1,17 @@
 """The part of a step that finds out whether it is to run, where a function or a model has to say so."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pydantic import BaseModel, Field
 
-from tagent.pipeline.conditions import Condition, NeedsCallError, Verdict, condition_of
+from tagent.pipeline.bindings import OUTPUT
+from tagent.pipeline.conditions import Verdict, condition_of
 from tagent.pipeline.events import CONDITION
-from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.rules import asked_checks
 from tagent.pipeline.work.agent_step import AgentStep
-from tagent.pipeline.work.function_step import FunctionStep
+from tagent.pipeline.work.judging import Judge
 from tagent.pipeline.work.reading import RunReader
-from tagent.pipeline.work.scope import Scope
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
 
@@ -68,14 +66,13 @@ class ConditionStep:
     ) -> None:
         self._step = step
         self._reader = reader
-        self._threads = threads
+        self._judge = Judge(step.name, reader, threads, part=CONDITION)
         self._agent = agent
-        self._abandoned: list[ThreadedCall] = []
 
     @property
     def abandoned(self) -> list[ThreadedCall]:
         """Blocking calls that were given up and may still run."""
-        return self._abandoned + (self._agent.abandoned if self._agent is not None else [])
+        return self._judge.abandoned + (self._agent.abandoned if self._agent is not None else [])
 
     async def run(self, attempt: Attempt) -> tuple[object, None]:
         """Return `holds`, and if it does not, `code` and `reason`.
@@ -89,37 +86,18 @@ class ConditionStep:
         values = self._reader.values_for(step.name)
         for dependency, check in asked_checks(step):
             output = self._reader.output_of(dependency.step)
-            verdict = await self._verdict(check, {**values, "output": output}, {"output": output}, attempt)
+            given = {OUTPUT: output}
+            verdict = await self._judge.verdict(check, attempt, values={**values, **given}, given=given)
             if not verdict.holds:
                 return _told(verdict, f"The step {dependency.step!r} did not validate: ", "dependency_unmet"), None
         if step.condition is not None:
-            return _told(await self._verdict(condition_of(step.condition), values, {}, attempt)), None
+            condition = condition_of(step.condition)
+            return _told(await self._judge.verdict(condition, attempt, values=values, given={})), None
         if self._agent is None:
             return {"holds": True, "code": "", "reason": ""}, None
         answer, _ = await self._agent.run(attempt)
         judgement = Judgement.model_validate(answer)
         return _told(Verdict(judgement.holds, judgement.reason)), None
-
-    async def _verdict(
-        self, condition: Condition, values: Mapping[str, object], given: Mapping[str, object], attempt: Attempt
-    ) -> Verdict:
-        answers: dict[Callable[..., object], bool] = {}
-        while True:
-            try:
-                return condition.judge(values, answers)
-            except NeedsCallError as needed:
-                answers[needed.function] = await self._ask(needed.function, given, attempt)
-
-    async def _ask(self, function: Callable[..., object], given: Mapping[str, object], attempt: Attempt) -> bool:
-        name = self._step.name
-        work = FunctionStep(name, function, self._reader, self._threads, scope=Scope(CONDITION, given))
-        work.abandoned = self._abandoned
-        answer, _ = await work.run(attempt)
-        if not isinstance(answer, bool):
-            told = getattr(function, "__name__", "a function")
-            message = f"The condition {told!r} of the step {name!r} gave {type(answer).__name__}, not True or False."
-            raise StepOutputError(name, message)
-        return answer
 
 
 def _told(verdict: Verdict, prefix: str = "", code: str = "condition_false") -> dict[str, object]:

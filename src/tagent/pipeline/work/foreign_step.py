@@ -1,11 +1,13 @@
 """A step that is a goal for an agent of somebody else. What it does is journalled as if it were one of ours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
+from tagent.pipeline.caching.errors import UnkeyableError
+from tagent.pipeline.caching.making import made_of
 from tagent.pipeline.driving.accounts import step_settings
 from tagent.pipeline.exceptions import StepFailedError
 from tagent.pipeline.models import Pipeline, PipelineStep
@@ -88,6 +90,25 @@ class ForeignStep:
         if progress.state.failure is not None:  # of a try that was cut off before its step knew
             raise GoalNotAchievedError(progress.state.failure)
         return self._output_type.load(progress.state.output, step=self._step.name), None
+
+    async def made_of(self) -> object:
+        """Return the code of the agent, if it is a function.
+
+        Raises:
+            UnkeyableError: If it is an agent of a library.
+        """
+        if is_pydantic_agent(self._agent):
+            raise UnkeyableError("its agent is not ours, and cannot be looked at")
+        function: Callable[..., object] = self._agent  # type: ignore[assignment]  # validation refuses anything else
+        return ["agent that is not ours", made_of(function), self._context_tokens]
+
+    async def given(self, attempt: Attempt) -> object:
+        """Return what the agent is told.
+
+        Raises:
+            StepInputError: If the goal, a rule or `read_data` names what is not there.
+        """
+        return (await self._briefer.brief(attempt)).told(self._step)
 
     async def _within_budget(self, progress: Progress) -> None:
         """Ask the agent within what its step and its run may spend, and within its time."""

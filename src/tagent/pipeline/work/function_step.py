@@ -9,8 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from tagent.exceptions import text_of
 from tagent.pipeline.bindings import Parameter, signature_of
+from tagent.pipeline.caching.making import made_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepInputError
+from tagent.pipeline.plan import Plan
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import WHOLE, Scope
 from tagent.task_agent.attempt import Attempt
@@ -26,6 +28,7 @@ class FunctionStep:
         reader: The run.
         threads: Where blocking functions run.
         scope: Which piece of the step's work it is.
+        may_plan: Whether it may change the steps of the run.
 
     Attributes:
         abandoned: Blocking calls of it that were given up and may still run.
@@ -39,6 +42,7 @@ class FunctionStep:
         threads: DaemonThreads,
         *,
         scope: Scope = WHOLE,
+        may_plan: bool = False,
     ) -> None:
         self._name = name
         self._function = function
@@ -46,6 +50,7 @@ class FunctionStep:
         self._reader = reader
         self._threads = threads
         self._scope = scope
+        self._may_plan = may_plan
         self.abandoned: list[ThreadedCall] = []
 
     async def run(self, attempt: Attempt) -> tuple[object, StepContext | None]:
@@ -63,6 +68,30 @@ class FunctionStep:
             if context is not None:
                 context.cancelled = True
 
+    async def made_of(self) -> object:
+        """Return the function's code, and what that is bound to and reads of its program.
+
+        Raises:
+            UnkeyableError: If it is bound to something that is neither data nor code.
+        """
+        return made_of(self._function)
+
+    async def given(self, attempt: Attempt) -> object:  # noqa: ARG002 - like every work
+        """Return what its parameters are filled with; with a context, also all that it can see in that but mail."""
+        reader, name, part = self._reader, self._name, self._scope.part
+        parameters = self._signature.parameters
+        wanted = {it.name for it in parameters}
+        others = [it for it in reader.readable(name, part) if it not in wanted]
+        outputs = reader.plain_outputs_before(name, part, but=() if self._signature.takes_the_rest else others)
+        known = {**reader.plain_inputs(), **outputs, **self._scope.given}
+        filled = [it.name for it in parameters if it.name in known and not it.is_context]
+        told: dict[str, object] = {one: known[one] for one in filled}
+        if self._signature.takes_the_rest:
+            told = {**outputs, **told}
+        if any(it.is_context for it in parameters):
+            told |= {"inputs of the run": reader.plain_inputs(), "shared": dict(reader.shared(name, part))}
+        return told
+
     def _arguments(self, attempt: Attempt) -> tuple[dict[str, object], StepContext | None]:
         """Return what the function is called with, and the context if that is among it."""
         arguments: dict[str, object] = {}
@@ -72,7 +101,7 @@ class FunctionStep:
         for parameter in self._signature.parameters:
             name = parameter.name
             if parameter.is_context:
-                arguments[name] = context = context or reader.context(self._name, attempt, self._scope.part)
+                arguments[name] = context = context or self._context(attempt)
                 continue
             if name in given:
                 value = given[name]
@@ -89,6 +118,12 @@ class FunctionStep:
             for name, value in self._reader.outputs_before(self._name, self._scope.part).items():
                 arguments.setdefault(name, value)
         return arguments, context
+
+    def _context(self, attempt: Attempt) -> StepContext:
+        context = self._reader.context(self._name, attempt, self._scope.part)
+        if self._may_plan:
+            context.planned = Plan(self._reader.default_mode)
+        return context
 
     def _require_optional(self, parameter: Parameter) -> None:
         """Check that a parameter for which there is nothing does not need the output of a step.

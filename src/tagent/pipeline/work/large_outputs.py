@@ -67,6 +67,7 @@ class LargeOutputs:
         self._final = final
         self._stored = {n: r.output for n, r in state.steps.items() if isinstance(r.output, StoredOutput)}
         self._kept: frozenset[str] = frozenset()
+        self._pinned: set[str] = set()
         self._readers: dict[str, set[str]] = {}
         """Step name -> the steps yet to end that depend on it, for each large output that is in memory."""
 
@@ -123,14 +124,27 @@ class LargeOutputs:
             self._release(name)
         await self.load(sorted(self._kept))
 
+    async def load_for_change(self, names: Iterable[str]) -> None:
+        """Do that and have them stay until the next change of the steps counts: new steps may look into them then."""
+        large = [name for name in names if name in self._stored]
+        self._pinned.update(large)
+        await self.load(large)
+
+    def learned(self) -> None:
+        """Keep, now that the steps have changed, what those read that there are now."""
+        pinned, self._pinned = self._pinned, set()
+        for name in pinned & self._readers.keys():
+            self._hold(name)
+
     async def load_for(self, step: str) -> None:
         """Do that with the steps that `step` depends on."""
         if self._stored:
             await self.load(self._state.graph.dependencies(step))
 
-    async def load_final(self) -> None:
-        """Do that with the run's output."""
-        await self.load([self._final])
+    async def load_final(self, final: str) -> None:
+        """Do that with the run's output, that of the step `final`; empty if it has none."""
+        self._final = final
+        await self.load([final] if final else [])
 
     def committed(self, stored: Mapping[str, StoredOutput]) -> None:
         """Learn which large outputs the store has now: step name -> what stands for it."""
@@ -176,7 +190,8 @@ class LargeOutputs:
         self._release(name)
 
     def _release(self, name: str) -> None:
-        if not self._readers[name] and name != self._final and name not in self._kept:
+        is_needed = name == self._final or name in self._kept or name in self._pinned
+        if not self._readers[name] and not is_needed:
             del self._readers[name]
             self._state.steps[name].output = self._stored[name]
 

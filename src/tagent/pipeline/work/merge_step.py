@@ -6,8 +6,7 @@ from functools import partial
 
 from tagent.pipeline.bindings import MERGES
 from tagent.pipeline.models import PipelineStep
-from tagent.pipeline.outputs import OutputType
-from tagent.pipeline.rules import part_schema
+from tagent.pipeline.outputs import part_type
 from tagent.pipeline.work.reading import RunReader
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
@@ -46,8 +45,7 @@ class MergeStep:
             return self._reader.outputs_before(step.name)
         outputs = outputs_to_merge(step, self._reader)
         return {
-            part: OutputType(part_schema(step, part)).load(output, step=f"{step.name}[{part}]")
-            for part, output in outputs.items()
+            part: part_type(step, part).load(output, step=f"{step.name}[{part}]") for part, output in outputs.items()
         }
 
 

@@ -1,7 +1,7 @@
 """The way from the steps of one run to memory and mail, and what a step leaves in memory."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -12,7 +12,7 @@ from tagent.messaging import StepMessages
 from tagent.names import pipeline_scope, run_scope
 from tagent.payloads import decoded
 from tagent.pipeline.journal.patience import PatientStore
-from tagent.pipeline.models import Pipeline
+from tagent.pipeline.models import MemoryUse, Pipeline, PipelineStep
 from tagent.pipeline.state import PipelineState
 from tagent.ports.services import Services
 from tagent.ports.store import Store
@@ -36,7 +36,12 @@ class RunReach:
         self._state = state
         patient = cast("Store", PatientStore(services.store, services.clock))  # as far as memory and mail ask it
         self.services = replace(services, store=patient)
-        self._uses = {step.name: step.memory or pipeline.memory for step in pipeline.steps}
+        self._uses: dict[str, MemoryUse] = {}
+        self.learn(pipeline.steps)
+
+    def learn(self, steps: Iterable[PipelineStep]) -> None:
+        """Know which memory each of these steps uses."""
+        self._uses.update((step.name, step.memory or self._pipeline.memory) for step in steps)
 
     def of(self, step: str, key: str, buffer: EffectBuffer) -> Reach:
         """Return the way out of a step, or of a tool of its agent.

@@ -7,12 +7,13 @@ from typing import Any
 from tagent.exceptions import DataPathError
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.course.reports import report_of, result_of
-from tagent.pipeline.events import COMPENSATION
+from tagent.pipeline.course.sinks import final_of
+from tagent.pipeline.events import COMPENSATION, ApprovalRequested
 from tagent.pipeline.inputs import typed_inputs
 from tagent.pipeline.journal.blobs import StoredOutput
-from tagent.pipeline.kinds import StepStatus
-from tagent.pipeline.models import Pipeline, PipelineResult
-from tagent.pipeline.outputs import OutputType, copy_of
+from tagent.pipeline.kinds import ExecutionMode, StepStatus
+from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
+from tagent.pipeline.outputs import OutputType, copy_of, output_type
 from tagent.pipeline.scheduler import items_of
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.work.large_outputs import LargeOutputs
@@ -74,7 +75,21 @@ class RunReader:
         self._state = state
         self._large = large
         self._store_url = store_url
-        self.output_types = output_types
+        self.output_types = dict(output_types)
+
+    def learn(self, steps: Iterable[PipelineStep]) -> None:
+        """Know the types of what these steps give."""
+        self.output_types.update((step.name, output_type(step)) for step in steps)
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self._state.run_id
+
+    @property
+    def default_mode(self) -> ExecutionMode:
+        """The execution mode of steps that do not say theirs."""
+        return self._pipeline.default_mode
 
     async def load(self, step: str) -> None:
         """Make ready what `step` may read: outputs of the steps before it that are not in memory.
@@ -83,6 +98,14 @@ class RunReader:
             LostOutputError: If one is not in the store.
         """
         await self._large.load_for(step)
+
+    async def load_for_change(self, names: Iterable[str]) -> None:
+        """Make ready the outputs of these steps until the steps of the run have changed.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
+        await self._large.load_for_change(name for name in names if name in self._state.steps)
 
     async def load_outputs(self, names: Iterable[str]) -> None:
         """Make ready the outputs of these steps, as far as they have any, until others are asked for.
@@ -99,7 +122,7 @@ class RunReader:
             LostOutputError: If the run's output is not in the store.
             StepOutputError: If an output does not fit its type any more.
         """
-        await self._large.load_final()
+        await self._large.load_final(final_of(self._pipeline, self._state))
         outputs = {
             name: record.output if isinstance(record.output, StoredOutput) else self.output_of(name)
             for name, record in self._state.steps.items()
@@ -159,6 +182,15 @@ class RunReader:
         parts = {name: record.parts[name] for name in names if name in record.parts}
         return {name: it.output for name, it in parts.items() if it.status is StepStatus.COMPLETED}
 
+    def round_output(self, step: str, part: str) -> object:
+        """Return what a round of `step` gave, as JSON values; None if there is no such round."""
+        record = self._state.steps[step].parts.get(part)
+        return None if record is None else copy_of(record.output)
+
+    def is_reached(self, step: str) -> bool:
+        """Return whether a round of `step` was the last one because what the step is repeated for is reached."""
+        return any(part.is_last for part in self._state.steps[step].parts.values())
+
     def item_of(self, step: str, part: str) -> object:
         """Return the item for which a part of `step` runs, as JSON values.
 
@@ -196,6 +228,11 @@ class RunReader:
         kept: Mapping[str, object] = copy_of(then)
         return kept
 
+    def held(self, step: str, attempt: int) -> ApprovalRequested | None:
+        """Return what an attempt at `step` gave and has been approved since; None if it is still to give something."""
+        held = self._state.steps[step].held
+        return held if held is not None and held.attempt == attempt else None
+
     def context(self, step: str, attempt: Attempt, part: str = "") -> StepContext:
         """Return the run as one attempt at `step`, or at a part of it, sees it."""
         reports = {name: report_of(self._state, name) for name in self._state.graph.dependencies(step)}
@@ -208,5 +245,6 @@ class RunReader:
             inputs=self.inputs(),
             steps=reports,
             shared=self.shared(step, part),
+            approval=self._state.steps[step].answer,
             reach=attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects),
         )

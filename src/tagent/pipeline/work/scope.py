@@ -13,6 +13,7 @@ class Scope:
     Attributes:
         part: The part of the step; empty for the step itself.
         given: What it knows by name besides outputs and inputs, as JSON values: its `item` and `index`, for example.
+            An agent may be told of what is `Absent`, and why.
         facts: What its agent is told besides, by name, as JSON values.
     """
 

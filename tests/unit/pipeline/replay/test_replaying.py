@@ -13,7 +13,7 @@ from tagent.pipeline import ExecutionMode, Pipeline, RunStatus, StepContext
 from tagent.pipeline.events import AgentProgressed
 from tagent.pipeline.replay.at_work import Standstill
 from tagent.pipeline.replay.doubles import with_doubles
-from tagent.pipeline.replay.recorded import Recorded, RecordedWork
+from tagent.pipeline.replay.recorded import Recorded, RecordedAt, RecordedWork
 from tagent.pipeline.replay.recorded_agents import OnlyRecorded, RecordedCalls, RecordedTool
 from tagent.pipeline.replay.recorded_errors import NotRecordedError, RecordedToolError
 from tagent.pipeline.replay.replaying import Replay, replay_run
@@ -232,7 +232,7 @@ def test_doubles_leave_no_way_to_a_tool() -> None:
     """Neither in the settings of the run, nor of the pipeline, nor of the step."""
     world = World()
     pipeline = Pipeline("p", config={"tools": [world.read]}).step("a", "Go", config={"tools": [world.send]})
-    doubled = with_doubles(pipeline, TAgentConfig(), Recorded([]), Standstill(), recorded_functions=False)
+    doubled = with_doubles(pipeline, TAgentConfig(), RecordedAt(Recorded([])), Standstill(), recorded_functions=False)
     left = [TAgentConfig.of(settings).tools for settings in (doubled.config, doubled.steps[0].config)]
     assert left == [(), ()]
     assert [type(tool) for tool in doubled.steps[0].tools] == [RecordedTool]

@@ -15,7 +15,8 @@ from tagent.pipeline.conditions import field
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Fallback
 from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind, outline
-from tagent.pipeline.transfer.documents import RunImportError, read_definition
+from tagent.pipeline.transfer.definitions import read_definition
+from tagent.pipeline.transfer.documents import RunImportError
 from tagent.retries import RetryPolicy
 
 CONDITIONAL, PARALLEL = ExecutionMode.CONDITIONAL, ExecutionMode.PARALLEL_MERGE

@@ -22,7 +22,7 @@ from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineV
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind
-from tagent.pipeline.transfer.documents import read_definition
+from tagent.pipeline.transfer.definitions import read_definition
 from tagent.pipeline.validation import validate
 from tagent.ports.model_errors import ModelRateLimitError
 from tagent.task_agent.tools.tool import ToolContext

@@ -1,0 +1,72 @@
+"""Options that say which part of a pipeline runs, and from where the rest has its outputs."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from tagent.pipeline.selecting import Part
+
+Returned = TypeVar("Returned")
+
+
+def part_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
+    """Give a command the options, and what they say as `part`: None for the whole pipeline."""
+
+    @click.option("--only", "only", multiple=True, metavar="STEP,...", help="Run these steps and no others.")
+    @click.option(
+        "--start-from", multiple=True, metavar="STEP,...", help="Run these steps and all that depend on them."
+    )
+    @click.option("--from-run", metavar="ID", help="Reuse what completed in this earlier run, and its inputs.")
+    @click.option(
+        "--output",
+        "given",
+        multiple=True,
+        metavar="STEP=JSON",
+        help="A step's output; STEP=@FILE reads it from a file.",
+    )
+    @wraps(command)
+    def with_part(
+        *,
+        only: tuple[str, ...],
+        start_from: tuple[str, ...],
+        from_run: str | None,
+        given: tuple[str, ...],
+        **options: object,
+    ) -> Returned:
+        part = Part.of(_steps(only), _steps(start_from), dict(map(_output, given)), from_run)
+        return command(part=part, **options)
+
+    return with_part
+
+
+def _steps(given: tuple[str, ...]) -> list[str] | None:
+    """Return the steps that are named, apart from each other by commas; None where the option is not there."""
+    if not given:
+        return None
+    return [name for names in given for name in map(str.strip, names.split(",")) if name]
+
+
+def _output(pair: str) -> tuple[str, object]:
+    """Return the step and the output that a pair names. What is no JSON is text.
+
+    Raises:
+        click.BadParameter: If it names no step, or its file cannot be read.
+    """
+    name, separator, text = pair.partition("=")
+    if not separator or not name:
+        raise click.BadParameter(f"{pair!r} is not of the form STEP=JSON.", param_hint="--output")
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"{text[1:]} cannot be read: {error}.", param_hint="--output") from None
+    try:
+        return name, json.loads(text)
+    except RecursionError as error:
+        raise click.BadParameter(f"The output of {name!r} is too deep: {error}.", param_hint="--output") from None
+    except ValueError:
+        return name, text

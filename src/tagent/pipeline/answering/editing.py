@@ -1,0 +1,67 @@
+"""An output that a reviewer has edited: it has to fit the type of its step before anybody writes it."""
+
+from tagent.pipeline.answering.errors import ApprovalOutputError
+from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.outputs import output_type
+from tagent.pipeline.persistence import first_definition, latest_definition, load_events
+from tagent.pipeline.rules import route_taken, routes_of
+from tagent.pipeline.stored.definition import bind
+from tagent.pipeline.stored.origins import code_of
+from tagent.ports.services import Services
+
+
+async def checked_output(
+    output: object, run_id: str, path: str, services: Services, *, pipeline: Pipeline | None
+) -> object:
+    """Return what a reviewer wants to count as the output of a step, as JSON values that fit its type.
+
+    Args:
+        output: JSON values, or a value of the step's type.
+        run_id: The run.
+        path: The step; one inside another by its path, `outer/inner`.
+        services: Where the run is kept.
+        pipeline: The code; None loads it from where the run remembers it came from.
+
+    Raises:
+        ApprovalOutputError: If the code has no such step, so that nobody knows the type.
+        StepOutputError: If the output does not fit.
+        NoPipelineError: If the pipeline was built in code and is not given.
+        PipelineLoadError: If its file does not give it any more.
+        DefinitionMismatchError: If the code does not fit the run.
+        StoreError: If the store fails.
+    """
+    first = await first_definition(services.store, run_id)
+    events = await load_events(services.store, run_id, is_whole=False)
+    hint = f"Give the pipeline: approve({run_id!r}, {path!r}, output=..., pipeline=...)."
+    code = pipeline or code_of(first, run_id=run_id, hint=hint)
+    step = step_at(bind(latest_definition(first, events), code), path)
+    if step is None:
+        why = "The code has no such step, so that nobody knows what its output has to be. Approve it as it is."
+        raise ApprovalOutputError(run_id, path, why)
+    plain = output_type(step).dump(output, step=path)
+    routes = routes_of(step)
+    if routes is not None and route_taken(plain, routes) is None:
+        raise ApprovalOutputError(run_id, path, f"It has to name one of its routes: {', '.join(routes)}.")
+    return plain
+
+
+def step_at(pipeline: Pipeline, path: str) -> PipelineStep | None:
+    """Return the step at a path; None if there is none.
+
+    Example:
+        >>> inner = Pipeline("inner").step("draft", run=lambda: "a draft")
+        >>> outer = Pipeline("outer").step("texts", pipeline=inner, for_each="topics")
+        >>> [found.name for path in ("texts", "texts/2/draft") if (found := step_at(outer, path))]
+        ['texts', 'draft']
+    """
+    for step in pipeline.steps:
+        if path == step.name:
+            return step
+        if step.pipeline is None or not path.startswith(f"{step.name}/"):
+            continue
+        rest = path.removeprefix(f"{step.name}/")
+        behind_part = rest.partition("/")[2]
+        found = step_at(step.pipeline, rest) or (step_at(step.pipeline, behind_part) if behind_part else None)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,58 @@
+"""What is asked in a run, by what is known of it: the truth, where a document is missing or damaged."""
+
+from collections.abc import Iterator, Sequence
+
+from tagent.pipeline.course.records import WorkRecord
+from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, InnerProgressed, RunEvent
+from tagent.pipeline.state import PipelineState
+
+
+def open_requests(state: PipelineState) -> dict[str, ApprovalRequested]:
+    """Return what is asked and not answered: path of the step -> what was asked about it.
+
+    The path of a step inside another one is `outer/inner`, in an item or a round of that `outer/2/inner`.
+    """
+    return dict(_open(state, within=""))
+
+
+def _open(state: PipelineState, *, within: str) -> Iterator[tuple[str, ApprovalRequested]]:
+    if state.is_finished:
+        return
+    for name, asked in state.asked.items():
+        yield f"{within}{name}", asked
+    for path, record in _works_with_inner(state):
+        if record.inner is not None:
+            yield from _open(record.inner, within=f"{within}{path}/")
+
+
+def _works_with_inner(state: PipelineState) -> Iterator[tuple[str, WorkRecord]]:
+    for name, record in state.steps.items():
+        if state.statuses[name].is_terminal:
+            continue
+        yield name, record
+        for part, of_part in record.parts.items():
+            if not of_part.status.is_terminal:
+                yield f"{name}/{part}", of_part
+
+
+def last_answer(events: Sequence[RunEvent], path: str) -> ApprovalAnswered | None:
+    """Return the newest answer about a step in a run's journal; None if there is none.
+
+    Args:
+        events: The run's events, in order.
+        path: The step's path, as in `open_requests`.
+    """
+    for event in reversed(events):
+        where, inside = _innermost(event)
+        if isinstance(inside, ApprovalAnswered) and f"{where}{inside.step}" == path:
+            return inside
+    return None
+
+
+def _innermost(event: RunEvent) -> tuple[str, RunEvent]:
+    """Return the event that an event of a pipeline inside a step tells of, and where that is, like `outer/2/`."""
+    where = ""
+    while isinstance(event, InnerProgressed):
+        where += f"{event.step}/{event.part}/" if event.part else f"{event.step}/"
+        event = event.event
+    return where, event

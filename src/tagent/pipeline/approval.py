@@ -1,0 +1,55 @@
+"""What somebody has to say yes to: that a step starts, or that its output counts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ApprovalOf = Literal["start", "output"]
+"""What is approved of a step: that it starts, or what it gave."""
+
+ApprovalDefault = Literal["approve", "reject"]
+"""What counts as the answer when nobody has given one in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A word that a step waits for, durably: the process may end meanwhile.
+
+    Attributes:
+        of: `start` before anything of the step runs, or `output` before what it gave counts and its effects are written.
+        question: What whoever decides is asked; placeholders as in a goal. Empty for a plain question.
+        timeout: Seconds until `default` counts as the answer; None means that it waits for ever.
+        default: What counts as the answer when nobody has given one in time.
+
+    Example:
+        >>> from tagent.pipeline import Pipeline
+        >>> ask = Approval(question="Refund {order.amount} EUR?", timeout=3600)
+        >>> pipeline = Pipeline("refunds").step("order", run=lambda: {"amount": 40})
+        >>> len(pipeline.step("refund", run=lambda order: order["amount"], approval=ask).steps)
+        2
+    """
+
+    of: ApprovalOf = "start"
+    question: str = ""
+    timeout: float | None = None
+    default: ApprovalDefault = "reject"
+
+
+def approval_of(given: object) -> Approval | None:
+    """Return what the option `approval` of a step stands for: `True` and `"start"` for an `Approval()`; None for none.
+
+    Raises:
+        ValueError: If it is something else; validation says so first.
+
+    Example:
+        >>> approval_of("output")
+        Approval(of='output', question='', timeout=None, default='reject')
+    """
+    if given is None or given is False:
+        return None
+    if isinstance(given, Approval):
+        return given
+    if given is True or given == "start":
+        return Approval()
+    if given == "output":
+        return Approval("output")
+    raise ValueError(f"{given!r} is no approval.")

@@ -1,0 +1,292 @@
+"""The outputs that the steps of one run use again: looked up before an attempt, kept with its success.
+
+A cache can be done without: a store that cannot be read, a full scope or a damaged entry is no failure of a step.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+
+from tagent.config import TAgentConfig
+from tagent.effects import EffectBuffer
+from tagent.exceptions import StoreError, ungrouped
+from tagent.names import CACHE
+from tagent.payloads import PayloadError
+from tagent.pipeline.caching.claims import LEASE_SECONDS, Claim
+from tagent.pipeline.caching.definitions import pipeline_made
+from tagent.pipeline.caching.entries import Kept, is_fresh, kept_in, key_of, put_of, scope_of
+from tagent.pipeline.caching.errors import UnkeyableError
+from tagent.pipeline.caching.flights import Flight, Flights
+from tagent.pipeline.driving.accounts import step_settings
+from tagent.pipeline.driving.attempts import AttemptSucceeded
+from tagent.pipeline.driving.live_runs import stands_still
+from tagent.pipeline.exceptions import StepOutputError
+from tagent.pipeline.models import CacheUse, PipelineStep
+from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.stored.steps import fingerprint
+from tagent.pipeline.work.step_work import KeyedWork
+from tagent.ports.documents import Document
+from tagent.ports.services import Services
+from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.events import TaskCompleted
+
+LOOK_SECONDS = 1.0
+"""How long it is at most from one look at what another process has worked out to the next."""
+
+logger = logging.getLogger("tagent")
+
+_flights: Flights[Kept] = Flights()
+"""What is being worked out in this process."""
+
+_inside: ContextVar["tuple[Place, ...]"] = ContextVar("_inside", default=())
+"""The places whose work this context is part of, the outermost first."""
+
+
+class StepCache:
+    """Makes the places of the attempts of one run.
+
+    Args:
+        config: Settings below those of the steps.
+        services: Store, models and so on.
+    """
+
+    def __init__(self, config: TAgentConfig, services: Services) -> None:
+        self._config = config
+        self.services = services
+        self._told: set[tuple[str, str]] = set()
+
+    def place(
+        self, step: PipelineStep, use: CacheUse, work: KeyedWork, attempt: Attempt, output: OutputType
+    ) -> "Place":
+        """Return the place of an attempt at `step`, or at a part of it. Whoever has it must leave it.
+
+        Args:
+            step: The step.
+            use: How long its output may be used again.
+            work: What the attempt does.
+            attempt: The attempt.
+            output: The type of what it gives.
+        """
+        return Place(self, step, use, work, attempt, output)
+
+    async def made_of(self, step: PipelineStep, work: KeyedWork) -> object:
+        """Return what work is made of, with the pipeline that it runs.
+
+        Raises:
+            UnkeyableError: If it depends on more than can be looked at.
+            ModelError: If a model cannot be had.
+        """
+        own = await work.made_of()
+        if step.pipeline is None:
+            return own
+        inside = step_settings(step, self._config).merged(TAgentConfig.of(step.pipeline.config))
+        return [own, await pipeline_made(step.pipeline, inside, self.services)]
+
+    def warn(self, step: str, why: str) -> None:
+        """Log once in this run why the output of a step is not used again."""
+        if (step, why) not in self._told:
+            self._told.add((step, why))
+            logger.warning("The output of the step %r is not kept to be used again: %s.", step, why.rstrip("."))
+
+
+class Place:
+    """One attempt at work whose output may be used again: it finds that, or works it out for all who want it."""
+
+    def __init__(
+        self,
+        cache: StepCache,
+        step: PipelineStep,
+        use: CacheUse,
+        work: KeyedWork,
+        attempt: Attempt,
+        output: OutputType,
+    ) -> None:
+        self._cache = cache
+        self._step = step
+        self._use = use
+        self._work = work
+        self._attempt = attempt
+        self._output = output
+        self._scope = scope_of(use, attempt.idempotency_key.partition("/")[0])
+        self._store, self._clock = cache.services.store, cache.services.clock
+        self._key = ""
+        self._made: object = None
+        self._before: Document | None = None
+        self._flight: Flight[Kept] | None = None
+        self._claim: Claim | None = None
+        self._kept: Kept | None = None
+        self._is_spoilt = False
+
+    async def look(self) -> Kept | None:
+        """Return what the work gave before, as soon as whoever works it out right now has done so; None to do it.
+
+        Raises:
+            TAgentError: If what the work is to be given is not there, or a model cannot be had.
+        """
+        try:
+            self._made = await self._cache.made_of(self._step, self._work)
+            given = await self._work.given(self._attempt)
+            self._key = key_of(self._made, given, output=fingerprint(self._output.declared))
+        except UnkeyableError as error:
+            self._cache.warn(self._step.name, error.problem)
+            return None
+        try:
+            return await self._found()
+        except StoreError as error:
+            self._cache.warn(self._step.name, f"the store failed: {error.message}")
+            return None
+
+    async def _found(self) -> Kept | None:
+        stale: Flight[Kept] | None = None
+        while True:
+            if (kept := await self._entry()) is not None:
+                return kept
+            flight, is_mine = _flights.board(self._name, but=stale)
+            if is_mine:
+                self._flight = flight
+                return await self._claimed()
+            if self._waits_for_itself(flight):
+                return None  # whoever has it keeps it
+            given = await flight.landed()
+            is_usable = is_fresh(flight.landed_at, self._use, now=self._clock.now())
+            if given is not None and is_usable and (kept := self._fitting(given)) is not None:
+                return kept
+            stale = flight
+
+    @property
+    def _name(self) -> Hashable:
+        services = self._cache.services
+        return services.store_url or id(services.store), self._scope, self._key
+
+    def _waits_for_itself(self, flight: Flight[Kept]) -> bool:
+        """Return whether a flight cannot land while it is waited for: this is part of it, or stops its event loop."""
+        return stands_still(flight.loop) or any(place._flight is flight for place in _inside.get())  # noqa: SLF001
+
+    async def _claimed(self) -> Kept | None:
+        """Return what another process has worked out; None once the right to do it is ours.
+
+        What belongs to one run, or is in the memory of this process, no other process works out.
+        """
+        if self._scope != CACHE or not self._cache.services.store_url:
+            return await self._entry()
+        self._claim = claim = Claim(self._store, self._key, self._cache.services.processes)
+        seen = 0
+        while not await claim.take():
+            seen = await self._store.wait_for_change(seen, seconds=LOOK_SECONDS)
+            if (kept := await self._entry()) is not None:
+                return kept
+        return await self._entry()  # it may have been written just before the claim ended
+
+    async def _entry(self) -> Kept | None:
+        """Return what the store keeps of the work, if it is fresh and fits."""
+        self._before = found = await self._store.document(self._scope, self._key)
+        if found is None or not is_fresh(found.at, self._use, now=self._clock.now()):
+            return None
+        kept = kept_in(found)
+        return None if kept is None else self._fitting(kept)
+
+    def _fitting(self, kept: Kept) -> Kept | None:
+        try:
+            self._output.load(kept.output, step=self._step.name)
+        except StepOutputError:
+            return None
+        return kept
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Have others wait while the work is done in the block, in whichever process they are."""
+        with self._entered():
+            if self._claim is None or not self._claim.is_held:
+                yield
+                return
+            with ungrouped():
+                async with asyncio.TaskGroup() as group:
+                    renewing = group.create_task(self._renew(self._claim), name=f"cache:{self._step.name}")
+                    try:
+                        yield
+                    finally:
+                        renewing.cancel()
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        token = _inside.set((*_inside.get(), self))
+        try:
+            yield
+        finally:
+            _inside.reset(token)
+
+    async def _renew(self, claim: Claim) -> None:
+        """Renew the claim until this is cancelled; without it the work goes on, and others may do it too."""
+        try:
+            while claim.is_held:
+                await self._clock.sleep(LEASE_SECONDS / 3)
+                await claim.renew()
+        except StoreError as error:
+            logger.info("The claim on work of the step %r could not be renewed: %s", self._step.name, error)
+
+    def spoil(self) -> None:
+        """Note that the work did, or read, more than its output says."""
+        self._is_spoilt = True
+
+    async def keep(self, kept: Kept) -> None:
+        """Have what the work gave be used again, once `written` is told with what it is committed.
+
+        Nothing is kept of work that wrote, read or sent more, or that changes what it is made of.
+
+        Args:
+            kept: What it gave.
+        """
+        if self._flight is None or not self._is_its_own():
+            return
+        if await self._cache.made_of(self._step, self._work) != self._made:
+            self._cache.warn(self._step.name, "what its function is bound to changes while it works")
+            return
+        self._kept = kept
+
+    def _is_its_own(self) -> bool:
+        """Return whether the output says all that the work did, and depends on nothing but what it was given."""
+        attempt = self._attempt
+        has_used_tools = any(
+            isinstance(event, TaskCompleted) for event in attempt.history
+        )  # what these read, nobody knows
+        is_whole = not has_used_tools and getattr(self._work, "is_whole", True)
+        if self._is_spoilt or attempt.effects or attempt.effects.has_reached_out or not is_whole:
+            self._cache.warn(self._step.name, "it reads or writes memory or messages")
+            return False
+        return True
+
+    def written(self, done: AttemptSucceeded, buffer: EffectBuffer) -> AttemptSucceeded:
+        """Return a success that writes what was kept with its effects, which `buffer` gathers."""
+        if self._kept is None or done.change is not None:
+            self._kept = None
+            return done
+        now = self._clock.now()
+        try:
+            put = put_of(self._kept, self._use, scope=self._scope, key=self._key, before=self._before, now=now)
+        except PayloadError as error:
+            self._cache.warn(self._step.name, error.message)
+            self._kept = None
+            return done
+        buffer.put(put)
+        buffer.keep_alive(self._flight)  # until it is committed it can be found nowhere else
+        if self._claim is not None and self._claim.is_held:
+            buffer.put(self._claim.end)
+            self._claim.passed_on()
+        return replace(done, effects=buffer)
+
+    async def leave(self) -> None:
+        """Let others have what the work gave, or do it themselves."""
+        if self._flight is not None:
+            self._flight.land(self._kept, at=self._clock.now())
+        if self._claim is not None:
+            await self._claim.give_up()
+
+
+def note_effects(effects: EffectBuffer) -> None:
+    """Tell the places whose work an attempt is part of that it did more than its output says, if it did."""
+    if effects or effects.has_reached_out:
+        for place in _inside.get():
+            place.spoil()

@@ -1,0 +1,236 @@
+"""The driver's side of approvals: it asks in documents that anybody may answer, and takes the answers up.
+
+An answer is a put that expects the version of the question, so of several who answer one is heard. What counts when
+nobody does in time is written in the same way.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from pydantic_core import to_json
+
+from tagent.exceptions import DataPathError, StoreError
+from tagent.paths import DataPath
+from tagent.pipeline.answering.documents import SCOPE, Answer, ApprovalDocument, OpenApproval, key_of, read, written
+from tagent.pipeline.answering.requests import open_requests
+from tagent.pipeline.bindings import PLACEHOLDER
+from tagent.pipeline.events import (
+    ApprovalAnswered,
+    ApprovalRequested,
+    InnerProgressed,
+    PartFailed,
+    RunEvent,
+    RunFinished,
+    StepCancelled,
+    StepFailed,
+)
+from tagent.pipeline.state import PipelineState
+from tagent.ports.documents import Document, DocumentQuery, Put
+from tagent.ports.effect_errors import DocumentConflictError
+from tagent.ports.effects import NO_EFFECTS, Effects
+from tagent.ports.services import Services
+
+LONGEST_INLINE = 20_000
+"""Characters of an output that its document shows; whoever wants more reads the journal."""
+
+LONGEST_SHOWN = 500
+"""Characters of a value in a question."""
+
+LOOK_SECONDS = 5.0
+"""How long it is at most from one look for answers to the next."""
+
+PAUSE_SECONDS = 0.1
+"""How long it is at least: a busy run changes its store all the time."""
+
+_ASKS = (ApprovalRequested, ApprovalAnswered)
+_ENDS = (StepCancelled, StepFailed, PartFailed, RunFinished)
+
+
+def question_for(question: str, known: Mapping[str, object]) -> str:
+    """Return a question with the placeholders replaced that `known` has; what leads nowhere stays as it is.
+
+    Example:
+        >>> question_for("Refund {order.amount} EUR? {why}", {"order": {"amount": 40}})
+        'Refund 40 EUR? {why}'
+    """
+
+    def shown(placeholder: str) -> str | None:
+        try:
+            found = DataPath.parse(placeholder).look_up(known)
+        except DataPathError:
+            return None
+        told = found if isinstance(found, str) else to_json(found, fallback=str).decode()
+        return told if len(told) <= LONGEST_SHOWN else f"{told[:LONGEST_SHOWN]}..."
+
+    return PLACEHOLDER.sub(lambda match: shown(match[1]) or match[0], question)
+
+
+class ApprovalDesk:
+    """Asks and listens for one run. Of a run and those inside it only the outermost writes what is asked.
+
+    Args:
+        state: The run's state.
+        services: Where the documents are.
+        is_inner: Whether the run is inside a step of another one.
+    """
+
+    def __init__(self, state: PipelineState, services: Services, *, is_inner: bool) -> None:
+        self._state = state
+        self._store = services.store
+        self._clock = services.clock
+        self._is_inner = is_inner
+        self._asked = set(open_requests(state))
+        self._news: dict[str, Answer] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    def effects(self, events: Sequence[RunEvent]) -> Effects:
+        """Return what becomes of the documents with these events, which the state has seen already."""
+        if not any(map(self._matters, events)):
+            return NO_EFFECTS
+        asked = open_requests(self._state)
+        if self._is_inner:
+            self._asked = set(asked)
+            return NO_EFFECTS
+        gone = [Put(SCOPE, key_of(self._state.run_id, path), None) for path in sorted(self._asked - asked.keys())]
+        new = [self._question(path, asked[path]) for path in asked if path not in self._asked]
+        self._asked = set(asked)
+        return Effects(puts=(*gone, *new))
+
+    def _matters(self, event: RunEvent) -> bool:
+        while isinstance(event, InnerProgressed):
+            event = event.event
+        return isinstance(event, _ASKS) or (bool(self._asked) and isinstance(event, _ENDS))
+
+    def _question(self, path: str, request: ApprovalRequested) -> Put:
+        asked = self._approval(path, request)
+        whole = {name: getattr(asked, name) for name in OpenApproval.__slots__}  # type: ignore[attr-defined]  # a value has them
+        content = to_json({**whole, "answer": None})
+        return Put(SCOPE, key_of(asked.run_id, asked.step), content, expected_version=0)
+
+    def _approval(self, path: str, request: ApprovalRequested) -> OpenApproval:
+        run_id, _, outer = self._state.run_id.partition("/")
+        output = request.output
+        if len(told := to_json(output, fallback=str).decode()) > LONGEST_INLINE:
+            output = told[:LONGEST_INLINE]
+        return OpenApproval(
+            run_id,
+            self._state.pipeline,
+            f"{outer}/{path}" if outer else path,
+            request.of,
+            request.question,
+            request.at,
+            request.due_at,
+            request.default,
+            output,
+        )
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is an answer that was not asked for."""
+        return bool(self._news)
+
+    def news(self) -> Mapping[str, Answer]:
+        """Return the answers that were found since this was asked last: path of the step -> what was said."""
+        news, self._news = self._news, {}
+        return news
+
+    async def look(self) -> bool:
+        """Look for answers, and let defaults count whose time has come; return whether there is news.
+
+        Raises:
+            StoreError: If the store cannot be asked.
+        """
+        # Of what is not committed yet nobody can have heard.
+        asked = {path: it for path, it in open_requests(self._state).items() if path in self._asked}
+        if not asked:
+            return False
+        documents = await self._documents()
+        for path, request in asked.items():
+            answer = await self._answer(path, request, documents.get(key_of(self._state.run_id, path)))
+            if answer is not None:
+                self._news[path] = answer
+        return bool(self._news)
+
+    async def _documents(self) -> dict[str, Document]:
+        found: dict[str, Document] = {}
+        query = DocumentQuery(SCOPE, prefix=f"{self._state.run_id}/", limit=1000)
+        while True:
+            page = await self._store.documents(query)
+            found |= {document.key: document for document in page}
+            if len(page) < query.limit:
+                return found
+            query = DocumentQuery(SCOPE, prefix=query.prefix, after=page[-1].key, limit=query.limit)
+
+    async def _answer(self, path: str, request: ApprovalRequested, document: Document | None) -> Answer | None:
+        """Return what was said about a step; None while nothing was."""
+        said = None if document is None else read(document)
+        if said is None:
+            await self._ask_again(path, request, document)
+        if said is not None and said.answer is not None:
+            return said.answer
+        if request.due_at is None or self._clock.now() < request.due_at:
+            return None
+        return await self._default(path, request)
+
+    async def _ask_again(self, path: str, request: ApprovalRequested, damaged: Document | None) -> None:
+        """Write a question that is not there, as in the store of an imported run, or that nobody can read."""
+        put = self._question(path, request)
+        version = 0 if damaged is None else damaged.version
+        with suppress(DocumentConflictError):
+            await self._store.write(Effects(puts=(Put(put.scope, put.key, put.value, expected_version=version),)))
+
+    async def _default(self, path: str, request: ApprovalRequested) -> Answer | None:
+        """Return what counts now that the time is over; somebody may be faster yet."""
+        found = await self._found(path)
+        if found is None:
+            return None
+        document, said = found
+        if said.answer is not None:
+            return said.answer
+        answer = Answer(
+            request.default == "approve", "", self._clock.now(), comment="Nobody answered in time.", by_default=True
+        )
+        try:
+            put = written(self._approval(path, request), answer, expected_version=document.version)
+            await self._store.write(Effects(puts=(put,)))
+        except DocumentConflictError:
+            found = await self._found(path)
+            return None if found is None else found[1].answer
+        return answer
+
+    async def _found(self, path: str) -> tuple[Document, ApprovalDocument] | None:
+        document = await self._store.document(SCOPE, key_of(self._state.run_id, path))
+        said = None if document is None else read(document)
+        return None if document is None or said is None else (document, said)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Stop watching when the block ends."""
+        try:
+            yield
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
+
+    def watch(self, group: asyncio.TaskGroup, on_news: Callable[[], None]) -> None:
+        """From now on look for answers as long as any is awaited, and call `on_news` when there are some."""
+        is_awaited = bool(self._asked) if not self._is_inner else bool(self._state.asked)
+        if is_awaited and (self._watch is None or self._watch.done()):
+            self._watch = group.create_task(self._look_on(on_news), name=f"approvals:{self._state.run_id}")
+
+    async def _look_on(self, on_news: Callable[[], None]) -> None:
+        seen = 0
+        while requests := open_requests(self._state):
+            with suppress(StoreError):  # it is away; whoever commits next will say so
+                if await self.look():
+                    on_news()
+                times = [request.due_at for request in requests.values() if request.due_at is not None]
+                left = min((at - self._clock.now() for at in times), default=LOOK_SECONDS)
+                seen = await self._store.wait_for_change(seen, seconds=min(LOOK_SECONDS, max(0.0, left)))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def withdrawn(state: PipelineState) -> Effects:
+    """Return what takes back all that is asked in a run, as it ends."""
+    return Effects(puts=tuple([Put(SCOPE, key_of(state.run_id, path), None) for path in open_requests(state)]))

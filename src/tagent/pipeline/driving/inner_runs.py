@@ -1,0 +1,196 @@
+"""Drives the runs inside the steps of a run. Each is a part of the run around it, which writes what happens there."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from tagent.budget import LIMITS
+from tagent.config import TAgentConfig
+from tagent.pipeline.course.copying import copied
+from tagent.pipeline.course.showing import Audience
+from tagent.pipeline.driving.accounts import run_budget, step_settings
+from tagent.pipeline.driving.assembly import Assembly, RunPlan
+from tagent.pipeline.driving.deciding import work_at
+from tagent.pipeline.driving.inner_journal import InnerJournal
+from tagent.pipeline.driving.run_limits import RunLimits
+from tagent.pipeline.driving.stopping import StopSignal
+from tagent.pipeline.events import AgentNoticed, RunEvent, RunResumed, RunStarted
+from tagent.pipeline.kinds import RunStatus
+from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
+from tagent.pipeline.outputs import OutputType, output_type
+from tagent.pipeline.state import PipelineState
+from tagent.pipeline.work.event_step import listening
+from tagent.pipeline.work.inner_step import Inputs
+from tagent.ports.effects import NO_EFFECTS, Effects
+from tagent.ports.services import Services
+from tagent.task_agent.attempt import Attempt
+from tagent.task_agent.context import EnhancedContextManager
+from tagent.threads import ThreadedCall
+
+
+def inner_settings(step: PipelineStep, config: TAgentConfig) -> TAgentConfig:
+    """Return the settings below those of the pipeline inside `step`: the run's, and over them the step's.
+
+    Of limits there are none: what all of it may spend is in the accounts of the run and of the step, and how long it
+    may take is looked after there.
+
+    Example:
+        >>> step = PipelineStep(name="s", model="small", budget={"max_tokens": 9})
+        >>> settings = inner_settings(step, TAgentConfig(temperature=0, max_cost_usd=5))
+        >>> settings.model, settings.temperature, settings.max_cost_usd, settings.max_tokens
+        ('small', 0.0, None, None)
+    """
+    return step_settings(step, config).model_copy(update=dict.fromkeys(LIMITS))
+
+
+def inner_plan(step: PipelineStep, pipeline: Pipeline, config: TAgentConfig) -> RunPlan:
+    """Return what the runs of the pipeline inside `step` have in common.
+
+    Args:
+        step: The step.
+        pipeline: Its pipeline.
+        config: The settings of the run around it.
+    """
+    below = inner_settings(step, config)
+    types = {inner.name: output_type(inner) for inner in pipeline.steps}
+    settings = below.merged(TAgentConfig.of(pipeline.config))
+    return RunPlan(pipeline, settings, run_budget(pipeline, below), types)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The run in whose steps others run.
+
+    Attributes:
+        state: Where it stands.
+        config: Its settings.
+        services: What it runs with.
+        audience: Who is shown what happens.
+        stop: Asks it, and all inside it, to stop.
+    """
+
+    state: PipelineState
+    config: TAgentConfig
+    services: Services
+    audience: Audience
+    stop: StopSignal
+
+
+class InnerRuns:
+    """Gives the runs inside the steps of one run.
+
+    Args:
+        around: That run.
+    """
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._plans: dict[str, RunPlan] = {}
+
+    def open(self, step: PipelineStep, part: str, attempt: Attempt) -> "DrivenInside":
+        """Return the run inside `step`, or inside a part of it, for one attempt.
+
+        Raises:
+            ValueError: If the step has no pipeline.
+        """
+        if step.pipeline is None:
+            raise ValueError(f"The step {step.name!r} has no pipeline.")
+        if step.name not in self._plans:  # the same for thousands of items
+            self._plans[step.name] = inner_plan(step, step.pipeline, self._around.config)
+        return DrivenInside(self._plans[step.name], self._around, step.name, part, attempt)
+
+
+class DrivenInside:
+    """The run inside one attempt at a step.
+
+    Args:
+        plan: What is to be run.
+        around: The run around it.
+        step: The step.
+        part: The part of it; empty for the step itself.
+        attempt: The attempt.
+    """
+
+    def __init__(self, plan: RunPlan, around: Around, step: str, part: str, attempt: Attempt) -> None:
+        self._plan = plan
+        self._around = around
+        self._step = step
+        self._part = part
+        self._attempt = attempt
+        self._assembly: Assembly | None = None
+
+    @property
+    def abandoned(self) -> list[ThreadedCall]:
+        """Blocking calls of its steps that were given up and may still run."""
+        return [] if self._assembly is None else self._assembly.steps.abandoned
+
+    async def result(self, inputs: Callable[[], Awaitable[Inputs]]) -> PipelineResult:
+        """Return what the run comes to, which may have begun in an earlier attempt, or before a crash.
+
+        A run that ended in this attempt has ended: what it came to counts. One that ended badly in an earlier attempt
+        is taken up again, and does what it did not complete.
+
+        Args:
+            inputs: Gives what it begins with; asked only if it has not begun.
+
+        Raises:
+            RunStoppedError: If it was asked to stop.
+            DeadlockError: If nothing could move any more.
+            LostOutputError: If a large output that is needed is not in the store any more.
+        """
+        known = work_at(self._around.state, (self._step, self._part))
+        before = known.inner
+        if before is None or before.run_id != self._attempt.idempotency_key:  # its effects were undone since
+            return await self._begin(await inputs())
+        state = copied(before)  # the run around it applies what is committed to its own
+        if state.status is RunStatus.COMPLETED or (state.is_finished and known.inner_attempt == self._attempt.number):
+            return await (await self._assembled(state)).reader.result()
+        services = self._around.services
+        return await self._drive(state, RunResumed(0, services.processes.user(), "", services.clock.now()), NO_EFFECTS)
+
+    async def _begin(self, inputs: Inputs) -> PipelineResult:
+        pipeline, services, run_id = self._plan.pipeline, self._around.services, self._attempt.idempotency_key
+        graph = self._around.state.graph.rules(self._step).inner
+        if graph is None:
+            raise ValueError(f"The step {self._step!r} has no pipeline in the graph of its run.")
+        shared = {name: OutputType().dump(value, step=name) for name, value in pipeline.shared_context.items()}
+        started = RunStarted(
+            run_id, pipeline.name, inputs, shared, services.clock.now(), actor=services.processes.user()
+        )
+        effects = await listening(pipeline, run_id=run_id, store=services.store)
+        return await self._drive(PipelineState(graph), started, effects)
+
+    async def _assembled(self, state: PipelineState) -> Assembly:
+        inside = replace(self._around, state=state, config=self._plan.config, audience=self._audience)
+        self._assembly = await Assembly.of(self._plan, state, self._around.services, open_inner=InnerRuns(inside).open)
+        return self._assembly
+
+    async def _drive(self, state: PipelineState, first: RunEvent, effects: Effects) -> PipelineResult:
+        commit = self._attempt.commit_inner
+        if commit is None:
+            raise ValueError("A pipeline inside a step runs only where its events are written.")
+        around, plan = self._around, self._plan
+        assembly = await self._assembled(state)
+        journal = InnerJournal(self._attempt.idempotency_key, commit, effects=effects)
+        limits = RunLimits.of(plan.pipeline, plan.budget, state, around.stop, above=self._attempt.accounts)
+        known = EnhancedContextManager(plan.pipeline.description, max_tokens=plan.config.context_tokens)
+        await assembly.loop(journal, limits, self._audience, shared_state=known).run(first)
+        return await assembly.reader.result()
+
+    @property
+    def _audience(self) -> Audience:
+        """Who is shown what its agents do right now; its events are shown once the run around it has written them."""
+        place = f"{self._step}/{self._part}" if self._part else self._step
+        return Audience([_NoticesInside(self._around.audience, f"{place}/")])
+
+
+@dataclass(frozen=True, slots=True)
+class _NoticesInside:
+    """Passes on what agents in a run inside do right now, with the path of their step."""
+
+    audience: Audience
+    path: str
+
+    def emit(self, event: object) -> None:
+        """Pass it on, if it is that."""
+        if isinstance(event, AgentNoticed):
+            self.audience.show(replace(event, step=f"{self.path}{event.step}"))

@@ -1,0 +1,43 @@
+"""Pipelines inside the steps of others: all of them, how deep they lie, and copies of the whole. Pure."""
+
+from collections.abc import Iterator
+
+from tagent.pipeline.graph import MAX_DEPTH
+from tagent.pipeline.models import Pipeline, PipelineStep
+
+
+def copied_whole(pipeline: Pipeline) -> Pipeline:
+    """Return a copy of `pipeline` and of all pipelines inside it; one that is there several times is copied once.
+
+    Example:
+        >>> inner = Pipeline("inner").step("facts", run=lambda: 7)
+        >>> copy = copied_whole(Pipeline("outer").step("a", pipeline=inner).step("b", pipeline=inner))
+        >>> copy.steps[0].pipeline is inner, copy.steps[0].pipeline is copy.steps[1].pipeline
+        (False, True)
+    """
+    return _copied(pipeline, {})
+
+
+def _copied(pipeline: Pipeline, copies: dict[int, Pipeline]) -> Pipeline:
+    if (known := copies.get(id(pipeline))) is not None:
+        return known
+    copies[id(pipeline)] = copy = Pipeline(pipeline)  # noted first: a circle, which validation refuses, ends here
+    for step in copy.steps:
+        inner: object = step.pipeline
+        if isinstance(inner, Pipeline):
+            step.pipeline = _copied(inner, copies)
+    return copy
+
+
+def steps_inside(pipeline: Pipeline, *, path: str = "", depth: int = 0) -> Iterator[tuple[str, PipelineStep]]:
+    """Yield the steps of a valid pipeline and, behind each that has one, those of the pipeline inside it, by path.
+
+    Example:
+        >>> inner = Pipeline("inner").step("facts", "Find facts")
+        >>> [path for path, _ in steps_inside(Pipeline("outer").step("research", pipeline=inner))]
+        ['research', 'research/facts']
+    """
+    for step in pipeline.steps:
+        yield f"{path}{step.name}", step
+        if step.pipeline is not None and depth < MAX_DEPTH:
+            yield from steps_inside(step.pipeline, path=f"{path}{step.name}/", depth=depth + 1)

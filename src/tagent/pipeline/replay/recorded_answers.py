@@ -1,0 +1,73 @@
+"""Approvals in a replay: what people said when the run was recorded, they say again."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+from tagent.pipeline.answering.documents import SCOPE, Answer, read, written
+from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, InnerProgressed, RunEvent
+from tagent.ports.clock import Clock
+from tagent.ports.documents import DocumentQuery
+from tagent.ports.effect_errors import DocumentConflictError
+from tagent.ports.effects import Effects
+from tagent.ports.store import Store
+
+PAGE = 1000
+
+
+class RecordedAnswers:
+    """Answers approvals in a store of its own as they were answered when a run was recorded; a sink of its replay.
+
+    Args:
+        events: The recorded run's journal.
+        store: Where the replay asks.
+        clock: Tells the time.
+    """
+
+    def __init__(self, events: Iterable[RunEvent], store: Store, clock: Clock) -> None:
+        self._answers: dict[str, ApprovalAnswered] = {}
+        self._store = store
+        self._clock = clock
+        self._asked = asyncio.Event()
+        for event in events:
+            path, inside = _innermost(event)
+            if isinstance(inside, ApprovalAnswered):
+                self._answers[f"{path}{inside.step}"] = inside
+
+    def emit(self, event: object) -> None:
+        """Note that something is asked."""
+        if isinstance(_innermost(event)[1], ApprovalRequested):
+            self._asked.set()
+
+    async def serve(self) -> None:
+        """Answer all that is asked, until it is cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            query = DocumentQuery(SCOPE, limit=PAGE)
+            while page := await self._store.documents(query):
+                for document in page:
+                    said = read(document)
+                    if said is None or said.answer is not None:
+                        continue
+                    put = written(said.approval, self._answer(said.approval.step), expected_version=document.version)
+                    with suppress(DocumentConflictError):  # the question is gone, as its step was cancelled
+                        await self._store.write(Effects(puts=(put,)))
+                query = DocumentQuery(SCOPE, after=page[-1].key, limit=PAGE)
+
+    def _answer(self, path: str) -> Answer:
+        """Return what was said about a step; no, if nobody was asked about it then."""
+        said = self._answers.get(path)
+        now = self._clock.now()
+        if said is None:
+            return Answer(is_approved=False, actor="", at=now, comment="When the run was recorded, nobody was asked.")
+        return Answer(said.is_approved, said.actor, now, said.comment, said.is_edited, said.output, said.by_default)
+
+
+def _innermost(event: object) -> tuple[str, object]:
+    """Return the event that an event of a pipeline inside a step tells of, and where that is, like `outer/2/`."""
+    where = ""
+    while isinstance(event, InnerProgressed):
+        where += f"{event.step}/{event.part}/" if event.part else f"{event.step}/"
+        event = event.event
+    return where, event
