@@ -8,6 +8,7 @@ from typing import Self
 
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.ports import Batch, Services
+from tagent.ports.effects import Effects
 from tagent.ports.records import NewRun, RunRecord, begun
 
 
@@ -19,12 +20,12 @@ class CrashingStore(MemoryStore):
     """Ends everything at one of its commits, before or after it is written.
 
     Attributes:
-        on_commit: Told of what is written, also if nobody else lives to be told.
+        on_effects: Told of what else is written, also when nobody lives any more who wrote it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.on_commit: Callable[[Batch, CrashingStore], None] | None = None
+        self.on_effects: Callable[[Effects, CrashingStore], None] | None = None
         self._commits = itertools.count(1)
         self._at = 0
         self._is_written = True
@@ -39,15 +40,22 @@ class CrashingStore(MemoryStore):
     async def create_run(self, run: NewRun) -> RunRecord:
         """Create the run, its journal's first commit, unless the crash comes first."""
         async with self._commit() as is_written:
-            return await super().create_run(run) if is_written else begun(run)
+            if not is_written:
+                return begun(run)
+            created = await super().create_run(run)
+            self._announce(run.effects)
+            return created
 
     async def commit(self, batch: Batch) -> None:
         """Write the batch unless the crash comes first."""
         async with self._commit() as is_written:
             if is_written:
                 await super().commit(batch)
-                if self.on_commit is not None:
-                    self.on_commit(batch, self)
+                self._announce(batch.effects)
+
+    def _announce(self, effects: Effects) -> None:
+        if self.on_effects is not None:
+            self.on_effects(effects, self)
 
     @asynccontextmanager
     async def _commit(self) -> AsyncIterator[bool]:

@@ -65,10 +65,18 @@ class Shop:
         pipelines: Those of every worker.
         now: The time.
         slowness: Draws the seconds that a call of the store takes; None for none.
+        store_url: Where the store seems to be, so that runs may wait in it without a process; empty for nowhere.
     """
 
-    def __init__(self, *pipelines: Pipeline, now: float = 0.0, slowness: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        *pipelines: Pipeline,
+        now: float = 0.0,
+        slowness: Callable[[], float] | None = None,
+        store_url: str = "",
+    ) -> None:
         self.pipelines = pipelines
+        self.store_url = store_url
         self._slowness = slowness
         self.clock = ManualClock(now)
         self.store = MemoryStore(now=self.clock.now)
@@ -118,6 +126,7 @@ class Hired:
             services(clock=shop.clock, store=self.connection),  # type: ignore[arg-type]  # it passes everything on
             processes=_Processes(name, shop.dead),
             new_id=lambda: f"{name}-run-{next(ids)}",
+            store_url=shop.store_url,
         )
         if models is not None:
             opened = replace(opened, models=models)

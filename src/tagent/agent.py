@@ -17,6 +17,7 @@ from tagent.task_agent.redaction import OnEvent, shown_to
 from tagent.task_agent.results import TaskBasedAgentResult
 from tagent.task_agent.run import run_task_based_agent
 from tagent.task_agent.tools.servers import ToolSource
+from tagent.threads import standing_still
 
 if TYPE_CHECKING:
     from tagent.pipeline.answering.answering import AnsweredApproval
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tagent.pipeline.driving.cancelling import Cancellation
     from tagent.pipeline.executor import PipelineExecutor
     from tagent.pipeline.models import Pipeline, PipelineResult
-    from tagent.pipeline.selecting import Part
+    from tagent.pipeline.selecting import Selection
     from tagent.pipeline.state import PipelineState
     from tagent.pipeline.transfer.forking import Fork
 
@@ -188,20 +189,21 @@ async def arun_pipeline(
         >>> asyncio.run(arun_pipeline(pipeline, inputs={"name": "Ana"})).final_output
         'Hello, Ana.'
     """
-    part = part_of(only, start_from, outputs, from_run)
-    return await executor_of(pipeline, config, inputs=inputs, labels=labels, part=part, options=options).execute()
+    selection = selection_of(only, start_from, outputs, from_run)
+    executor = executor_of(pipeline, config, inputs=inputs, labels=labels, selection=selection, options=options)
+    return await executor.execute()
 
 
-def part_of(
+def selection_of(
     only: str | Sequence[str] | None,
     start_from: str | Sequence[str] | None,
     outputs: Mapping[str, object] | None,
     from_run: str | None,
-) -> "Part | None":
+) -> "Selection | None":
     """Return the part of a pipeline that these arguments of `arun_pipeline` name; None for all of it."""
-    from tagent.pipeline.selecting import Part
+    from tagent.pipeline.selecting import Selection
 
-    return Part.of(only, start_from, outputs, from_run)
+    return Selection.of(only, start_from, outputs, from_run)
 
 
 def executor_of(
@@ -210,7 +212,7 @@ def executor_of(
     *,
     inputs: Mapping[str, object] | BaseModel | None,
     labels: Mapping[str, str] | None,
-    part: "Part | None" = None,
+    selection: "Selection | None" = None,
     options: Mapping[str, object],
 ) -> "PipelineExecutor":
     """Return what runs `pipeline` as `arun_pipeline` does, with the same arguments.
@@ -225,7 +227,7 @@ def executor_of(
     if not isinstance(pipeline, Pipeline):
         raise ConfigurationError(f"A goal is a string and a pipeline a Pipeline, not {type(pipeline).__name__}.")
     overrides = TAgentConfig.of(options)
-    return PipelineExecutor(pipeline, config, inputs=inputs, labels=labels, part=part, overrides=overrides)
+    return PipelineExecutor(pipeline, config, inputs=inputs, labels=labels, selection=selection, overrides=overrides)
 
 
 async def aresume(
@@ -526,10 +528,7 @@ def cancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancella
         ...     cancelled.completed, cancelled.left, resume(new.run_id, report, store).final_output
         (('facts',), ('text',), '7 hills')
     """
-    from tagent.pipeline.driving.live_runs import standing_still
-
-    with standing_still():
-        return _run_to_end(acancel(run_id, config, reason=reason))
+    return _run_to_end(acancel(run_id, config, reason=reason))
 
 
 async def aapprovals(run_id: str | None = None, config: Config = None) -> "tuple[OpenApproval, ...]":
@@ -577,10 +576,7 @@ def approvals(run_id: str | None = None, config: Config = None) -> "tuple[OpenAp
         ...     [(it.step, it.question) for it in approvals(config=store)]
         [('refund', 'Refund 40 EUR?')]
     """
-    from tagent.pipeline.driving.live_runs import standing_still
-
-    with standing_still():
-        return _run_to_end(aapprovals(run_id, config))
+    return _run_to_end(aapprovals(run_id, config))
 
 
 async def aapprove(
@@ -661,12 +657,7 @@ def approve(
         ...     waiting.status.value, answered.goes_on.by, resume(waiting.run_id, pipeline, store).final_output
         ('waiting', 'nobody', 'paid')
     """
-    from tagent.pipeline.driving.live_runs import standing_still
-
-    with standing_still():
-        return _run_to_end(
-            aapprove(run_id, step, config, comment=comment, actor=actor, output=output, pipeline=pipeline)
-        )
+    return _run_to_end(aapprove(run_id, step, config, comment=comment, actor=actor, output=output, pipeline=pipeline))
 
 
 async def areject(
@@ -724,10 +715,7 @@ def reject(run_id: str, step: str, config: Config = None, *, comment: str = "", 
         ...     resume(waiting.run_id, pipeline, store).status.value
         'failed'
     """
-    from tagent.pipeline.driving.live_runs import standing_still
-
-    with standing_still():
-        return _run_to_end(areject(run_id, step, config, comment=comment, actor=actor))
+    return _run_to_end(areject(run_id, step, config, comment=comment, actor=actor))
 
 
 async def astate_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":
@@ -798,7 +786,7 @@ def _run_in_thread(work: Coroutine[object, object, Result]) -> Result:
         started.set_result((asyncio.get_running_loop(), task))  # type: ignore[arg-type]  # inside a task there is one
         return await work
 
-    with ThreadPoolExecutor(1, thread_name_prefix="tagent-loop") as pool:
+    with standing_still(), ThreadPoolExecutor(1, thread_name_prefix="tagent-loop") as pool:
         try:  # from the start: the interrupt may come before `submit` returns
             return pool.submit(contextvars.copy_context().run, asyncio.run, main()).result()
         except KeyboardInterrupt:

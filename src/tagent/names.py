@@ -293,6 +293,8 @@ def memory_address(scope: str) -> str:
     Example:
         >>> memory_address(memory_scope("run:1f2e")), memory_address("run/1f2e/step/search")
         ('run:1f2e', 'step:1f2e/search')
+        >>> memory_address("run/1f2e/stay/memory")  # of the run inside the step `stay`
+        'run:1f2e/stay'
     """
     kind, slash, name = scope.partition("/")
     if kind != "run":
@@ -300,7 +302,11 @@ def memory_address(scope: str) -> str:
     run_id, _, rest = name.partition("/")
     if rest == CACHE:
         return f"{CACHE}:{run_id}"
-    return f"run:{run_id}" if rest == "memory" else f"step:{run_id}/{rest.removeprefix('step/')}"
+    if rest == "memory":
+        return f"run:{run_id}"
+    if rest.endswith("/memory") and not rest.startswith("step/"):
+        return f"run:{name.removesuffix('/memory')}"
+    return f"step:{run_id}/{rest.removeprefix('step/')}"
 
 
 def mail_address(topic: str) -> str:

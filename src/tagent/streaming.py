@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, 
 
 from pydantic import BaseModel
 
-from tagent.agent import CallOptions, Config, arun_agent, executor_of, part_of
+from tagent.agent import CallOptions, Config, arun_agent, executor_of, selection_of
 from tagent.exceptions import ConfigurationError, TAgentError
 from tagent.ports.language_model import AnswerStreamed
 from tagent.task_agent.events import AgentEvent, AgentNotice
@@ -305,6 +305,6 @@ async def _ran(
     """Return what a run of the pipeline comes to."""
     if output_format is not None:
         raise ConfigurationError("A pipeline takes no output_format: give its steps an output_schema.")
-    part = part_of(only, start_from, outputs, from_run)
-    executor = executor_of(pipeline, config, inputs=inputs, labels=labels, part=part, options=options)
+    selection = selection_of(only, start_from, outputs, from_run)
+    executor = executor_of(pipeline, config, inputs=inputs, labels=labels, selection=selection, options=options)
     return await executor.execute(sinks=[_Sink(show)])

@@ -9,7 +9,9 @@ import contextvars
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import TypeVar
 from weakref import WeakMethod
@@ -20,6 +22,31 @@ logger = logging.getLogger(__name__)
 
 
 _here = threading.local()
+
+_standing: ContextVar[tuple[asyncio.AbstractEventLoop, ...]] = ContextVar("_standing", default=())
+"""The event loops that wait for the work of this context and do nothing else meanwhile."""
+
+
+def stands_still(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether this event loop does nothing before the work of this context has ended."""
+    return loop in _standing.get()
+
+
+@contextmanager
+def standing_still() -> Iterator[None]:
+    """Say that this thread's event loop, if one is running, does nothing until the block ends.
+
+    A task of another loop that is waited for here must not wait for this one.
+    """
+    try:
+        token = _standing.set((*_standing.get(), asyncio.get_running_loop()))
+    except RuntimeError:  # none is running
+        yield
+        return
+    try:
+        yield
+    finally:
+        _standing.reset(token)
 
 
 class ThreadedCall:

@@ -17,7 +17,7 @@ from crash.nursery import KILLED, TESTS, Kill, Nursery, Victim
 from crash.orders import PIPELINE, Orders
 from crash.scene import MODEL_CALLS, Place, Scene, Unit, look_at
 from crash.victim_pipeline import CALLS, COUNTED, PRICE_USD
-from tagent.pipeline.events import StepCompleted, StepSubstituted
+from tagent.pipeline.events import StepCompleted, StepGiven, StepSubstituted
 
 DONE = ("completed", "compensated")
 
@@ -152,7 +152,7 @@ class Case:
         self._judge_costs(end)
 
     def _judge_journal(self, end: Scene) -> None:
-        completed = Counter(it.step for it in end.events if isinstance(it, StepCompleted | StepSubstituted))
+        completed = Counter(it.step for it in end.events if isinstance(it, StepCompleted | StepSubstituted | StepGiven))
         expected = [name for name, (status, _) in self.undisturbed.outcome["steps"].items() if status in DONE]
         assert completed == Counter(expected), "each step is completed once"
         assert end.finished == self.undisturbed.finished

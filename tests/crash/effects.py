@@ -45,7 +45,7 @@ def done(context: StepContext) -> None:
 
     Of a step that is done again after it was undone that is another one than before.
     """
-    happened(context.idempotency_key.removeprefix(f"{context.run_id}/"), context.attempt)
+    happened(context.idempotency_key.partition("/")[2], context.attempt)
 
 
 def has_happened_here(name: str) -> bool:

@@ -9,10 +9,11 @@ from crash.case import DONE, Case, as_list
 from crash.flow_pipeline import BLIND
 from crash.orders import Orders
 from crash.rollback_pipeline import MENDED
-from crash.scene import Scene, Unit
+from crash.scene import Scene, Unit, inside_of
 from tagent.pipeline.driving.cancelling import CANCELLED
 from tagent.pipeline.events import (
     COMPENSATION,
+    ApprovalAnswered,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -101,6 +102,39 @@ class FlowCase(Case):
         assert {name for name, _ in end.effects} == {name for name, _ in self.undisturbed.effects}
         for scene in self.scenes:
             self.judge_scene(scene)
+
+
+class WholeCase(Case):
+    """A run with people in it, routes, rounds, pipelines inside steps, changes, kept outputs and a given one."""
+
+    pipeline: ClassVar[str] = "whole_pipeline.py"
+
+    def judge_scene(self, scene: Scene) -> None:
+        """What is remembered and sent is there exactly if it counts: what waits for a yes does not."""
+        drafts = parts_done(scene, "drafts")
+        assert drafts == [str(number) for number in range(1, len(drafts) + 1)], "one round behind the other"
+        letters = sum(isinstance(it, StepCompleted) and it.step == "letter" for it in scene.events)
+        assert scene.shared.get("pipeline/whole: drafts", 0) == len(drafts)
+        assert scene.shared.get("pipeline/whole: letter", 0) == letters
+        inside = Counter(name for name, _ in scene.completed)
+        found = sum(count for name, count in inside.items() if name.endswith("/found"))
+        assert len(as_list(scene.shared.get("topic/crash.found"))) == found
+
+    def judge(self, outcome: dict[str, Any]) -> None:
+        """Hold what happened against the promises; nobody is asked twice, and nothing starts before the yes."""
+        super().judge(outcome)
+        answered: set[str] = set()
+        for event, path in map(inside_of, self.scenes[-1].events):
+            match event:
+                case ApprovalAnswered(step, is_approved=True):
+                    assert path + step not in answered
+                    answered.add(path + step)
+                case StepStarted(step) if path + step in {"planner", "sent"}:
+                    assert step in answered, "it starts before the yes"
+                case StepCompleted(step) if step in {"letter", "checked"}:
+                    assert path + step in answered, "it counts before the yes"
+                case _:
+                    pass
 
 
 class TripCase(Case):

@@ -13,6 +13,8 @@ from tagent.adapters.storage.urls import open_store
 from tagent.payloads import decoded
 from tagent.pipeline.events import (
     AgentProgressed,
+    ApprovalRequested,
+    InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
@@ -81,6 +83,8 @@ class Scene:
             match event:
                 case StepCompleted(step, attempt) | StepFailed(step, attempt) if step not in AGENT_STEPS:
                     units.add((name, attempt))
+                case ApprovalRequested(attempt=attempt) if attempt:  # it waits with what it gave
+                    units.add((name, attempt))
                 case PartCompleted(step, attempt=attempt) | PartFailed(step, attempt=attempt) if step not in ASKED:
                     units.add((name, attempt))
                 case AgentProgressed(event=Finalized(), part=part) if part:
@@ -117,12 +121,12 @@ class Scene:
     @property
     def _named(self) -> Iterator[tuple[RunEvent, str]]:
         """Each event with the name of what it tells of: the part of its idempotency key that says what it is."""
-        names: dict[tuple[str, str], str] = {}
-        for event in self.events:
-            place = getattr(event, "step", ""), getattr(event, "part", "")
+        names: dict[tuple[str, str, str], str] = {}
+        for event, path in map(inside_of, self.events):
+            place = path, getattr(event, "step", ""), getattr(event, "part", "")
             if isinstance(event, StepStarted | PartStarted):
                 names[place] = event.idempotency_key.removeprefix(f"{self.run_id}/")
-            yield event, names.get(place, place[0])
+            yield event, names.get(place, path + place[1])
 
     @property
     def has_ended(self) -> bool:
@@ -138,6 +142,15 @@ class Scene:
     def model_calls(self) -> int:
         """How many model calls the journal knows."""
         return sum(isinstance(getattr(event, "event", None), Planned | Finalized) for event in self.events)
+
+
+def inside_of(event: RunEvent) -> tuple[RunEvent, str]:
+    """Return what happened in the pipeline inside a step, and the path to it; of other events themselves."""
+    path = ""
+    while isinstance(event, InnerProgressed):
+        path += f"{event.step}/{event.part}/" if event.part else f"{event.step}/"
+        event = event.event
+    return event, path
 
 
 def look_at(place: Place) -> Scene:

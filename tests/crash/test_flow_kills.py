@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from crash.case import Case, Figures, Undisturbed
-from crash.flow_case import FlowCase, TripCase
+from crash.flow_case import FlowCase, TripCase, WholeCase
 from crash.nursery import at_point, instants, named
 from crash.stores import SQLITE, DurableStore, on_every_store
 
 FULL_RANDOM, FULL_RANDOM_ELSEWHERE = 80, 20
 
-of_both = pytest.mark.parametrize("case_kind", [FlowCase, TripCase], ids=["flow", "rollback"])
+of_all = pytest.mark.parametrize("case_kind", [FlowCase, TripCase, WholeCase], ids=["flow", "rollback", "whole"])
 
 FLOW = (
     "effect.after:padded/<condition>@2",
@@ -33,9 +33,23 @@ TRIP = (
 )
 """Likewise: before the halt, and in compensations that fail and succeed."""
 
+WHOLE = (
+    "effect.after:drafts/2@2",
+    "effect.after:costly@1",
+    "effect.after:researched/1/checked@1",
+    "effect.after:letter@1",
+    "approval@2",
+    "effect.after:planner@1",
+    "effect.before:stamped@1",
+    "effect.after:researched/0/sealed@2",
+)
+"""Likewise: in a round, a work whose output is kept, pipelines inside a step, a work to be approved, between two
+answers, in a step that changes others and in one that it added."""
+
 
 @pytest.mark.parametrize(
-    ("case_kind", "point"), [*((FlowCase, point) for point in FLOW), *((TripCase, point) for point in TRIP)]
+    ("case_kind", "point"),
+    [(kind, point) for kind, points in ((FlowCase, FLOW), (TripCase, TRIP), (WholeCase, WHOLE)) for point in points],
 )
 def test_a_run_that_is_killed_at_a_turn_of_its_flow_goes_on(case: Case, point: str) -> None:
     """What a condition came to, an item that is packed, a booking that is undone: none of it is done or asked again."""
@@ -43,7 +57,7 @@ def test_a_run_that_is_killed_at_a_turn_of_its_flow_goes_on(case: Case, point: s
     case.finish()
 
 
-@of_both
+@of_all
 def test_a_run_whose_flow_is_cut_off_again_and_again_goes_on(case: Case) -> None:
     """A crash while recovering from a crash is a crash like any other."""
     assert case.killed(*(named(f"store.commit.{where}") for where in ("before@6", "after@3", "before@4", "after@2")))
@@ -57,7 +71,7 @@ def passings(times: int) -> list[int]:
 
 @pytest.mark.crash
 @on_every_store
-@of_both
+@of_all
 def test_every_point_of_the_write_path_of_a_flow(
     new_case: Callable[[], Case], undisturbed: Undisturbed, store: DurableStore
 ) -> None:
@@ -74,7 +88,7 @@ def test_every_point_of_the_write_path_of_a_flow(
 
 @pytest.mark.crash
 @on_every_store
-@of_both
+@of_all
 def test_a_flow_at_random_instants(
     new_case: Callable[[], Case], undisturbed: Undisturbed, figures: Figures, store: DurableStore
 ) -> None:

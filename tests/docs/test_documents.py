@@ -131,6 +131,8 @@ def test_the_error_reference_names_every_code_and_what_is_retried() -> None:
         "step.cancelled",
         "step.compensation",
         "step.parts",
+        "approval.rejected",
+        "approval.waiting",
         "run.cancelled",
         "upstream_failed",
         "dependency_unmet",

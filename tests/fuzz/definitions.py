@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import fields
+from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from fuzz.hostile import ESCAPES
 from tagent.budget import Budget
 from tagent.circuit import CircuitPolicy
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep, validate
+from tagent.pipeline.approval import Approval
 from tagent.pipeline.conditions import field
 from tagent.pipeline.models import Fallback
 from tagent.pipeline.stored.definition import Definition, Origin
@@ -30,12 +32,22 @@ def whole() -> Pipeline:
         .step("d", branches={"x": "Do x", "y": "Do y"}, execution_mode=_PARALLEL, max_concurrency=2)
         .step("f", "Do f", execution_mode=ExecutionMode.CONDITIONAL, constraints=["Only if it is cold"])
         .step("g", "Do g", depends_on=[Dependency("a", DependencyType.VALIDATION, check="output.n > 0"), "c"])
-        .step("h", "Do h", retry=RetryPolicy(1, 2, only=["step.timeout"]), circuit=CircuitPolicy(failures=2))
+        .step("h", "Do h", cache=60, retry=RetryPolicy(1, 2, only=["step.timeout"]), circuit=CircuitPolicy(failures=2))
         .step("i", wait_for="orders.*", timeout=5.0)
+        .step("k", pipeline=_inside(), inputs={"n": "a.n"}, cache="run")
+        .step("l", "Do l", until="output == 'x'", max_times=3, if_not_reached="keep", approval="output")
+        .step("m", when="steps.a.n > 1", routes={"then": ["o"], "otherwise": []})
+        .step("n", switch_on="a.kind", routes={"x": ["o"], "default": []})
+        .step("o", "Do o", approval=Approval(question="Do it?", timeout=5.0))
         .step(
             "j", "Do j", depends_on=[Dependency("d", DependencyType.SOFT, wait_seconds=1.5)], budget={"max_tokens": 5}
         )
     )
+
+
+def _inside() -> Pipeline:
+    innermost = Pipeline("innermost").step("a", "Do {n}")
+    return Pipeline("inside", budget={"max_tokens": 5}).step("a", "Do {n}").step("b", pipeline=innermost)
 
 
 _SPEC: Final = json.loads(Definition.of(whole(), Origin()).payload)
@@ -44,7 +56,8 @@ _JSON: Final[list[Any]] = [
     None, True, False, 0, 1, -1, 2**53, 2**64, 10**30, 0.5, -0.5, 1e308, float("nan"), float("inf"), "", "a", "b", "zz",
     " ", "a.b", "a[0]", "__class__", "\ud800", "\0", "\x1b[2J", "x" * 3000, "{a}", "{a.b}", "{{", "skip", "soft",
     "hard", "data", "rollback", "parallel_merge", "conditional", [], {}, [None], [[]], ["a"], ["a", "a"], [1], {"a": 1},
-    {"": ""}, {"x": "Do x"}, {"functions": ["a"]}, {"step": "a"}, {"output": 1}, [{}], [{"step": "a"}], [[[[[[]]]]]],
+    {"": ""}, {"x": "Do x"}, {"functions": ["a"]}, {"step": "a"}, {"output": 1}, {"then": ["a"]},
+    {"paths": {"n": "a.n"}}, {"function": "f"}, "start", "output", "forever", [{}], [{"step": "a"}], [[[[[[]]]]]],
 ]  # fmt: skip
 
 _ANY: Final[Any] = Dependency
@@ -53,7 +66,8 @@ _ANY: Final[Any] = Dependency
 _ODD: Final[list[Any]] = [
     *_JSON, object(), object, int, len, lambda: 1, lambda a, b=1: a, b"bytes", {1, 2}, {1: 2}, (), range(3),
     Exception("x"), field("a.n"), field("a.n") > 1, field("b.ok") & len, Dependency("a"), _ANY(1), Fallback("a"),
-    Fallback("zz"), Fallback(output=object()), Budget(max_tokens=1), CircuitPolicy(), RetryPolicy(), *ExecutionMode,
+    Fallback("zz"), Fallback(output=object()), Approval(), Approval(timeout=-1),
+    timedelta(1), timedelta(-1), _inside(), Budget(max_tokens=1), CircuitPolicy(), RetryPolicy(), *ExecutionMode,
     DependencyType.SOFT, [Dependency("a", DependencyType.SOFT, wait_seconds=-1)], [Dependency("a", check="output.")],
     [Dependency("b", path="..")], [_ANY("a", DependencyType.VALIDATION, check=1)], [_ANY("a", "odd", on_skip="odd")],
     [_ANY([])], {"a": len}, {"a": 1, 1: "a"}, [len, "a", None], list[int], dict[str, int], float,

@@ -63,6 +63,19 @@ def test_outputs_of_an_earlier_run_are_used_on_every_store(kind: str, tmp_path: 
         run_pipeline(report(), start_from="text", from_run="nowhere", store=store)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in STORES if kind != "memory"])
+def test_large_outputs_that_nobody_reads_stay_where_they_are(kind: str, tmp_path: Path) -> None:
+    """They need not come into memory once more, and are kept when the earlier run is deleted."""
+    store = STORES[kind](tmp_path)
+    pipeline = report().step("other", run=lambda: "tram " * 20_000)
+    first = run_pipeline(pipeline, store=store)
+    again = run_pipeline(pipeline, start_from="end", from_run=first.run_id, store=store)
+    assert again.step_metadata["other"]["given_by"] == first.run_id
+    assert tagent("runs", "delete", first.run_id, "--yes", "--store", store, cwd=tmp_path).returncode == 0
+    assert (again.step_outputs["other"], again.step_outputs["facts"]) == ("tram " * 20_000, LARGE)
+    assert resume(again.run_id, pipeline, store=store).step_outputs["other"] == "tram " * 20_000
+
+
 def test_an_earlier_run_in_memory_is_gone() -> None:
     """Its store went with it."""
     first = run_pipeline(report())

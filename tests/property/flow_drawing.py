@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -30,9 +30,6 @@ ON = set(os.environ.get("FLOW_FEATURES", "router rounds approval inner change ca
 NEEDS_OUTPUT = frozenset({"data", "item", "valid", "check", "asked"})
 """The dependencies on what a step gives."""
 
-WORKS_KEPT = 4
-"""How many works there are whose output is kept."""
-
 
 def sometimes(one_in: int) -> st.SearchStrategy[bool]:
     """Return a strategy that is True once in so many times, and False when it shrinks."""
@@ -44,6 +41,13 @@ works = st.builds(
     failures=st.sampled_from([0, 0, 0, 1, 2, 3]),
     is_broken=sometimes(8),
     seconds=st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0, 5.0]),
+    turns=st.integers(0, 3),
+)
+easy = st.builds(
+    WorkPlan,
+    failures=st.sampled_from([0, 0, 0, 0, 0, 1]),
+    is_broken=sometimes(30),
+    seconds=st.sampled_from([0.0, 0.0, 1.0, 4.0]),
     turns=st.integers(0, 3),
 )
 gentle = st.builds(WorkPlan, failures=st.sampled_from([0, 0, 0, 1]), is_broken=sometimes(12), turns=st.integers(0, 2))
@@ -64,6 +68,25 @@ approvals = st.builds(
     default=st.sampled_from(["approve", "reject"]),
     seconds=st.sampled_from([0.0, 0.0, 1.0, 4.0]),
 )
+
+
+FEATURES = ("router", "rounds", "approval", "inner", "change", "cache")
+
+
+@dataclass(frozen=True)
+class Mood:
+    """What the steps of one plan have more of than others.
+
+    Attributes:
+        is_calm: Whether most of them work.
+        focus: The feature that many of them have; empty for none.
+    """
+
+    is_calm: bool = False
+    focus: str = ""
+
+
+moods = st.sampled_from(("", "", *FEATURES)).map(lambda focus: Mood(is_calm=bool(focus), focus=focus))
 
 
 @st.composite
@@ -111,8 +134,8 @@ def _router(draw: st.DrawFn, hard: list[int]) -> RouterPlan:
 
 
 @st.composite
-def _step(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...], texts: set[int]) -> StepPlan:
-    deps = draw(_deps(sources, kinds, texts))
+def _step(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...], texts: set[int], mood: Mood) -> StepPlan:
+    deps = draw(_deps(sources, ("hard", "hard", "hard", *kinds) if mood.is_calm else kinds, texts))
     soft = {dep.source for dep in deps if dep.kind in SOFT_KINDS}
     readable = [source for source in sources if source not in texts]
     condition = draw(_condition(readable)) if draw(sometimes(4)) else None
@@ -128,22 +151,23 @@ def _step(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...], texts
     step = StepPlan(
         deps=deps,
         mode=mode,
-        work=draw(works),
+        work=draw(easy if mood.is_calm else works),
         condition=condition,
-        enabled=draw(st.sampled_from(["yes"] * 9 + ["on", "off", "no"])),
+        enabled=draw(st.sampled_from(["yes"] * (29 if mood.is_calm else 9) + ["on", "off", "no"])),
         is_optional=draw(sometimes(6)),
-        fallback=draw(st.sampled_from(["", "", "", "", "output", "step"])),
+        fallback=draw(st.sampled_from([""] * (12 if mood.is_calm else 4) + ["output", "step"])),
         compensation=draw(st.none() | works),
-        max_retries=draw(st.integers(0, 2)),
+        max_retries=draw(st.integers(1 if mood.is_calm else 0, 2)),
         parts=parts,
     )
-    return draw(_more(step, hard))
+    return draw(_more(step, hard, mood))
 
 
 @st.composite
-def _more(draw: st.DrawFn, step: StepPlan, hard: list[int]) -> StepPlan:
+def _more(draw: st.DrawFn, step: StepPlan, hard: list[int], mood: Mood) -> StepPlan:
     """Draw what else a step may be: a router, repeated, kept, one that changes others; and whether it is approved."""
-    kind = draw(st.sampled_from(["", "", "", "router", "router", "rounds", "cache", "change"]))
+    often = [mood.focus] * 8 if mood.focus in {"router", "rounds", "cache", "change"} else []
+    kind = draw(st.sampled_from(["", "", "", *often, "router", "router", "rounds", "cache", "change"]))
     if kind in ON and step.parts is None:
         match kind:
             case "router":
@@ -151,11 +175,11 @@ def _more(draw: st.DrawFn, step: StepPlan, hard: list[int]) -> StepPlan:
             case "rounds":
                 step = replace(step, rounds=draw(rounds))
             case "cache":
-                kept = CachePlan(draw(st.integers(0, WORKS_KEPT - 1)))
+                kept = CachePlan(draw(st.sampled_from([0, 0, 0, 1, 1, 2, 3])))
                 step = replace(step, cache=kept, compensation=None)  # who did nothing has nothing to undo
             case "change":
                 step = replace(step, change=ChangePlan())
-    if "approval" in ON and draw(sometimes(6)):
+    if "approval" in ON and draw(sometimes(2 if mood.focus == "approval" else 8)):
         approval = draw(approvals)
         is_typed = step.router is not None or step.parts is not None
         if approval.answer == "edit" and (approval.of == "start" or is_typed):
@@ -175,7 +199,7 @@ def flows(
     depth: int = 2,
 ) -> FlowPlan:
     """Draw a pipeline of up to `most` steps; what takes the place of others waits for nothing that waits for those."""
-    size = draw(st.integers(1, most))
+    size, mood = draw(st.integers(1, most)), draw(moods)
     steps: list[StepPlan] = []
     first = 0  # of a chain of steps each of which takes the place of the one before
     while len(steps) < size or steps[-1].fallback == "step":
@@ -183,7 +207,9 @@ def flows(
         if not stands_in:
             first = len(steps)
         texts = {place for place, known in enumerate(steps) if known.gives_text}
-        step = draw(_step(list(range(first)), kinds, texts))
+        step = draw(_step(list(range(first)), kinds, texts, mood))
+        if steps and not stands_in and steps[-1].change is not None and draw(st.booleans()):
+            step = _behind(step, len(steps) - 1)
         if (len(steps) >= size - 1 or step.gives_text) and step.fallback == "step":
             step = replace(step, fallback="")
         if step.router is not None and step.fallback == "output":
@@ -191,13 +217,27 @@ def flows(
         if not stands_in:
             step = draw(_routed(step, steps))
         step = _narrowed(step, _behind_routers(steps))
-        if "inner" in ON and depth and _may_have_inner(step) and draw(sometimes(8)):
+        one_in = 3 if mood.focus == "inner" or prefix != "s" else 10
+        if "inner" in ON and depth and _may_have_inner(step) and draw(sometimes(one_in)):
             below = flows(most=4, kinds=kinds, prefix=f"{prefix}{len(steps)}x", depth=depth - 1)
             step = replace(step, inner=draw(below))
             if step.rounds is not None and step.rounds.until == "text":  # which reads a field that only functions give
                 step = replace(step, rounds=replace(step.rounds, until="function"))
         steps.append(step)
     return draw(_changed(_without_idle_routers(FlowPlan(tuple(steps), draw(st.sampled_from(on_failure)), prefix))))
+
+
+def _behind(step: StepPlan, place: int) -> StepPlan:
+    """Return a step that waits for nothing but the one at a place, which may change it."""
+    condition = None if step.condition is not None and step.condition.reads else step.condition
+    parts = replace(step.parts, shape="things") if step.parts is not None else None
+    router = step.router
+    if router is not None and (router.kind == "switch" or (router.condition is not None and router.condition.reads)):
+        router = None
+    is_free = condition is None and step.mode is ExecutionMode.CONDITIONAL
+    mode = ExecutionMode.CONCURRENT if is_free else step.mode
+    deps = (DepPlan(place, "hard"),)
+    return replace(step, deps=deps, mode=mode, condition=condition, parts=parts, router=router, enabled="yes")
 
 
 def _behind_routers(steps: list[StepPlan]) -> set[int]:
@@ -273,7 +313,7 @@ def _changed(draw: st.DrawFn, flow: FlowPlan) -> FlowPlan:
         if step.change is None:
             continue
         targets = [t for t in free if [d.source for d in steps[t].deps if d.kind == "hard"] == [place]]
-        target = draw(st.sampled_from([None, *targets])) if targets else None
+        target = draw(st.sampled_from([None, *targets * 3])) if targets else None
         adds = draw(st.booleans())
         has_target = target is not None
         change = ChangePlan(
@@ -284,7 +324,7 @@ def _changed(draw: st.DrawFn, flow: FlowPlan) -> FlowPlan:
             is_linked=adds and has_target and draw(st.booleans()),
             is_unlinked=has_target and draw(sometimes(3)),
             enabled=draw(st.sampled_from([None, None, True, False])) if has_target else None,
-            is_wrong=draw(st.sampled_from(["", "", "", "", "name", "started", *(["cycle"] if has_target else [])])),
+            is_wrong=draw(st.sampled_from(["", "", "", "", "", "", "", "name", "started", *(["cycle"] if has_target else [])])),
         )
         steps[place] = replace(step, change=change)
     return replace(flow, steps=tuple(steps))

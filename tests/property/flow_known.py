@@ -31,6 +31,7 @@ class Known:
     code: str = ""
     output: object = None
     inner: "JournalReader | None" = None
+    is_last: bool = False
 
     def begins(self, attempt: int) -> None:
         """An attempt begins: a new one, or the one that a crash cut off."""
@@ -60,7 +61,6 @@ class KnownStep(Known):
     asked: ApprovalRequested | None = None
     answer: ApprovalAnswered | None = None
     is_given: bool = False
-    is_last: bool = False
 
     def part(self, name: str) -> Known:
         """Return what has been read of a part."""
@@ -70,6 +70,11 @@ class KnownStep(Known):
     def own_parts(self) -> dict[str, Known]:
         """Its items, branches or rounds by name."""
         return {name: part for name, part in self.parts.items() if name not in ASIDE}
+
+    @property
+    def has_reached(self) -> bool:
+        """Whether its newest round is the last one."""
+        return any(part.is_last and part.status is S.COMPLETED for part in self.own_parts.values())
 
     @property
     def takes_its_turn(self) -> bool:
@@ -82,7 +87,7 @@ class KnownStep(Known):
         if self.count is None:
             return not is_rejected
         parts = self.own_parts.values()
-        return not self.is_last and not (len(parts) == self.count and all(it.status.is_terminal for it in parts))
+        return not self.has_reached and not (len(parts) == self.count and all(it.status.is_terminal for it in parts))
 
 
 def deep(events: Iterable[RunEvent]) -> Iterator[RunEvent]:

@@ -151,6 +151,11 @@ class JournalReader:
                 undoing.status = S.PENDING  # another rollback tries it again
             if has_ended and not stay[place]:
                 self._reopen(step, was_undone=was_undone)
+        for by in [by for by in self.steps if plan_of(self.flow, by).change is not None]:
+            if self.steps[by].status is not S.COMPLETED:  # what is to be done again changes that anew
+                self.steps.pop(by + ADDED, None)
+                self.changes = {place: change for place, change in self.changes.items() if change[0] != by}
+        self.completions = [place for place in self.completions if place in self.steps]
         if has_ended:
             self.status, self.halted, self.has_rolled_back = None, None, False
             self.completions = [place for place in self.completions if self.steps[place].status is S.COMPLETED]
@@ -169,7 +174,7 @@ class JournalReader:
         return step.code in LEFT_OUT and step.status is S.SKIPPED and is_kept
 
     def _reopen(self, step: KnownStep, *, was_undone: bool) -> None:
-        step.status, step.has_fallen, step.count, step.asked, step.is_last = S.PENDING, False, None, None, False
+        step.status, step.has_fallen, step.count, step.asked = S.PENDING, False, None, None
         if step.answer is not None and (was_undone or not step.answer.is_approved):
             step.answer = None
         if was_undone:  # all begins anew
@@ -221,7 +226,7 @@ class JournalReader:
     def _round_started(self, step: KnownStep, number: int) -> None:
         assert step.count is not None
         assert number <= step.count, "there are not so many"
-        assert not step.is_last, "it has reached what it is repeated for"
+        assert not step.has_reached, "it has reached what it is repeated for"
         before = [step.parts[str(it)].status for it in range(1, number)]
         assert all(status is S.COMPLETED for status in before), "one round comes behind the other"
         assert len(step.own_parts) == number, "a later one has begun"
@@ -249,7 +254,7 @@ class JournalReader:
                 step.status = S.COMPENSATED
                 self.undone.append(place)
             elif plan.rounds is not None:
-                step.is_last = event.is_last
+                part.is_last = event.is_last
                 self._may_be_last(plan.rounds, int(event.part), is_last=event.is_last)
 
     @staticmethod
@@ -338,7 +343,7 @@ class JournalReader:
         assert step.count == rounds.max_times
         done = step.own_parts
         assert all(it.status is S.COMPLETED for it in done.values()), "a round has not ended"
-        assert step.is_last or len(done) == step.count, "another round is to follow"
+        assert step.has_reached or len(done) == step.count, "another round is to follow"
 
     def _may_merge(self, place: int) -> None:
         step = self.steps[place]
@@ -395,14 +400,14 @@ class JournalReader:
 
     def _changed(self, place: int, *, is_changing: bool) -> None:
         change = plan_of(self.flow, place).change
-        wants_to = change is not None and (change.adds or change.target is not None)
+        wants_to = change is not None and change.changes_something
         assert is_changing is (wants_to and not self.steps[place].is_given), "it was to change something, or not to"
         if not is_changing or change is None:
             return
         if change.adds:
             assert place + ADDED not in self.steps, "it is added a second time"
             self.steps[place + ADDED] = KnownStep()
-        if change.target is not None:
+        if change.target is not None and change.changes_target:
             assert self.steps[change.target].status is S.PENDING, "what it changes has started"
             self.changes[change.target] = place, change
 

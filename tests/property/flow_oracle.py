@@ -139,11 +139,15 @@ class Oracle:
         is_part_done = any(self.final(place).status is COMPLETED for place in self._sinks())
         return RunStatus.PARTIAL if is_part_done else RunStatus.FAILED
 
-    def final_output(self) -> object:
-        """Return the output of the last step behind which there is none, of those to which the run came."""
-        ends = [self.final(place) for place in self._sinks()]
-        ends = [end for end in ends if not end.is_passed_by and end.codes != {NOT_SELECTED}]
-        return ends[-1].output if ends and ends[-1].status is COMPLETED else None
+    def final_outputs(self) -> list[object]:
+        """Return the output of the last step behind which there is none, of those to which the run came.
+
+        Of several that were added any may be the last one.
+        """
+        ends = [place for place in self._sinks() if self.final(place).codes not in ({NOT_TAKEN}, {NOT_SELECTED})]
+        added = [place for place in ends if place >= ADDED]
+        found = [self.final(place) for place in added or ends[-1:]]
+        return [end.output if end.status is COMPLETED else None for end in found] or [None]
 
     def deps(self, place: int) -> tuple[DepPlan, ...]:
         """Return what a step waits for once others have changed that."""
@@ -328,7 +332,7 @@ class Oracle:
         """Return what the pipeline inside a step gives, and whether it comes to a good end."""
         inner = self.inner(place, seed)
         works = inner.status() is RunStatus.COMPLETED
-        return (inner.final_output() if works else None), works
+        return (inner.final_outputs()[0] if works else None), works
 
     def _repeated(
         self, place: int, plan: StepPlan, rounds: RoundsPlan, seen: Mapping[str, object], known: Parts

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pydantic_core import from_json, to_json
 
 from property.flow_plans import ApprovalPlan
 from property.flow_values import EDITED
 from property.flow_world import World
-from tagent.ports import Batch, Store
+from tagent.ports import Store
 from tagent.ports.documents import DocumentQuery, Put
+from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import Effects
 
 SCOPE = "approvals"
@@ -26,9 +28,9 @@ class People:
         self._world = world
         self._thinking: set[asyncio.Task[None]] = set()
 
-    def look(self, batch: Batch, store: Store) -> None:
+    def look(self, effects: Effects, store: Store) -> None:
         """Have everybody think it over who is asked something in what was just written."""
-        for put in batch.effects.puts:
+        for put in effects.puts:
             if put.scope == SCOPE and put.value is not None:
                 task = asyncio.get_running_loop().create_task(self._answer(put.key, store))  # noqa: TID251 - outlives it
                 self._thinking.add(task)
@@ -60,7 +62,8 @@ class People:
             "output": EDITED if is_edited else None,
         }
         content = to_json({**told, "answer": answer})
-        await store.write(Effects(puts=(Put(SCOPE, key, content, expected_version=document.version),)))
+        with suppress(DocumentConflictError):  # somebody else, or the clock, was faster
+            await store.write(Effects(puts=(Put(SCOPE, key, content, expected_version=document.version),)))
 
     def plan_of(self, key: str) -> ApprovalPlan:
         """Return what is said about the step that a document asks about."""

@@ -193,6 +193,16 @@ class ChangePlan(Plan):
     enabled: bool | None = None
     is_wrong: Literal["", "name", "cycle", "started"] = ""
 
+    @property
+    def changes_target(self) -> bool:
+        """Whether anything is another way about its target."""
+        return self.is_linked or self.is_unlinked or self.enabled is not None
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether there is a change at all."""
+        return self.adds or self.changes_target
+
 
 @dataclass(frozen=True, repr=False)
 class CachePlan(Plan):
@@ -226,6 +236,12 @@ class StepPlan(Plan):
     inner: "FlowPlan | None" = None
     change: ChangePlan | None = None
     cache: CachePlan | None = None
+
+    @property
+    def is_plain_work(self) -> bool:
+        """Whether a function of its own does its work, once in each attempt."""
+        is_of_others = self.parts is not None or self.rounds is not None or self.inner is not None
+        return not (is_of_others or self.gives_text or self.cache is not None)
 
     @property
     def gives_text(self) -> bool:

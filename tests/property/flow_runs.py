@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, currently_in_test_context, note, settings
 
@@ -32,23 +32,27 @@ LAW = settings(
 
 
 class CountingStore(MemoryStore):
-    """Keeps how many events each commit had, and tells people of it."""
+    """Keeps what was committed, and tells people of it."""
 
     def __init__(self, people: People) -> None:
         super().__init__()
         self.commits: list[int] = []
+        self.batches: list[Batch] = []
         self._people = people
 
     async def create_run(self, run: NewRun) -> RunRecord:
         """Create the run."""
         self.commits.append(len(run.records))
-        return await super().create_run(run)
+        created = await super().create_run(run)
+        self._people.look(run.effects, self)
+        return created
 
     async def commit(self, batch: Batch) -> None:
         """Write the batch."""
         self.commits.append(len(batch.records))
         await super().commit(batch)
-        self._people.look(batch, self)
+        self.batches.append(batch)
+        self._people.look(batch.effects, self)
 
 
 @dataclass
@@ -60,6 +64,7 @@ class FlowRun:
     world: World
     state: PipelineState
     commits: list[int] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
 
 
 def show(flow: FlowPlan) -> None:
@@ -86,7 +91,7 @@ def ran(flow: FlowPlan) -> FlowRun:
 
         executor = Watched(world.pipeline(flow), inputs=INPUTS, services=opened)
         result = await executor.execute()
-        return FlowRun(result, await load_events(store, result.run_id), world, states[0], store.commits)
+        return FlowRun(result, await load_events(store, result.run_id), world, states[0], store.commits, store.batches)
 
     return asyncio.run(driven())
 
@@ -95,6 +100,21 @@ def told(result: PipelineResult) -> dict[str, object]:
     """Return what a run came to, without its times and texts."""
     steps = {name: _told_of(it) for name, it in result.step_metadata.items()}
     return {"status": result.status, "steps": steps, "outputs": dict(result.step_outputs), "end": result.final_output}
+
+
+def assert_same(one: PipelineResult, other: PipelineResult) -> None:
+    """Check that two runs of one plan came to the same.
+
+    Raises:
+        AssertionError: If they did not; it names what differs.
+    """
+    mine, theirs = told(one), told(other)
+    for key in ("steps", "outputs"):
+        ours, others = cast("dict[str, object]", mine[key]), cast("dict[str, object]", theirs[key])
+        assert ours.keys() == others.keys(), (key, *ours.keys() ^ others.keys())
+        for name, value in ours.items():
+            assert value == others[name], (key, name, value, others[name])
+    assert (mine["status"], mine["end"]) == (theirs["status"], theirs["end"])
 
 
 def _told_of(it: Mapping[str, Any]) -> object:

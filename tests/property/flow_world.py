@@ -39,6 +39,9 @@ from tagent.testing import ManualClock, ScriptedModel
 Worker = Callable[..., Awaitable[object]]
 _ASKED = re.compile(r"the step '(\w+)'")
 _PATHS = {"data": "n", "item": "items[1]", "list": "items"}
+APPROVED = "approved:"
+"""How the keys of what is written begin that counts with a yes only."""
+
 _RETRY = RetryPolicy(base_seconds=1, jitter=False)
 
 
@@ -187,7 +190,7 @@ class World:
             self.saw.setdefault(key, []).append(tuple(sorted(outputs)))
             await self.work(context, plan.work)
             if plan.approval is not None and plan.approval.of == "output":
-                context.memory.run.put(f"approved:{context.step}", context.attempt)
+                context.memory.run.put(f"{APPROVED}{context.step}", context.attempt)
             if plan.change is not None:
                 change_steps(context, flow, place, plan.change)
             return output_of(place, outputs, seed) if plan.router is None else route_of(outputs)

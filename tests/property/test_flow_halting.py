@@ -27,6 +27,7 @@ from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import COMPENSATION, RunEvent, RunHalted, RunResumed
 from tagent.pipeline.persistence import load_events
 from tagent.ports import Batch, Services
+from tagent.ports.records import NewRun, RunRecord
 
 ANYHOW = flows(kinds=ANY_TIME, on_failure=("continue", "fail_fast", "rollback"))
 
@@ -41,6 +42,12 @@ class CancellingStore(MemoryStore):
         self._left = at
         self._is_before = is_before
 
+    async def create_run(self, run: NewRun) -> RunRecord:
+        """Create the run."""
+        created = await super().create_run(run)
+        self._people.look(run.effects, self)
+        return created
+
     async def commit(self, batch: Batch) -> None:
         """Write the batch."""
         self._left -= 1
@@ -48,7 +55,7 @@ class CancellingStore(MemoryStore):
         if is_time and self._is_before:
             await self._cancel(batch.run_id)
         await super().commit(batch)
-        self._people.look(batch, self)
+        self._people.look(batch.effects, self)
         if is_time and not self._is_before:
             await self._cancel(batch.run_id)
 

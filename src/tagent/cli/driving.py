@@ -49,6 +49,9 @@ def drive(
         history: What had happened in the run before, for the view.
         as_json: Whether stdout gets the whole result as one JSON object.
     """
+    if config.store == MEMORY_STORE and _asks(pipeline):
+        message = "Nobody can answer the approvals of a run in memory from elsewhere: name another store with --store."
+        click.echo(message, err=True)
     picture = Picture(pipeline, now=SystemClock().now)
     for event in history:
         picture.emit(event)
@@ -63,6 +66,11 @@ def drive(
     elif result.status is not RunStatus.COMPLETED:
         click.echo(errors.printable(result.explain()), err=True)
     return exit_code_of(result)
+
+
+def _asks(pipeline: Pipeline) -> bool:
+    """Return whether a step of the pipeline, or of one inside, may wait for somebody's approval."""
+    return any(step.approval or (step.pipeline is not None and _asks(step.pipeline)) for step in pipeline.steps)
 
 
 def exit_code_of(result: PipelineResult) -> int:

@@ -13,12 +13,12 @@ from tagent.cli.driving import drive
 from tagent.cli.inputs import inputs_option
 from tagent.cli.labels import label, labels_of
 from tagent.cli.overrides import config_option, overrides_option
-from tagent.cli.part import part_option
+from tagent.cli.selecting import selection_option
 from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
-from tagent.pipeline.selecting import Part
+from tagent.pipeline.selecting import Selection
 from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.stored.loading import load_pipeline
 from tagent.pipeline.stored.origins import goal_pipeline, with_tools
@@ -44,7 +44,7 @@ tagent run "What is the weather in Porto?" --tools weather.py --max-cost 0.05
 @click.argument("target", metavar="GOAL|FILE[:OBJECT]")
 @inputs_option
 @click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="A label to find the run by.")
-@part_option
+@selection_option
 @overrides_option
 @sources_option
 @click.option("--store", metavar="URL", help="Where the run is kept, else sqlite:///.tagent/runs.db.")
@@ -55,7 +55,7 @@ def run(
     target: str,
     inputs: dict[str, object] | None,
     labels: tuple[tuple[str, str], ...],
-    part: Part | None,
+    selection: Selection | None,
     overrides: TAgentConfig,
     sources: Sources,
     store: str | None,
@@ -72,7 +72,7 @@ def run(
     if not origin.file and inputs is not None:
         looks = f" Did you mean {target}.py?" if Path(f"{target}.py").is_file() else ""
         raise click.UsageError(f"A goal takes no inputs: write them into the goal, or name a file.{looks}")
-    if not origin.file and part is not None:
+    if not origin.file and selection is not None:
         raise click.UsageError("A goal is run as a whole: --only, --start-from, --from-run and --output are for files.")
     require_valid(pipeline, tools=TAgentConfig.of(pipeline.config).tools)  # before anything of it is drawn
     config = with_store(TAgentConfig.load(file=config_file), store)
@@ -85,7 +85,7 @@ def run(
             overrides=overrides,
             origin=origin,
             labels=labels_of(labels),
-            part=part,
+            selection=selection,
             services=services,
         )
         return await executor.execute()

@@ -1,6 +1,8 @@
 """Where a step of a run stands, in the words of one row. Pure: state and time in, text out."""
 
-from tagent.cli.waiting import until, what_is_asked
+from tagent.cli.times import age_text
+from tagent.cli.waiting import DEFAULTS, said, what_is_asked
+from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
 from tagent.pipeline.events import ASIDE, BY_HAND, COMPENSATION, CONDITION, ROUNDS, ApprovalRequested, PartFailed
 from tagent.pipeline.models import StepStatus
@@ -82,13 +84,22 @@ def standing(
 
 
 def of_approval(asked: ApprovalRequested, now: float) -> str:
-    """Return what is to be said of a step that waits for somebody's word: since when, until when, the question.
+    """Return what is to be said of a step that waits for somebody's word: since when, the question, how much longer.
 
     Example:
-        >>> of_approval(ApprovalRequested("refund", "start", 0, "Refund 40 EUR?", at=0.0), now=90.0)
-        '  90.0s  waits for approval  Refund 40 EUR?'
+        >>> of_approval(ApprovalRequested("refund", "start", 0, "Refund 40 EUR?", at=0.0, due_at=7200.0), now=60.0)
+        '    60s  waits for approval: Refund 40 EUR?  119m left, then rejected'
     """
-    return _joined(_since(asked.at, now), "waits for approval", until(asked), what_is_asked(asked))
+    since = f"{age_text(max(0.0, now - asked.at)):>7}"
+    return _joined(since, f"waits for approval: {what_is_asked(asked)}", _left(asked, now))
+
+
+def _left(asked: ApprovalRequested, now: float) -> str:
+    """Return how much longer somebody may answer, and what counts then; empty for ever."""
+    if asked.due_at is None:
+        return ""
+    left = "no time" if asked.due_at <= now else age_text(asked.due_at - now)
+    return f"{left} left, then {DEFAULTS[asked.default]}"
 
 
 def of_failed_part(event: PartFailed) -> str:
@@ -149,7 +160,8 @@ def _not_begun(state: PipelineState, name: str, *, now: float, doing: str) -> st
     edges = [edge for edge in state.graph.incoming[name] if not state.statuses[edge.source].is_terminal]
     waits = _listed(list(dict.fromkeys(edge.source for edge in edges)))
     if not edges:
-        return ""
+        answer = state.steps[name].answer
+        return "" if answer is None else said(answer)
     if all(edge.is_fallback for edge in edges):
         return f"stands by for {waits}"
     until = state.timers.of(name, PATIENCE)
@@ -180,10 +192,15 @@ def _completed(state: PipelineState, name: str, *, doing: str) -> str:
         by = "its default" if record.substituted_by == "default" else record.substituted_by
         return _joined(seconds, f"from {by}, as it failed: {record.reason}")
     how_far = counted_parts(state, name) if record.count else ""
-    cached = "from the cache" if record.cached else ""
-    return _joined(
-        seconds, how_far, _inside(state, name), _route(state, name), cached, _spent(state, name), record.reason
-    )
+    cached = "from the cache" if record.cached else _cached_parts(record)
+    approved = "" if record.answer is None else said(record.answer)
+    ways = (how_far, _inside(state, name), _route(state, name), cached, approved)
+    return _joined(seconds, *ways, _spent(state, name), record.reason)
+
+
+def _cached_parts(record: StepRecord) -> str:
+    count = sum(part.cached for part in record.parts.values())
+    return f"{count} of them from the cache" if count else ""
 
 
 def _inside(state: PipelineState, name: str) -> str:

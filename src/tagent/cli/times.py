@@ -25,6 +25,17 @@ def seconds_of_age(text: str) -> float | None:
     return float(match[1]) * _SECONDS[match[2]] if match else None
 
 
+def age_text(seconds: float) -> str:
+    """Return a time span as an age, rounded down to the unit of which there are at least two.
+
+    Example:
+        >>> [age_text(seconds) for seconds in (5.7, 119, 120, 7199, 7200, 200_000)]
+        ['5s', '119s', '2m', '119m', '2h', '2d']
+    """
+    unit = next((it for it in ("d", "h", "m") if seconds >= 2 * _SECONDS[it]), "s")
+    return f"{int(seconds // _SECONDS[unit])}{unit}"
+
+
 def time_of(text: str, *, now: float) -> float | None:
     """Return the time that `text` names, an ISO date or time or an age before `now`; None if it is neither.
 

@@ -211,11 +211,11 @@ class Picture:
             sign, style = SIGNS[record.parts[part].status]
             under_way = ", ".join([each for each in inner.statuses if inner.statuses[each] is StepStatus.RUNNING][:3])
             asked = f"waits for approval of {', '.join(inner.asked)}" if inner.asked else ""
-            told = "  ".join(filter(None, (counted_inside(inner), asked or under_way, record.parts[part].reason)))
-            title = self.title(f"[{part}]", depth=depth)
-            yield Text.assemble(
-                indent, (f"{sign} ", style), title, (bounded(told), "dim"), no_wrap=True, overflow="ellipsis"
+            told = "  ".join(
+                filter(None, map(bounded, (counted_inside(inner), asked or under_way, record.parts[part].reason)))
             )
+            title = self.title(f"[{part}]", depth=depth)
+            yield Text.assemble(indent, (f"{sign} ", style), title, (told, "dim"), no_wrap=True, overflow="ellipsis")
 
     def title(self, name: str, *, depth: int = 0) -> str:
         """Return a step's name as it stands in its row, so far to the right as it lies inside others."""

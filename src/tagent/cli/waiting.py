@@ -7,9 +7,11 @@ from tagent.cli.errors import printable
 from tagent.cli.stores import resume_command, without_password
 from tagent.cli.telling import bounded
 from tagent.cli.times import time_text
+from tagent.cli.values import shortened
 from tagent.pipeline.answering.documents import OpenApproval
 from tagent.pipeline.answering.going_on import GoesOn
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested
+from tagent.pipeline.journal.blobs import StoredOutput
 
 DEFAULTS = {"approve": "approved", "reject": "rejected"}
 """What a step is once nobody has answered in time."""
@@ -60,6 +62,9 @@ def each_and_how_to_answer(run_id: str, path: str, asked: ApprovalRequested, sto
     """Yield the lines that say what a run waits for, and how that is answered."""
     limit = until(asked)
     yield printable(f"  {path}: {what_is_asked(asked)}{f'  ({limit})' if limit else ''}")
+    if asked.of == "output":
+        output = asked.output
+        yield f"    {bounded(shortened(output.excerpt if isinstance(output, StoredOutput) else output))}"
     for command in how_to_answer(run_id, path, store):
         yield printable(f"    {command}")
 

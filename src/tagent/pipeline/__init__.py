@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from tagent.pipeline.plan import Plan
     from tagent.pipeline.routing import When, repeat, switch, when
     from tagent.pipeline.scheduler import PipelineScheduler
-    from tagent.pipeline.selecting import SelectionError
+    from tagent.pipeline.selecting import Selection, SelectionError
     from tagent.pipeline.state import PipelineState
     from tagent.pipeline.triggers import EventTrigger, ScheduleTrigger, TriggerError, on_event, on_schedule
     from tagent.pipeline.validation import validate
@@ -113,6 +113,7 @@ __all__ = [
     "PipelineScheduler",
     "ExecutionGraph",
     "PipelineExecutor",
+    "Selection",
     "PipelineState",
     "PipelineError",
     "PipelineValidationError",
@@ -193,6 +194,7 @@ _HOMES = {
     "PipelineValidationError": "tagent.pipeline.exceptions",
     "PipelineLoadError": "tagent.pipeline.exceptions",
     "InputError": "tagent.pipeline.exceptions",
+    "Selection": "tagent.pipeline.selecting",
     "SelectionError": "tagent.pipeline.selecting",
     "CircularDependencyError": "tagent.pipeline.graph",
     "DeadlockError": "tagent.pipeline.exceptions",

@@ -161,6 +161,7 @@ class ApprovalRequested:
         memories: What it saved.
         effects: What it wrote, sent and received.
         change: What it changed about the steps.
+        cached: Whether the output was there already, and nothing ran.
     """
 
     step: str
@@ -175,6 +176,7 @@ class ApprovalRequested:
     memories: Mapping[str, object] = field(default_factory=dict)
     effects: Effects | None = None
     change: Change | None = None
+    cached: bool = False
 
 
 @value

@@ -29,7 +29,7 @@ from tagent.pipeline.nesting import copied_whole
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.scheduler import PipelineScheduler
-from tagent.pipeline.selecting import Part
+from tagent.pipeline.selecting import Selection
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.validation import checked
@@ -65,7 +65,7 @@ class PipelineExecutor:
         origin: Where the pipeline came from, stored with the run.
         labels: Names and values to find the run by.
         definition: What is stored of the pipeline, when that is known already.
-        part: The part of the pipeline to run; None for all of it. Then it is `execute` that checks the inputs.
+        selection: The part of the pipeline to run; None for all of it. Then it is `execute` that checks the inputs.
         services: Clock, store, models and so on; the registered defaults when None.
 
     Raises:
@@ -91,7 +91,7 @@ class PipelineExecutor:
         origin: Origin | None = None,
         labels: Mapping[str, str] | None = None,
         definition: Definition | None = None,
-        part: Part | None = None,
+        selection: Selection | None = None,
         services: Services | None = None,
     ) -> None:
         self.pipeline = pipeline = copied_whole(pipeline)  # what is changed later is of another run
@@ -100,16 +100,17 @@ class PipelineExecutor:
         own = TAgentConfig.of(pipeline.config)
         self.base_config = base.merged(own, overrides or TAgentConfig())
         names = (type(inputs).model_fields if isinstance(inputs, BaseModel) else inputs) or {}
-        valid = checked(pipeline, inputs=tuple(names) or None if part is None else None, tools=self.base_config.tools)
+        known = None if selection is not None else tuple(names) or None
+        valid = checked(pipeline, inputs=known, tools=self.base_config.tools)
         for problem in valid.problems:
             if problem.severity == "warning":
                 logger.warning("%s: %s", pipeline.name, problem)
         self.scheduler = PipelineScheduler(pipeline, valid.graph)
         self.results: Mapping[str, object] = {}
         self.shared_state = EnhancedContextManager(pipeline.description, max_tokens=self.base_config.context_tokens)
-        self._part = part
+        self._selection = selection
         self._given = inputs
-        self._inputs = check_inputs(pipeline, inputs) if part is None else {}
+        self._inputs = check_inputs(pipeline, inputs) if selection is None else {}
         types = {step.name: output_type(step) for step in pipeline.steps}
         self._plan = RunPlan(pipeline, self.base_config, run_budget(pipeline, base, overrides or TAgentConfig()), types)
         self._shared_context = dict(pipeline.shared_context)
@@ -161,16 +162,16 @@ class PipelineExecutor:
             StoreError: As for `execute`.
             RunStoppedError: If it was asked to stop.
         """
-        if self._part is not None:
-            self._inputs = check_inputs(self.pipeline, self._given, steps=self._part.only)
+        if self._selection is not None:
+            self._inputs = check_inputs(self.pipeline, self._given, steps=self._selection.only)
         return await self._drive(state, journal, [resumed], services, stop)
 
     async def _execute(self, services: Services, effects: Effects, stop: StopSignal | None) -> PipelineResult:
         graph, run_id = self.scheduler.graph, services.new_id()
         before = None
-        if self._part is not None:
+        if self._selection is not None:
             before = await settle_beforehand(
-                self._part, self.pipeline, graph, self._plan.output_types, services, inputs=self._given
+                self._selection, self.pipeline, graph, self._plan.output_types, services, inputs=self._given
             )
             self._inputs = before.inputs
         now = services.clock.now()

@@ -146,7 +146,10 @@ class ExecutionGraph:
         rules = StepRules.of(step)
         if step.pipeline is None or depth >= MAX_DEPTH:  # validation refuses what is deeper
             return rules
-        return replace(rules, inner=cls.build(step.pipeline, depth=depth + 1))
+        inner = cls.build(step.pipeline, depth=depth + 1)
+        # A rollback reaches down, unless the step is undone as a whole; of items and rounds it is.
+        may_undo = rules.expansion is None and any(it.has_compensation for it in inner.special.values())
+        return replace(rules, inner=inner, has_compensation=rules.has_compensation or may_undo)
 
     @classmethod
     def assembled(

@@ -92,29 +92,35 @@ def output_type(step: PipelineStep) -> OutputType:
     Raises:
         TypeError: If Pydantic cannot check the type.
     """
+    return OutputType(_schema(step))
+
+
+def _schema(step: PipelineStep, inner: ExecutionGraph | None = None) -> object:
+    """Return the type of what `step` hands over; None for any. `inner` is the graph of its pipeline, if it is known."""
     if step.output_schema is not None:
-        return OutputType(step.output_schema)
+        return step.output_schema
     if step.wait_for is not None:
-        return OutputType()
+        return None
     if is_router(step):
-        return OutputType(str)
+        return str
     if is_merge(step):
-        return _merged_type(step)
+        return _merged_schema(step)
     if step.pipeline is not None:
-        return OutputType(result_schema(step.pipeline))
-    return OutputType(str) if step.run is None else OutputType(signature_of(step.run).return_type)
+        return result_schema(step.pipeline, inner)
+    return str if step.run is None else signature_of(step.run).return_type
 
 
-def result_schema(pipeline: Pipeline) -> object:
+def result_schema(pipeline: Pipeline, graph: ExecutionGraph | None = None) -> object:
     """Return the type of what a run of `pipeline` comes to; None where it can be of several ones, or is not known.
 
     Where the step that gives it may be left out, there may be nothing.
 
-    Raises:
-        TypeError: If Pydantic cannot check the type of a step.
+    Args:
+        pipeline: The definition.
+        graph: What it compiles to, if that is known: it holds those of all pipelines inside, so that each is made once.
     """
     try:
-        graph = ExecutionGraph.build(pipeline)
+        graph = graph or ExecutionGraph.build(pipeline)
         order = graph.topological_order()
     except (DataPathError, ConditionError, CircularDependencyError):
         return None  # validation says what is wrong with it
@@ -123,10 +129,11 @@ def result_schema(pipeline: Pipeline) -> object:
         return None
     chosen = _chosen(graph, order)
     final = pipeline.final or graph.sinks[-1]
-    schemas: list[Any] = [output_type(steps[name]).declared for name in graph.sinks if name == final or name in chosen]
-    if pipeline.final is None and final in chosen and any(it != schemas[-1] for it in schemas):
-        return None  # which of them gives it depends on the branch that is taken
-    schema: Any = output_type(steps[final]).declared
+    schema: Any = _schema(steps[final], graph.rules(final).inner)
+    if pipeline.final is None and final in chosen:
+        others = [name for name in graph.sinks if name in chosen and name != final]
+        if any(_schema(steps[name], graph.rules(name).inner) != schema for name in others):
+            return None  # which of them gives it depends on the branch that is taken
     may_be_left_out = final in _left_out(steps, graph, order) or (pipeline.final is not None and final in chosen)
     return Optional[schema] if may_be_left_out and schema is not None else schema  # noqa: UP045 - of any kind of type
 
@@ -164,11 +171,11 @@ def part_type(step: PipelineStep, part: str) -> OutputType:
     return OutputType(schema)
 
 
-def _merged_type(step: PipelineStep) -> OutputType:
+def _merged_schema(step: PipelineStep) -> object:
     merge = step.merge
     if callable(merge):
-        return OutputType(signature_of(merge).return_type)
-    return OutputType() if merge_goal(step) is None else OutputType(str)
+        return signature_of(merge).return_type
+    return None if merge_goal(step) is None else str
 
 
 def copy_of(plain: object) -> Any:

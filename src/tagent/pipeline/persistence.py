@@ -26,7 +26,7 @@ from tagent.pipeline.events import (
     StepGiven,
     StepSubstituted,
 )
-from tagent.pipeline.journal.blobs import StoredOutput, split, stored_output
+from tagent.pipeline.journal.blobs import StoredOutput, named, split, stored_output
 from tagent.pipeline.journal.patience import patiently
 from tagent.pipeline.journal.serialization import JournalFormatError, event_of, record_of
 from tagent.pipeline.stored.definition import Definition
@@ -260,7 +260,11 @@ def journalled(events: Iterable[RunEvent], *, after_seq: int) -> tuple[tuple[Rec
     records: list[Record] = []
     blobs: list[Blob] = []
     for seq, event in enumerate(events, after_seq + 1):
-        record, beside = split(record_of(event, seq))
+        record = record_of(event, seq)
+        if isinstance(event, StepGiven) and isinstance(event.output, StoredOutput):
+            record, beside = named(record, event.output)
+        else:
+            record, beside = split(record)
         records.append(record)
         blobs += beside
     return tuple(records), tuple(blobs)
@@ -271,7 +275,7 @@ def _stored(events: Sequence[RunEvent], records: Sequence[Record]) -> dict[str, 
     completed = [
         (event.step, stored_output(record))
         for event, record in pairs
-        if isinstance(event, StepCompleted | StepSubstituted)
+        if isinstance(event, StepCompleted | StepSubstituted | StepGiven)
     ]
     return {step: stored for step, stored in completed if stored is not None}
 
@@ -347,7 +351,14 @@ def _stored_in(event: RunEvent) -> StoredOutput | None:
 def _with_output(event: RunEvent, output: object) -> RunEvent:
     """Return the event with another output, if it has one."""
     match event:
-        case StepCompleted() | StepSubstituted() | StepGiven() | PartCompleted() | ApprovalRequested() | ApprovalAnswered():
+        case (
+            StepCompleted()
+            | StepSubstituted()
+            | StepGiven()
+            | PartCompleted()
+            | ApprovalRequested()
+            | ApprovalAnswered()
+        ):
             return replace(event, output=output)
         case InnerProgressed(event=inside):
             return replace(event, event=_with_output(inside, output))

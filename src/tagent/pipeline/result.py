@@ -34,9 +34,11 @@ class PipelineResult:
             `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
             `cached` (whether its output came from a cache), `substituted_by` (whose output it has: a step, or
             `default`). Where it applies also `given_by` (the run from which its output was taken, or `by hand`),
-            `optional` (True), `condition` (`holds` and `reason`: what the step's
-            condition came to), `seen` (the SOFT dependencies whose outputs it saw) and `unseen` (the others -> where
-            they stood: `failed`, `skipped`, `cancelled` or `not settled`), `part_count` (how many items or branches it
+            `optional` (True), `asked` (what somebody is asked about it: `of`, `question`, `at`, `due_at`, `default`),
+            `approval` (what was said: `is_approved`, `actor`, `comment`, `at`, `by_default`, `is_edited`),
+            `condition` (`holds` and `reason`: what the step's condition came to), `seen` (the SOFT dependencies whose
+            outputs it saw) and `unseen` (the others -> where they stood: `failed`, `skipped`, `cancelled` or
+            `not settled`), `part_count` (how many items or branches it
             has) and `parts`: part -> the same of each that has begun; of a step or a part that runs a pipeline
             `steps`: step name -> the same of each step inside, with its `cost` in USD, part of that of the step.
         final_output: The output of the pipeline's `final` step, else of the last step on which no
@@ -72,7 +74,8 @@ class PipelineResult:
     def explain(self) -> str:
         """Return why the run came to this, in lines: the run, then each step that did not simply complete.
 
-        Named are the steps that were skipped, failed, cancelled or undone, those that have another one's output,
+        Named are the steps that were skipped, failed, cancelled or undone, those that have another one's output, those
+        that wait for somebody's approval or have it,
         those that ran because their condition holds, and those that went on without what they wait for only SOFT; of
         failed parts the first ones.
 

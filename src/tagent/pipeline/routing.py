@@ -13,7 +13,13 @@ OTHERWISE = "otherwise"
 
 
 class When(PipelineStep):
-    """A step that judges a condition; see `when`."""
+    """A step that judges a condition, and so decides which steps run; `when` makes it.
+
+    Example:
+        >>> step = when("inputs.amount > 100", name="is_large").then("ask").otherwise("pay")
+        >>> step.name, step.routes
+        ('is_large', {'then': ('ask',), 'otherwise': ('pay',)})
+    """
 
     __slots__ = ()
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from tagent.exceptions import nearest
+from tagent.exceptions import ConfigurationError, nearest
 from tagent.pipeline import bindings
 from tagent.pipeline.course.run_state import NOT_SELECTED, PipelineState
 from tagent.pipeline.exceptions import PipelineError
@@ -46,7 +46,7 @@ class SelectionError(PipelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Selection:
     """What somebody asks for: a part of a pipeline, and outputs for steps that are not to run.
 
     Attributes:
@@ -55,6 +55,14 @@ class Part:
         outputs: Step name -> what it is held to have given; it does not run.
         from_run: An earlier run of the pipeline, whose outputs and inputs count where no others are given; empty for
             none.
+
+    Example:
+        >>> import asyncio
+        >>> from tagent.pipeline import PipelineExecutor
+        >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=lambda facts: f"{facts} hills")
+        >>> executor = PipelineExecutor(report, selection=Selection(start_from=("text",), outputs={"facts": 9}))
+        >>> asyncio.run(executor.execute()).final_output
+        '9 hills'
     """
 
     only: tuple[str, ...] | None = None
@@ -72,19 +80,36 @@ class Part:
     ) -> Self | None:
         """Return the part that the arguments name; None if they name none, so that the whole pipeline runs.
 
+        Raises:
+            ConfigurationError: If an argument is something else than that.
+
         Example:
-            >>> Part.of(start_from="text"), Part.of()
-            (Part(only=None, start_from=('text',), outputs={}, from_run=''), None)
+            >>> Selection.of(start_from="text"), Selection.of()
+            (Selection(only=None, start_from=('text',), outputs={}, from_run=''), None)
         """
         if only is None and start_from is None and not outputs and not from_run:
             return None
+        if outputs is not None and not isinstance(outputs, Mapping):
+            raise ConfigurationError(f"`outputs` is {_kind(outputs)}; it must be a dict from step names to outputs.")
+        if from_run is not None and not isinstance(from_run, str):
+            raise ConfigurationError(
+                f"`from_run` is {_kind(from_run)}; it must be the id of a run, like result.run_id."
+            )
         return cls(_names(only), _names(start_from), dict(outputs or {}), from_run or "")
 
 
-def _names(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+def _names(given: object) -> tuple[str, ...] | None:
     if given is None:
         return None
-    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
+    named: list[object] = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    names = [name for name in named if isinstance(name, str)]
+    for odd in (name for name in named if not isinstance(name, str)):
+        raise ConfigurationError(f"Steps are selected by name: a text, nothing {_kind(odd)}.")
+    return tuple(dict.fromkeys(names))
+
+
+def _kind(given: object) -> str:
+    return f"of the type {type(given).__name__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +132,7 @@ class EarlierRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selected:
     """What is made of it.
 
     Attributes:
@@ -123,7 +148,9 @@ class Selection:
     problems: tuple[str, ...]
 
 
-def select(part: Part, pipeline: Pipeline, graph: ExecutionGraph, earlier: EarlierRun | None = None) -> Selection:
+def select(
+    selection: Selection, pipeline: Pipeline, graph: ExecutionGraph, earlier: EarlierRun | None = None
+) -> Selected:
     """Return which steps of `pipeline` run, and which have their outputs from elsewhere.
 
     What takes the place of a step, should that fail, runs with it unless it needs what is not there. Of the earlier
@@ -131,58 +158,62 @@ def select(part: Part, pipeline: Pipeline, graph: ExecutionGraph, earlier: Earli
 
     Example:
         >>> report = Pipeline("report").step("facts", run=lambda: 7).step("text", run=lambda facts: f"{facts} hills")
-        >>> found = select(Part(start_from=("text",), outputs={"facts": 7}), report, ExecutionGraph.build(report))
+        >>> found = select(Selection(start_from=("text",), outputs={"facts": 7}), report, ExecutionGraph.build(report))
         >>> sorted(found.steps), found.problems
         (['text'], ())
     """
-    if problems := tuple(_wrong_names(part, graph)):
-        return Selection(frozenset(), frozenset(), {}, problems)
+    if problems := tuple(_wrong_names(selection, graph)):
+        return Selected(frozenset(), frozenset(), {}, problems)
     known = {} if earlier is None else earlier.outputs
-    there = part.outputs.keys() | known.keys()
+    there = selection.outputs.keys() | known.keys()
     needs = {step.name: _needs(step.name, pipeline, graph) for step in pipeline.steps}
-    steps = _chosen(part, graph, known)
-    problems = tuple(_before_the_start(part, steps))
-    if part.only is not None:
-        steps = set(part.only) | _companions(part.only, needs, graph, there=there)
+    steps = _chosen(selection, graph, known)
+    problems = tuple(_before_the_start(selection, steps))
+    if selection.only is not None:
+        steps = set(selection.only) | _companions(selection.only, needs, graph, there=there)
+    elif selection.start_from is not None:
+        steps -= _idle(steps - set(selection.start_from), needs, graph, there=there | steps)
     needed_by: dict[str, str] = {}
     for name in filter(steps.__contains__, graph.names):
         for source in needs[name]:
             if source not in steps:
                 needed_by.setdefault(source, name)
-    stale = set() if part.only is None else _behind(steps, graph) - needed_by.keys()
-    used = known.keys() & graph.positions.keys() - steps - part.outputs.keys() - stale
+    stale = set() if selection.only is None else _behind(steps, graph) - needed_by.keys()
+    used = known.keys() & graph.positions.keys() - steps - selection.outputs.keys() - stale
     lacking = [
-        _lacking(source, by, earlier) for source, by in needed_by.items() if source not in used | part.outputs.keys()
+        _lacking(source, by, earlier)
+        for source, by in needed_by.items()
+        if source not in used | selection.outputs.keys()
     ]
-    return Selection(frozenset(steps), frozenset(used), needed_by, (*problems, *lacking))
+    return Selected(frozenset(steps), frozenset(used), needed_by, (*problems, *lacking))
 
 
-def _wrong_names(part: Part, graph: ExecutionGraph) -> Iterator[str]:
-    for names, option in ((part.only, "only"), (part.start_from, "start_from")):
+def _wrong_names(selection: Selection, graph: ExecutionGraph) -> Iterator[str]:
+    for names, option in ((selection.only, "only"), (selection.start_from, "start_from")):
         if names is not None and not names:
             yield f"`{option}` names no step."
         for name in names or ():
-            if name in part.outputs:
+            if name in selection.outputs:
                 yield f"{name!r} is to run, and has an output given by hand."
-    for name in dict.fromkeys((*(part.only or ()), *(part.start_from or ()), *part.outputs)):
+    for name in dict.fromkeys((*(selection.only or ()), *(selection.start_from or ()), *selection.outputs)):
         if name not in graph.positions:
             yield f"It has no step {name!r}.{nearest(str(name), graph.positions)}"
 
 
-def _chosen(part: Part, graph: ExecutionGraph, known: Collection[str]) -> set[str]:
+def _chosen(selection: Selection, graph: ExecutionGraph, known: Collection[str]) -> set[str]:
     """Return what is to run by where the run starts, or by what is there already."""
-    by_hand = part.outputs.keys()
-    if part.start_from is not None:
-        return (_behind(part.start_from, graph) | set(part.start_from)) - by_hand
+    by_hand = selection.outputs.keys()
+    if selection.start_from is not None:
+        return (_behind(selection.start_from, graph) | set(selection.start_from)) - by_hand
     again = _behind(by_hand, graph)
     return {name for name in graph.names if name not in by_hand and (name not in known or name in again)}
 
 
-def _before_the_start(part: Part, steps: Collection[str]) -> Iterator[str]:
+def _before_the_start(selection: Selection, steps: Collection[str]) -> Iterator[str]:
     """Yield the steps that are to run, though they do not come behind where the run starts."""
-    if part.start_from is not None:
-        start = " or ".join(map(repr, part.start_from))
-        for name in part.only or ():
+    if selection.start_from is not None:
+        start = " or ".join(map(repr, selection.start_from))
+        for name in selection.only or ():
             if name not in steps:
                 yield f"{name!r} does not depend on {start}, from where the run is to start."
 
@@ -230,6 +261,13 @@ def _companions(
     return found
 
 
+def _idle(
+    steps: Collection[str], needs: Mapping[str, tuple[str, ...]], graph: ExecutionGraph, *, there: Collection[str]
+) -> set[str]:
+    """Return which of these steps could not take the place of another one, as something is missing for that."""
+    return {name for name in steps if name in graph.stand_ins and any(source not in there for source in needs[name])}
+
+
 def _lacking(source: str, name: str, earlier: EarlierRun | None) -> str:
     told = f"{name!r} needs the output of {source!r}, which"
     if earlier is None:
@@ -275,7 +313,7 @@ def untold(pipeline: Pipeline, graph: ExecutionGraph, steps: Collection[str], gi
             yield f"The agent of {step.name!r} is told nothing of {listed}: this run does only a part of the pipeline."
 
 
-def part_of(state: PipelineState) -> Part | None:
+def selection_of(state: PipelineState) -> Selection | None:
     """Return which part of its pipeline a run does; None if it does all of it."""
     aside = {name for name, it in state.steps.items() if it.given_by or it.code == NOT_SELECTED}
-    return Part(only=tuple(name for name in state.steps if name not in aside)) if aside else None
+    return Selection(only=tuple(name for name in state.steps if name not in aside)) if aside else None

@@ -203,7 +203,7 @@ def _progress(state: PipelineState, event: AgentProgressed | InnerProgressed) ->
     if isinstance(event, AgentProgressed):
         state.idle_resumes = 0
         work.agent_events.append(event.event)
-    elif not _go_on_inside(state, event, work):
+    elif not _go_on_inside(state, event, record if event.part == COMPENSATION else work):
         return
     for call in calls_in(event):
         work.spending = work.spending.plus(call)
@@ -220,7 +220,8 @@ def _go_on_inside(state: PipelineState, event: InnerProgressed, work: WorkRecord
         work.inner = PipelineState(graph)
     if not isinstance(event.event, _BEGINNINGS):
         state.idle_resumes = 0
-    work.inner_attempt = event.attempt
+    if event.part != COMPENSATION:
+        work.inner_attempt = event.attempt
     apply(work.inner, event.event)
     return True
 
@@ -268,7 +269,7 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
     _move(state, event, _S.PENDING)
     if record.held is not None:
         record.is_interrupted = True  # its attempt goes on, with what was approved
-        record.held = replace(record.held, output=event.output) if event.is_edited else record.held
+        record.held = replace(record.held, output=event.output, cached=False) if event.is_edited else record.held
     state.make_ready(event.step)
 
 

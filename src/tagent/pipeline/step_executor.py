@@ -168,7 +168,7 @@ class StepExecutor:
             attempt.effects.absorb(held.effects)
         given = self._given(step, "", self._works.output_type(step, "").load(held.output, step=step.name), None)
         kept = Kept(given.output, held.facts, held.memories)
-        return replace(self._succeeded(step, "", attempt, kept), change=held.change)
+        return replace(self._succeeded(step, "", attempt, kept, cached=held.cached), change=held.change)
 
     async def _reused(
         self, step: PipelineStep, use: CacheUse, part: str, attempt: Attempt, work: KeyedWork
@@ -260,7 +260,8 @@ class StepExecutor:
             limits.append((step.timeout, StepTimeoutError(step.name, seconds=step.timeout)))
         allowed = step_budget(step).deadline_seconds
         if allowed is not None and step.goal is None:
-            spent = self._services.clock.now() - (attempt.work_began_at or attempt.began_at)
+            began_at = attempt.began_at if attempt.work_began_at is None else attempt.work_began_at
+            spent = self._services.clock.now() - began_at
             over = BudgetExceeded("deadline_seconds", allowed, allowed, whose="step")
             limits.append((max(0.0, allowed - spent), BudgetExceededError(over, Spending())))
         return min(limits, key=lambda limit: limit[0], default=None)

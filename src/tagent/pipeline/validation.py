@@ -80,13 +80,15 @@ def _examined(
 
 
 def _examined_here(
-    pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]
+    pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object], *, is_undone: bool = False
 ) -> tuple[list[Problem], Known | None]:
     if not _is_model(pipeline.inputs):
         return [Problem("bad_type", f"`inputs` is {pipeline.inputs!r}; it must be a Pydantic model class.")], None
     unreadable = {id(step): wrong for step in pipeline.steps if (wrong := list(type_problems(step)))}
     readable = _readable(pipeline, unreadable) if unreadable else pipeline
-    known = Known(readable, set(pipeline.inputs.model_fields) if pipeline.inputs else inputs, tools)
+    known = Known(
+        readable, set(pipeline.inputs.model_fields) if pipeline.inputs else inputs, tools, is_undone=is_undone
+    )
     found = [] if pipeline.steps else [Problem("empty", "The pipeline has no steps. Add one with .step(name, goal).")]
     found += pipeline_problems(known)
     if not unreadable:
@@ -104,7 +106,8 @@ def _examined_here(
 def _problems_inside(step: PipelineStep, pipeline: Pipeline, known: Known) -> Iterator[Problem]:
     """Yield the problems of the pipeline inside `step`, each with the path of its step."""
     shown = step.name[:MAX_NAME_LENGTH]
-    for problem in _examined_here(pipeline, names_inside(step, known), known.tools)[0]:
+    is_undone = known.is_undone and step.compensate is None
+    for problem in _examined_here(pipeline, names_inside(step, known), known.tools, is_undone=is_undone)[0]:
         yield replace(problem, step=f"{shown}/{problem.step}" if problem.step else shown)
 
 

@@ -11,7 +11,7 @@ from tagent.exceptions import TAgentError, text_of
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
 from tagent.pipeline.executor import PipelineExecutor
-from tagent.pipeline.models import Pipeline, PipelineResult
+from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus
 from tagent.pipeline.stored.definition import Origin
 from tagent.ports.effects import Effects
 from tagent.ports.services import Services
@@ -200,6 +200,9 @@ class Crew:
             self._left(watch, RunCrashedError(watch.pipeline, error))
         else:
             watch.settle()
+            if result.status is RunStatus.WAITING:
+                self._given_up(watch, result)
+                return
             note(
                 "run_ended",
                 f"Ended {watch.pipeline} {result.run_id}: {result.status} after {result.execution_time:.1f} s, "
@@ -209,6 +212,16 @@ class Crew:
                 status=result.status.value,
                 cost_usd=result.total_cost,
             )
+
+    def _given_up(self, watch: RunWatch, result: PipelineResult) -> None:
+        """Say for what a run waits that nobody need drive meanwhile."""
+        note(
+            "run_waits",
+            f"Waiting {watch.pipeline} {result.run_id}: {result.reason}",
+            run_id=result.run_id,
+            pipeline=watch.pipeline,
+            code=result.code,
+        )
 
     def _left(self, watch: RunWatch, error: TAgentError) -> None:
         """Say why a run goes on no more here: to whoever waits for its beginning, else in the log."""

@@ -25,12 +25,13 @@ from tagent.pipeline import (
     PipelineResult,
     RunStatus,
     SelectionError,
+    StepContext,
 )
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import BY_HAND, RunStarted, StepGiven, StepSkipped, StepStarted
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.routing import switch, when
-from tagent.pipeline.selecting import Part
+from tagent.pipeline.selecting import Selection
 from tagent.pipeline.state import fold
 from tagent.ports import LanguageModel, Services
 from tagent.ports.store_errors import UnknownRunError
@@ -78,8 +79,8 @@ async def run(
     from_run: str | None = None,
 ) -> PipelineResult:
     """Run a part of the pipeline."""
-    part = Part.of(only, start_from, outputs, from_run)
-    return await PipelineExecutor(pipeline, inputs=inputs, part=part, services=opened or services()).execute()
+    selection = Selection.of(only, start_from, outputs, from_run)
+    return await PipelineExecutor(pipeline, inputs=inputs, selection=selection, services=opened or services()).execute()
 
 
 def statuses(result: PipelineResult) -> dict[str, str]:
@@ -430,6 +431,25 @@ async def test_what_takes_the_place_of_a_step_runs_with_it() -> None:
     assert (result.final_output, result.step_metadata["plan_b"]["given_by"]) == ("by hand", BY_HAND)
 
 
+async def test_a_fallback_that_lacks_something_does_not_keep_the_run_from_starting() -> None:
+    """It is needed only if something fails."""
+    pipeline = Pipeline("p").step("notes", run=returning("n")).step("plan_b", run=lambda notes: notes)
+    pipeline.step("a", run=returning("A"), on_error="plan_b").step("end", run=lambda a: a)
+    result = await run(pipeline, start_from="a")
+    assert (result.final_output, statuses(result)["plan_b"]) == ("A", "not_selected")
+    with pytest.raises(SelectionError, match="'plan_b' needs the output of 'notes'"):
+        await run(pipeline, start_from=["a", "plan_b"])
+
+
+@pytest.mark.parametrize(
+    "asked", [{"only": 5}, {"start_from": [Pipeline("p")]}, {"outputs": ["a"]}, {"from_run": 5}], ids=str
+)
+async def test_arguments_of_another_kind_are_told(asked: dict[str, object]) -> None:
+    """As such, before anything else."""
+    with pytest.raises(ConfigurationError):
+        await run(report(Calls()), **asked)  # type: ignore[arg-type]  # that is the point
+
+
 async def test_a_default_takes_the_place_as_always() -> None:
     """Nothing else is needed for it."""
     pipeline = Pipeline("p").step("a", run=lambda: 1 / 0, max_retries=0, on_error=Fallback(output=5))
@@ -484,6 +504,32 @@ async def test_an_enum_given_by_hand_names_its_route() -> None:
     pipeline.step("x", run=returning("X")).step("y", run=returning("Y"))
     result = await run(pipeline, outputs={"kind": Kind.B})
     assert (result.final_output, statuses(result)["x"]) == ("Y", "branch_not_taken")
+
+
+def one() -> int:
+    """Return 1."""
+    return 1
+
+
+def grow(context: StepContext) -> int:
+    """Change other steps, some of which may not be in the run."""
+    context.plan.enable("c").depend("d", on="b").step("more", run=one, depends_on=["b"])
+    return 1
+
+
+async def test_a_step_may_change_others_that_are_not_in_the_run() -> None:
+    """It need not know in which part it runs; they stay out."""
+    pipeline = Pipeline("p").step("grow", run=grow, max_retries=0).step("b", run=one)
+    pipeline.step("c", run=one, enabled=False, depends_on=["grow"]).step("d", run=one, depends_on=["grow"])
+    assert statuses(await run(pipeline, only=["grow", "d"])) == {
+        "grow": "completed",
+        "b": "not_selected",
+        "c": "not_selected",
+        "d": "completed",
+        "more": "completed",
+    }
+    given = await run(pipeline, outputs={"c": 5})
+    assert (given.step_outputs["c"], given.step_metadata["c"]["given_by"]) == (5, BY_HAND)
 
 
 async def test_what_is_given_is_never_undone() -> None:
@@ -547,7 +593,7 @@ async def test_the_journal_folds_to_the_state_of_the_run() -> None:
     """Whoever looks at the run sees what it had."""
     store = MemoryStore()
     executor = PipelineExecutor(
-        report(Calls()), part=Part.of("text", None, {"facts": 3}), services=services(store=store)
+        report(Calls()), selection=Selection.of("text", None, {"facts": 3}), services=services(store=store)
     )
     result = await executor.execute()
     state = fold(executor.scheduler.graph, await load_events(store, result.run_id))

@@ -214,6 +214,14 @@ def test_what_may_run_with_both_is_no_mistake() -> None:
     assert codes(mail("mail.kind", {"bug": "a", "refund": "b"}).step("join", run=returning(1), depends_on=soft)) == []
 
 
+def test_a_step_that_goes_on_whichever_way_is_taken_is_of_no_branch() -> None:
+    """With a SOFT dependency it runs in any case, and so it does behind a step that is just disabled."""
+    for first in ({"depends_on": [Dependency("a", SOFT)]}, {"depends_on": ["off"]}):
+        pipeline = mail("mail.kind", {"bug": ["a", "off"], "refund": "b"}).step("off", run=returning(1), enabled=False)
+        pipeline.step("first", run=returning(1), **first).step("last", run=lambda first, b: b)
+        assert codes(pipeline) == []
+
+
 def test_a_parameter_for_which_a_branch_may_give_nothing_needs_a_default() -> None:
     """The function would be called without it."""
 

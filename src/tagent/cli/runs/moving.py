@@ -46,14 +46,19 @@ def export_command(run_id: str, output: Path | None, store: str | None) -> None:
     show_default=True,
     help="The largest file that is read.",
 )
+@click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Let steps that the run has added itself name the functions to call, of the code that it is resumed with.",
+)
 @store_option
 @json_option
 @verbose_option
-def import_command(file: BinaryIO, max_mb: int, store: str | None, as_json: bool) -> None:
+def import_command(file: BinaryIO, max_mb: int, store: str | None, allow_code: bool, as_json: bool) -> None:
     """Put an exported run into the store, under its own id.
 
     The file is not trusted: it is checked as a whole before anything is written, it is data only, and an imported
-    run does not know from which file its pipeline came.
+    run does not know from which file its pipeline came. It names no code either, unless you allow it.
     """
     largest = max_mb * _MEGABYTE
     try:
@@ -62,7 +67,7 @@ def import_command(file: BinaryIO, max_mb: int, store: str | None, as_json: bool
         raise click.FileError(file.name, hint=error.strerror or "") from error
 
     async def work(services: Services) -> dict[str, object]:
-        run_id = await import_run(services.store, payload, largest=largest)
+        run_id = await import_run(services.store, payload, largest=largest, may_name_code=allow_code)
         return listed(await services.store.run(run_id), services)
 
     run = look_at(store, work)

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from rich.console import Console
 from rich.text import Text
 
+from tagent.adapters.clock import SystemClock
 from tagent.cli.driving import as_text
 from tagent.cli.errors import printable
 from tagent.cli.runs.options import INTERRUPTED, json_option, listed, look_at, store_option, time_text, verbose_option
@@ -15,7 +16,7 @@ from tagent.cli.stores import DEFAULT_STORE, store_url
 from tagent.cli.view import Picture
 from tagent.cli.waiting import DEFAULTS, each_and_how_to_answer, what_is_asked
 from tagent.exceptions import nearest
-from tagent.pipeline import Pipeline
+from tagent.pipeline import Pipeline, RunStatus
 from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.course.records import StepRecord, WorkRecord
 from tagent.pipeline.course.reports import step_metadata
@@ -160,7 +161,12 @@ def _times(told: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _picture(pipeline: Pipeline, events: Iterable[RunEvent], *, is_interrupted: bool) -> Picture:
-    picture = Picture(pipeline, is_interrupted=is_interrupted, is_whole=True)
+    picture = Picture(pipeline, now=lambda: _now_of(picture.state), is_interrupted=is_interrupted, is_whole=True)
     for event in events:
         picture.emit(event)
     return picture
+
+
+def _now_of(state: PipelineState) -> float:
+    """Return the time of the newest event; the time now for a run that waits for somebody's word."""
+    return SystemClock().now() if state.status is RunStatus.WAITING else state.last_at

@@ -163,7 +163,7 @@ async def _answer(
             if not tries_left:
                 raise
             continue
-        goes_on = await who_goes_on(run_id, services)
+        goes_on = await who_goes_on(run_id, services, key=key_of(run_id, path))
         return AnsweredApproval(run_id, path, is_approved, answer.actor, at, comment, is_edited, goes_on)
     raise AssertionError  # the last try returns or raises
 

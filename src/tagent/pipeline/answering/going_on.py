@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from tagent.exceptions import StoreError
+from tagent.pipeline.answering.documents import SCOPE
 from tagent.pipeline.answering.workers import LivingWorker, living_workers
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.persistence import first_definition
@@ -34,20 +35,41 @@ class GoesOn:
     process: str = ""
 
 
-async def who_goes_on(run_id: str, services: Services) -> GoesOn:
+LOOKS = 40
+LOOK_SECONDS = 0.05
+"""So often it is looked whether the process that drives a run has heard of an answer, and so long it is in between."""
+
+
+async def who_goes_on(run_id: str, services: Services, *, key: str = "") -> GoesOn:
     """Return who goes on with the run; `unknown` if the store does not tell, as what was written counts all the same.
 
     Somebody who drives it may die the next moment, of course, and a worker may be busy for a while.
+
+    Args:
+        run_id: The run.
+        services: Where it is.
+        key: The approval that was answered. The process that drives the run may have been about to give it up, and
+            not have looked again; so it is asked until it has taken the answer, for two seconds at most.
     """
     try:
         run = await services.store.run(run_id)
-        if _is_driven(run, services):
+        for _ in range(LOOKS if key else 1):
+            if not _is_driven(run, services):
+                break
+            if not key or await services.store.document(SCOPE, key) is None:
+                return GoesOn("driver", place_of_process(run.owner))
+            await services.clock.sleep(LOOK_SECONDS)
+            run = await services.store.run(run_id)
+        else:
             return GoesOn("driver", place_of_process(run.owner))
         for worker in await living_workers(services):
             if run.pipeline in worker.pipelines or await _can_load(worker, run, services):
                 return GoesOn("worker", place_of_process(worker.process))
     except StoreError:
-        return GoesOn("unknown")
+        if services.store_url:
+            return GoesOn("unknown")
+        # A store in memory ends with its run, which has ended now; for that somebody of this process has driven it.
+        return GoesOn("driver", place_of_process(services.processes.this_process()))
     return GoesOn("nobody")
 
 

@@ -15,6 +15,7 @@ from tagent.effects import EffectBuffer
 from tagent.exceptions import StoreError, ungrouped
 from tagent.names import CACHE
 from tagent.payloads import PayloadError
+from tagent.pipeline.approval import approval_of
 from tagent.pipeline.caching.claims import LEASE_SECONDS, Claim
 from tagent.pipeline.caching.definitions import pipeline_made
 from tagent.pipeline.caching.entries import Kept, is_fresh, kept_in, key_of, put_of, scope_of
@@ -22,7 +23,6 @@ from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.flights import Flight, Flights
 from tagent.pipeline.driving.accounts import step_settings
 from tagent.pipeline.driving.attempts import AttemptSucceeded
-from tagent.pipeline.driving.live_runs import stands_still
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.models import CacheUse, PipelineStep
 from tagent.pipeline.outputs import OutputType
@@ -32,6 +32,7 @@ from tagent.ports.documents import Document
 from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.events import TaskCompleted
+from tagent.threads import stands_still
 
 LOOK_SECONDS = 1.0
 """How long it is at most from one look at what another process has worked out to the next."""
@@ -272,10 +273,16 @@ class Place:
             return done
         buffer.put(put)
         buffer.keep_alive(self._flight)  # until it is committed it can be found nowhere else
-        if self._claim is not None and self._claim.is_held:
+        if self._claim is not None and self._claim.is_held and not self._is_held_back:
             buffer.put(self._claim.end)
             self._claim.passed_on()
         return replace(done, effects=buffer)
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether what the work gave counts only once somebody approves it, which others need not wait for."""
+        approval = approval_of(self._step.approval)
+        return approval is not None and approval.of == "output"
 
     async def leave(self) -> None:
         """Let others have what the work gave, or do it themselves."""

@@ -14,6 +14,9 @@ from tagent.pipeline.state import PipelineState
 from tagent.ports.records import RunSummary
 from tagent.search import searchable
 
+_OF_QUESTION = ("of", "question", "at", "due_at", "default")
+_OF_ANSWER = ("is_approved", "actor", "comment", "at", "by_default", "is_edited")
+
 
 def report_of(state: PipelineState, name: str) -> StepReport:
     """Return how the step `name` went so far."""
@@ -102,11 +105,23 @@ def _metadata(state: PipelineState, name: str) -> dict[str, object]:
         **({"given_by": record.given_by} if record.given_by else {}),
         **({"optional": True} if state.graph.rules(name).is_optional else {}),
         **_soft(state, name),
+        **_approval(state, name),
         **({"condition": {"holds": record.holds, "reason": record.verdict}} if _has_condition(record) else {}),
         **({} if record.count is None else {"part_count": record.count}),
         **({"parts": _parts(record)} if record.parts else {}),
         **_inside(record),
     }
+
+
+def _approval(state: PipelineState, name: str) -> dict[str, object]:
+    """Return what somebody is asked about a step, and what was said, as far as anybody is or was asked."""
+    asked, answer = state.asked.get(name), state.steps[name].answer
+    told: dict[str, object] = {}
+    if asked is not None:
+        told["asked"] = {key: getattr(asked, key) for key in _OF_QUESTION}
+    if answer is not None:
+        told["approval"] = {key: getattr(answer, key) for key in _OF_ANSWER}
+    return told
 
 
 def _has_condition(record: StepRecord) -> bool:
@@ -142,6 +157,7 @@ def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
             "finished_at": part.finished_at,
             "execution_time": _seconds(part),
             "cost": part.spending.cost_usd,
+            "cached": part.cached,
             "code": part.code,
             "reason": part.reason,
             **_inside(part),

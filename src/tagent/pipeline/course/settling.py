@@ -335,9 +335,9 @@ def _wait_on(state: PipelineState, name: str) -> None:
         if name in state.graph.serial:
             state.serial_running = name
     elif record.count is not None and not record.has_fallen:
-        if name in state.graph.serial:
-            state.serial_running = name
         expand(state, name)
+        if name in state.graph.serial and name in state.queues:  # else its rounds are over, and so is their turn
+            state.serial_running = name
 
 
 def refuse(state: PipelineState, name: str, answer: ApprovalAnswered) -> None:

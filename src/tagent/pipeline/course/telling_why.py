@@ -71,6 +71,8 @@ def _of_step(name: str, facts: Facts) -> Iterator[str]:
     if unseen := facts.get("unseen"):
         yield f"- {name!r} went on without {_listed_unseen(unseen)}."
     failed = {} if facts["status"] is StepStatus.COMPENSATED else _failed_parts(facts)
+    if (asked := facts.get("asked")) is not None:
+        yield _sentence(f"- {name!r} waits for approval", "", asked["question"])
     told = _fate(facts, failed_parts=len(failed))
     if told:
         which = ", which is optional," if facts.get("optional") and facts["status"] is StepStatus.FAILED else ""
@@ -101,8 +103,19 @@ def _fate(facts: Facts, *, failed_parts: int) -> str:
         return _sentence("completed, but", code, reason)
     if failed_parts:
         return f"completed without {failed_parts} of its {facts.get('part_count', failed_parts)} parts:"
+    if (approval := facts.get("approval")) is not None and not facts.get("given_by"):
+        return _sentence(_approved(approval), "", approval["comment"])
     condition = facts.get("condition")
     return _sentence("ran, as its condition holds", "", condition["reason"]) if condition else ""
+
+
+def _approved(approval: Mapping[str, Any]) -> str:
+    """Return who said that a step may run, or that its output counts."""
+    if approval["by_default"]:
+        return "was approved, as nobody answered in time"
+    edited = " with another output" if approval["is_edited"] else ""
+    who = f" by {approval['actor']}" if approval["actor"] else ""
+    return f"was approved{edited}{who}"
 
 
 def _failed_parts(facts: Facts) -> Mapping[str, Facts]:

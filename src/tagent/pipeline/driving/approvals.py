@@ -106,7 +106,7 @@ class ApprovalDesk:
         asked = self._approval(path, request)
         whole = {name: getattr(asked, name) for name in OpenApproval.__slots__}  # type: ignore[attr-defined]  # a value has them
         content = to_json({**whole, "answer": None})
-        return Put(SCOPE, key_of(asked.run_id, asked.step), content, expected_version=0)
+        return Put(SCOPE, key_of(asked.run_id, asked.step), content)  # whatever somebody has put there before
 
     def _approval(self, path: str, request: ApprovalRequested) -> OpenApproval:
         run_id, _, outer = self._state.run_id.partition("/")
@@ -165,6 +165,8 @@ class ApprovalDesk:
     async def _answer(self, path: str, request: ApprovalRequested, document: Document | None) -> Answer | None:
         """Return what was said about a step; None while nothing was."""
         said = None if document is None else read(document)
+        if said is not None and said.approval.at != request.at:  # an answer to another question
+            said = None
         if said is None:
             await self._ask_again(path, request, document)
         if said is not None and said.answer is not None:
@@ -226,9 +228,16 @@ class ApprovalDesk:
                 if await self.look():
                     on_news()
                 times = [request.due_at for request in requests.values() if request.due_at is not None]
-                left = min((at - self._clock.now() for at in times), default=LOOK_SECONDS)
-                seen = await self._store.wait_for_change(seen, seconds=min(LOOK_SECONDS, max(0.0, left)))
-            await asyncio.sleep(PAUSE_SECONDS)
+                left = max(0.0, min(times) - self._clock.now()) if times else None
+                seen = await self._changed(seen, seconds=left)
+            await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _changed(self, seen: int, *, seconds: float | None) -> int:
+        """Return when the store has changed since this returned `seen`, or so many seconds later; None for never."""
+        with suppress(TimeoutError):
+            async with self._clock.timeout(seconds):
+                return await self._store.wait_for_change(seen, seconds=LOOK_SECONDS)
+        return seen
 
 
 def withdrawn(state: PipelineState) -> Effects:

@@ -1,7 +1,7 @@
 """What is settled before a run begins that does only a part of its pipeline: outputs of an earlier run, or by hand."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -19,7 +19,7 @@ from tagent.pipeline.persistence import first_definition, latest_definition, loa
 from tagent.pipeline.selecting import (
     NOT_ASKED_FOR,
     EarlierRun,
-    Part,
+    Selected,
     Selection,
     SelectionError,
     select,
@@ -62,7 +62,7 @@ class Beforehand:
 
 
 async def settle_beforehand(
-    part: Part,
+    selection: Selection,
     pipeline: Pipeline,
     graph: ExecutionGraph,
     types: Mapping[str, OutputType],
@@ -73,7 +73,7 @@ async def settle_beforehand(
     """Return what is settled before a run does this part of `pipeline`. Nothing is written.
 
     Args:
-        part: What somebody asks for.
+        selection: What somebody asks for.
         pipeline: The definition.
         graph: What it compiles to.
         types: Step name -> the type of its output.
@@ -85,13 +85,13 @@ async def settle_beforehand(
         InputError: If the inputs do not fit what runs.
         UnknownRunError: If there is no such earlier run.
     """
-    earlier = await earlier_run(part.from_run, services) if part.from_run else None
+    earlier = await earlier_run(selection.from_run, services) if selection.from_run else None
     if earlier is not None and earlier.pipeline != pipeline.name:
         raise SelectionError(pipeline.name, [f"Run {earlier.run_id} is one of another pipeline, {earlier.pipeline!r}."])
-    selection = select(part, pipeline, graph, earlier)
-    problems = list(selection.problems)
+    selected = select(selection, pipeline, graph, earlier)
+    problems = list(selected.problems)
     given: dict[str, tuple[object, str]] = {}
-    for name, output in part.outputs.items():
+    for name, output in selection.outputs.items():
         if name in graph.positions:
             try:
                 given[name] = types[name].dump(output, step=name), BY_HAND
@@ -99,16 +99,17 @@ async def settle_beforehand(
                 problems.append(error.message)
     reasons: dict[str, str] = {}
     if earlier is not None:
-        taken, reasons = await _taken_over(earlier, selection, types, services)
+        kept = _not_read_now(selected, graph) if services.store_url else frozenset()
+        taken, reasons = await _taken_over(earlier, selected, types, services, kept=kept)
         given |= {name: (output, earlier.run_id) for name, output in taken.items()}
-        problems += [told for name, told in reasons.items() if name in selection.needed_by]
-    problems += wrong_routes({name: output for name, (output, _) in given.items()}, selection.steps, graph)
+        problems += [told for name, told in reasons.items() if name in selected.needed_by]
+    problems += wrong_routes({name: output for name, (output, _) in given.items()}, selected.steps, graph)
     if problems:
-        raise SelectionError(pipeline.name, problems, hint=_hint(part, selection))
-    for told in untold(pipeline, graph, selection.steps, given):
+        raise SelectionError(pipeline.name, problems, hint=_hint(selection, selected))
+    for told in untold(pipeline, graph, selected.steps, given):
         logger.warning("%s: %s", pipeline.name, told)
     known = _inputs(pipeline, inputs, earlier)
-    return Beforehand(check_inputs(pipeline, known, steps=selection.steps), selection.steps, given, reasons)
+    return Beforehand(check_inputs(pipeline, known, steps=selected.steps), selected.steps, given, reasons)
 
 
 async def earlier_run(run_id: str, services: Services) -> EarlierRun:
@@ -126,20 +127,36 @@ async def earlier_run(run_id: str, services: Services) -> EarlierRun:
 
 
 async def _taken_over(
-    earlier: EarlierRun, selection: Selection, types: Mapping[str, OutputType], services: Services
+    earlier: EarlierRun,
+    selected: Selected,
+    types: Mapping[str, OutputType],
+    services: Services,
+    *,
+    kept: Collection[str],
 ) -> tuple[dict[str, object], dict[str, str]]:
-    """Return step name -> its output in the earlier run, as today's type has it; and why others cannot be used."""
+    """Return step name -> its output in the earlier run, as today's type has it; and why others cannot be used.
+
+    Large ones of the steps that are `kept` are left where they are if they are the same today.
+    """
     taken: dict[str, object] = {}
     unusable: dict[str, str] = {}
-    for name in sorted(selection.from_earlier):
-        output = earlier.outputs[name]
+    for name in sorted(selected.from_earlier):
+        stored = output = earlier.outputs[name]
         try:
-            if isinstance(output, StoredOutput):
-                output = await read_output(services, output, run_id=earlier.run_id, step=name)
-            taken[name] = types[name].dump(types[name].load(output, step=name), step=name)
+            if isinstance(stored, StoredOutput):
+                output = await read_output(services, stored, run_id=earlier.run_id, step=name)
+            plain = types[name].dump(types[name].load(output, step=name), step=name)
+            taken[name] = stored if name in kept and plain == output else plain
         except (StepOutputError, LostOutputError) as error:
             unusable[name] = f"Run {earlier.run_id}: {error.message}"
     return taken, unusable
+
+
+def _not_read_now(selected: Selected, graph: ExecutionGraph) -> frozenset[str]:
+    """Return the steps of whose outputs none that runs needs anything: they are not needed in memory."""
+    return frozenset(
+        name for name in selected.from_earlier if all(it.target not in selected.steps for it in graph.outgoing[name])
+    )
 
 
 def _inputs(
@@ -154,10 +171,10 @@ def _inputs(
     return {**known, **(given or {})}
 
 
-def _hint(part: Part, selection: Selection) -> str:
-    if not selection.needed_by:
+def _hint(selection: Selection, selected: Selected) -> str:
+    if not selected.needed_by:
         return ""
     ways = ["have it run too", "give it by hand (outputs=...)"]
-    if not part.from_run:
+    if not selection.from_run:
         ways.append("take it from an earlier run (from_run=...)")
     return f"For what is missing: {', or '.join(ways)}."

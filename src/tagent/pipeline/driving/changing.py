@@ -8,6 +8,7 @@ from tagent.exceptions import TAgentError
 from tagent.pipeline import bindings
 from tagent.pipeline.changes import Change, ChangeBy
 from tagent.pipeline.course.changing import has_begun
+from tagent.pipeline.course.sinks import is_aside
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.driving.drafting import Draft, with_own_steps
 from tagent.pipeline.exceptions import PipelineError, Problem
@@ -90,9 +91,9 @@ def _limit_problems(draft: Draft, state: PipelineState) -> Iterator[Problem]:
 
 
 def _late(draft: Draft, state: PipelineState) -> Iterator[Problem]:
-    """Yield which steps cannot be changed any more."""
+    """Yield which steps cannot be changed any more. What a run is not to do may be changed, and stays not to do."""
     for name in draft.touched:
-        if has_begun(state, name):
+        if has_begun(state, name) and not is_aside(state, name):
             status = state.statuses[name]
             told = f"has ended already ({status})" if status.is_terminal else "has begun already"
             if status is StepStatus.SKIPPED:
@@ -128,12 +129,18 @@ def _change_of(draft: Draft, pipeline: Pipeline, home: Home | None) -> tuple[Cha
 
 
 def _home(pipeline: Pipeline, step: str, part: str) -> Home | None:
-    """Return where the code of steps is looked for that a step adds, or a part of it; None if it has no function."""
+    """Return where the code of steps is looked for that a step adds, or a part of it; None if it adds none.
+
+    A function that is given no context has changed nothing, whatever a journal says that may come from anywhere: a step
+    that runs one of somebody else's modules opens none of its functions.
+    """
     definition = next((it for it in pipeline.steps if it.name == step), None)
     if definition is None:
         return None
     work: object = definition.run if definition.run is not None else bindings.branches_of(definition).get(part)
-    return Home.of(work) if callable(work) else None
+    if not callable(work) or not any(it.is_context for it in bindings.signature_of(work).parameters):
+        return None
+    return Home.of(work)
 
 
 def with_changes(pipeline: Pipeline, changes: Iterable[ChangeBy]) -> Pipeline:

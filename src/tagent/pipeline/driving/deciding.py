@@ -245,6 +245,7 @@ class Decider:
             memories=of.memories,
             effects=None if of.effects is None else of.effects.effects,
             change=of.change,
+            cached=of.cached,
         )
 
     def _seen_by_condition(self, step: str) -> tuple[str, ...]:

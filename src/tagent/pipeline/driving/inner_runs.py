@@ -1,6 +1,6 @@
 """Drives the runs inside the steps of a run. Each is a part of the run around it, which writes what happens there."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tagent.budget import LIMITS
@@ -13,7 +13,7 @@ from tagent.pipeline.driving.deciding import work_at
 from tagent.pipeline.driving.inner_journal import InnerJournal
 from tagent.pipeline.driving.run_limits import RunLimits
 from tagent.pipeline.driving.stopping import StopSignal
-from tagent.pipeline.events import AgentNoticed, RunEvent, RunResumed, RunStarted
+from tagent.pipeline.events import AgentNoticed, RunEvent, RunHalted, RunResumed, RunStarted
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
 from tagent.pipeline.outputs import OutputType, output_type
@@ -25,6 +25,9 @@ from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
 from tagent.threads import ThreadedCall
+
+ROLLBACK = "run.rollback"
+"""Why a run is halted whose effects are undone."""
 
 
 def inner_settings(step: PipelineStep, config: TAgentConfig) -> TAgentConfig:
@@ -145,7 +148,32 @@ class DrivenInside:
         if state.status is RunStatus.COMPLETED or (state.is_finished and known.inner_attempt == self._attempt.number):
             return await (await self._assembled(state)).reader.result()
         services = self._around.services
-        return await self._drive(state, RunResumed(0, services.processes.user(), "", services.clock.now()), NO_EFFECTS)
+        resumed = RunResumed(0, services.processes.user(), "", services.clock.now())
+        return await self._drive(state, [resumed], NO_EFFECTS)
+
+    async def undone(self) -> PipelineResult | None:
+        """Undo what the run has done, last first, by the compensations of its steps, and return what that comes to.
+
+        What a crash or an end of the run around it left undone in part goes on.
+
+        Returns:
+            None if there was no run.
+
+        Raises:
+            RunStoppedError: If it was asked to stop.
+            LostOutputError: If a large output that is needed is not in the store any more.
+        """
+        before = self._around.state.steps[self._step].inner
+        if before is None:
+            return None
+        state, services = copied(before), self._around.services
+        if state.is_finished and state.halted is not None and state.halted.code == ROLLBACK:
+            return await (await self._assembled(state)).reader.result()
+        now = services.clock.now()
+        first: list[RunEvent] = [RunResumed(0, services.processes.user(), "", now)]
+        if state.is_finished:
+            first.append(RunHalted(ROLLBACK, "The run around it is rolled back.", now))
+        return await self._drive(state, first, NO_EFFECTS)
 
     async def _begin(self, inputs: Inputs) -> PipelineResult:
         pipeline, services, run_id = self._plan.pipeline, self._around.services, self._attempt.idempotency_key
@@ -157,23 +185,23 @@ class DrivenInside:
             run_id, pipeline.name, inputs, shared, services.clock.now(), actor=services.processes.user()
         )
         effects = await listening(pipeline, run_id=run_id, store=services.store)
-        return await self._drive(PipelineState(graph), started, effects)
+        return await self._drive(PipelineState(graph), [started], effects)
 
     async def _assembled(self, state: PipelineState) -> Assembly:
         inside = replace(self._around, state=state, config=self._plan.config, audience=self._audience)
         self._assembly = await Assembly.of(self._plan, state, self._around.services, open_inner=InnerRuns(inside).open)
         return self._assembly
 
-    async def _drive(self, state: PipelineState, first: RunEvent, effects: Effects) -> PipelineResult:
+    async def _drive(self, state: PipelineState, first: Sequence[RunEvent], effects: Effects) -> PipelineResult:
         commit = self._attempt.commit_inner
         if commit is None:
             raise ValueError("A pipeline inside a step runs only where its events are written.")
         around, plan = self._around, self._plan
         assembly = await self._assembled(state)
-        journal = InnerJournal(self._attempt.idempotency_key, commit, effects=effects)
+        journal = InnerJournal(state.run_id or self._attempt.idempotency_key, commit, effects=effects)
         limits = RunLimits.of(plan.pipeline, plan.budget, state, around.stop, above=self._attempt.accounts)
         known = EnhancedContextManager(plan.pipeline.description, max_tokens=plan.config.context_tokens)
-        await assembly.loop(journal, limits, self._audience, shared_state=known).run(first)
+        await assembly.loop(journal, limits, self._audience, shared_state=known).run(*first)
         return await assembly.reader.result()
 
     @property

@@ -6,21 +6,17 @@ Such a store belongs to the event loop of its runs, so whoever wants something o
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
 from tagent.exceptions import nearest
 from tagent.ports.services import Services
 from tagent.ports.store_errors import UnknownRunError
+from tagent.threads import stands_still
 
 Result = TypeVar("Result")
 
 _live: dict[str, "LiveRun"] = {}
-
-_standing: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("_standing", default=None)
-"""The event loop that waits for the work of this context and does nothing else meanwhile."""
-
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
@@ -36,7 +32,7 @@ class LiveRun:
 
     async def ask(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
         """Return what `work` returns, done where the run is driven, so that both never happen at once."""
-        if self.loop in (asyncio.get_running_loop(), _standing.get()):
+        if self.loop is asyncio.get_running_loop() or stands_still(self.loop):
             return await work(self.services)
 
         async def there() -> Result:
@@ -92,25 +88,3 @@ async def done_in_every_live_store(services: Services, work: Callable[[Services]
         return []
     homes = {id(live.services.store): live for live in tuple(_live.values())}
     return [await live.ask(work) for live in homes.values() if live.services.store is not services.store]
-
-
-def stands_still(loop: asyncio.AbstractEventLoop) -> bool:
-    """Return whether this event loop does nothing before the work of this context has ended."""
-    return loop is _standing.get()
-
-
-@contextmanager
-def standing_still() -> Iterator[None]:
-    """Say that this thread's event loop, if one is running, does nothing until the block ends.
-
-    A task of another loop that is waited for here must not wait for this one.
-    """
-    try:
-        token = _standing.set(asyncio.get_running_loop())
-    except RuntimeError:  # none is running
-        yield
-        return
-    try:
-        yield
-    finally:
-        _standing.reset(token)

@@ -18,7 +18,7 @@ from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import RunJournal, first_definition, latest_definition, load_events
-from tagent.pipeline.selecting import part_of
+from tagent.pipeline.selecting import selection_of
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.pipeline.stored.definition import Definition, bind
 from tagent.pipeline.stored.origins import code_of
@@ -177,7 +177,13 @@ async def _go_on(
         await journal.commit([finished], summary_of(state))
         raise error
     executor = PipelineExecutor(
-        pipeline, config, inputs=begun.inputs, overrides=overrides, definition=counts, part=part_of(state), services=services
+        pipeline,
+        config,
+        inputs=begun.inputs,
+        overrides=overrides,
+        definition=counts,
+        selection=selection_of(state),
+        services=services,
     )
     after = fold(graph, (*events, resumed)) if announce is not None or state.changes else None
     if after is not None and after.changes:  # with another definition they may not fit any more
@@ -225,9 +231,16 @@ def _reuse(before: PipelineState, after: PipelineState) -> Reuse:
 
 
 def _finished_calls(record: StepRecord) -> int:
-    """Return how many calls need not be made again of the agents that were at work: the step's, or its parts'."""
+    """Return how many calls need not be made again of the agents that were at work: the step's, its parts', those inside."""
     works = [record, *(part for part in record.parts.values() if part.status is StepStatus.RUNNING)]
-    return sum(_is_finished_call(event) for work in works for event in work.agent_events)
+    own = sum(_is_finished_call(event) for work in works for event in work.agent_events)
+    return own + sum(
+        _finished_calls(inside)
+        for work in works
+        if work.inner is not None
+        for name, inside in work.inner.steps.items()
+        if not work.inner.statuses[name].is_terminal
+    )
 
 
 def _is_finished_call(event: AgentEvent) -> bool:

@@ -272,6 +272,8 @@ class RunLoop:
     @property
     def _waiting(self) -> dict[Unit, tuple[str, str]]:
         """What is under way and waits for somebody, and for what; whatever has ended meanwhile is not."""
+        if not self._paused:
+            return {}
         under_way = self._state.running_parts | {(step, "") for step in self._state.running}
         return {u: (p.failure.code, p.failure.reason) for u, (_, p) in self._paused.items() if u in under_way}
 
@@ -515,11 +517,6 @@ class RunLoop:
             self._report(_Report(start, _Progress(event), committed))
             await committed
 
-        async def commit_inner(events: Sequence[RunEvent], effects: Effects) -> None:
-            committed = asyncio.get_running_loop().create_future()
-            self._report(_Report(start, _Inside(events, effects or None), committed))
-            await committed
-
         known = work_at(self._state, unit)
         approval = self._state.graph.rules(step).approval
         may_merge = approval is None or approval.of != "output"  # what waits to be approved is journalled
@@ -535,8 +532,18 @@ class RunLoop:
             accounts=self._limits.accounts.of(step),
             work_began_at=self._state.steps[step].opened_at,
             effects=EffectBuffer(may_merge=may_merge),
-            commit_inner=commit_inner,
+            commit_inner=partial(self._commit_inside, start),
         )
+
+    async def _commit_inside(self, start: Start, events: Sequence[RunEvent], effects: Effects) -> None:
+        """Return when what happened in the pipeline inside an attempt is durable.
+
+        Raises:
+            EffectRefusedError: If an effect cannot be had; nothing was written.
+        """
+        committed = asyncio.get_running_loop().create_future()
+        self._report(_Report(start, _Inside(events, effects or None), committed))
+        await committed
 
     def _notice(self, start: Start, event: AgentEvent | AgentNotice) -> None:
         """Show what an agent does right now; its events are shown when they are committed."""

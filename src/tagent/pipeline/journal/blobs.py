@@ -51,6 +51,12 @@ def split(record: Record) -> tuple[Record, tuple[Blob, ...]]:
     return Record(record.seq, record.kind, record.at, to_json({**values, "blob": blob.hash})), (blob,)
 
 
+def named(record: Record, stored: StoredOutput) -> tuple[Record, tuple[Blob, ...]]:
+    """Return the record with the name of its output, which the store has already, and the blob without its content."""
+    values = {**from_json(record.payload), "output": stored.excerpt, "blob": stored.hash}
+    return Record(record.seq, record.kind, record.at, to_json(values)), (Blob(stored.hash, None),)
+
+
 def blob_of(record: Record) -> str:
     """Return the hash of the blob that holds the record's output, empty when it has none."""
     named = _NAMED.search(record.payload, max(0, len(record.payload) - 80))

@@ -1,22 +1,24 @@
 """Approvals in a replay: what people said when the run was recorded, they say again."""
 
-import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
 from tagent.pipeline.answering.documents import SCOPE, Answer, read, written
-from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, InnerProgressed, RunEvent
+from tagent.pipeline.events import ApprovalAnswered, InnerProgressed, RunEvent
 from tagent.ports.clock import Clock
-from tagent.ports.documents import DocumentQuery
+from tagent.ports.documents import Document, DocumentQuery
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import Effects
 from tagent.ports.store import Store
 
 PAGE = 1000
 
+LOOK_SECONDS = 5.0
+"""How long it is at most from one look to the next."""
+
 
 class RecordedAnswers:
-    """Answers approvals in a store of its own as they were answered when a run was recorded; a sink of its replay.
+    """Answers approvals in a store of its own as they were answered when a run was recorded.
 
     Args:
         events: The recorded run's journal.
@@ -28,32 +30,29 @@ class RecordedAnswers:
         self._answers: dict[str, ApprovalAnswered] = {}
         self._store = store
         self._clock = clock
-        self._asked = asyncio.Event()
         for event in events:
             path, inside = _innermost(event)
             if isinstance(inside, ApprovalAnswered):
                 self._answers[f"{path}{inside.step}"] = inside
 
-    def emit(self, event: object) -> None:
-        """Note that something is asked."""
-        if isinstance(_innermost(event)[1], ApprovalRequested):
-            self._asked.set()
-
     async def serve(self) -> None:
         """Answer all that is asked, until it is cancelled."""
+        seen = 0
         while True:
-            await self._asked.wait()
-            self._asked.clear()
             query = DocumentQuery(SCOPE, limit=PAGE)
             while page := await self._store.documents(query):
                 for document in page:
-                    said = read(document)
-                    if said is None or said.answer is not None:
-                        continue
-                    put = written(said.approval, self._answer(said.approval.step), expected_version=document.version)
-                    with suppress(DocumentConflictError):  # the question is gone, as its step was cancelled
-                        await self._store.write(Effects(puts=(put,)))
+                    await self._say(document)
                 query = DocumentQuery(SCOPE, after=page[-1].key, limit=PAGE)
+            seen = await self._store.wait_for_change(seen, seconds=LOOK_SECONDS)
+
+    async def _say(self, document: Document) -> None:
+        said = read(document)
+        if said is None or said.answer is not None:
+            return
+        put = written(said.approval, self._answer(said.approval.step), expected_version=document.version)
+        with suppress(DocumentConflictError):  # the question is gone, as its step was cancelled
+            await self._store.write(Effects(puts=(put,)))
 
     def _answer(self, path: str) -> Answer:
         """Return what was said about a step; no, if nobody was asked about it then."""

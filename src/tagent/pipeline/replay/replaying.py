@@ -21,7 +21,7 @@ from tagent.pipeline.replay.recorded_answers import RecordedAnswers
 from tagent.pipeline.replay.recorded_changes import added_by, with_recorded_changes
 from tagent.pipeline.replay.recorded_errors import CutOffError
 from tagent.pipeline.scheduler import AWAITING_APPROVAL
-from tagent.pipeline.selecting import Part, part_of
+from tagent.pipeline.selecting import Selection, selection_of
 from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import bind, outline
 from tagent.pipeline.stored.origins import code_of
@@ -139,10 +139,10 @@ async def replay_run(
         clock=_Impatient(services.clock),
         models=OnlyRecorded(),
         random=lambda: 0.0,
-        sinks=(*services.sinks, standstill, answers),
+        sinks=(*services.sinks, standstill),
     )
     executor = PipelineExecutor(
-        doubled, settings.merged(NO_TOOLS), inputs=begun.inputs, part=_part_of(then), services=offline
+        doubled, settings.merged(NO_TOOLS), inputs=begun.inputs, selection=_selection_of(then), services=offline
     )
     with ungrouped():
         async with asyncio.TaskGroup() as group:
@@ -165,11 +165,11 @@ def _require_whole(then: PipelineState, *, run_id: str) -> None:
         raise CutOffError(run_id, ended_by=AWAITING_APPROVAL)
 
 
-def _part_of(then: PipelineState) -> Part | None:
+def _selection_of(then: PipelineState) -> Selection | None:
     """Return the part of its pipeline that a run did, with the outputs that it had from elsewhere."""
-    part = part_of(then)
+    selection = selection_of(then)
     given = {name: record.output for name, record in then.steps.items() if record.given_by}
-    return None if part is None else replace(part, outputs=given)
+    return None if selection is None else replace(selection, outputs=given)
 
 
 def _told(parts: Mapping[str, int]) -> str:

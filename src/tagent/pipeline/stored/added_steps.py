@@ -120,14 +120,16 @@ def bound_added(spec: Stored, home: Home, *, pipeline: str) -> PipelineStep:
     name = spec["name"]
     try:
         today = _with_code(spec, code, home)
+        return bound_step(spec, today, Binding(pipeline, today, path=name))
     except (NotImportableError, KeyError, TypeError, AttributeError) as error:
         told = f"Of the step {name!r}, which the run has added, {error}."
         raise DefinitionMismatchError(pipeline, name, told) from None
-    return bound_step(spec, today, Binding(pipeline, today, path=name))
 
 
 def _with_code(spec: Stored, code: Stored, home: Home) -> PipelineStep:
     outlined = outlined_step(spec)
+    if spec["function"] is not None and "run" not in code:
+        raise NotImportableError("the function is not named, as the run was imported without such names")
     given: dict[str, Any] = {"goal": spec["goal"]}
     for name in (*_WORKS, *_CHECKS):
         if name in code:

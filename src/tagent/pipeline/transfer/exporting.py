@@ -8,6 +8,7 @@ from tagent.pipeline.events import RunResumed
 from tagent.pipeline.journal.blobs import blob_of
 from tagent.pipeline.transfer.definitions import portable
 from tagent.pipeline.transfer.documents import FORMAT, VERSION
+from tagent.pipeline.transfer.portable_events import portable_payload
 from tagent.ports.records import Record, RunRecord
 from tagent.ports.store import Store
 
@@ -61,7 +62,7 @@ def _facts(run: RunRecord) -> dict[str, object]:
 def _portable_record(record: Record, hashes: dict[str, str]) -> bytes:
     """Return the record's payload without what belongs to this machine; `hashes` learns what names what now."""
     if record.kind != RunResumed.__name__:
-        return record.payload
+        return portable_payload(record.payload)
     values = from_json(record.payload)
     was = values["definition_hash"]
     if values.get("definition"):

@@ -5,11 +5,9 @@ belongs to its own run: no memory of a pipeline, no message to others, no answer
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from tagent.names import is_cache, run_prefix
+from tagent.names import run_prefix
 from tagent.pipeline.course.records import WorkRecord
-from tagent.pipeline.events import ApprovalRequested, InnerProgressed, RunEvent
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.transfer.documents import RunImportError, read_json
 from tagent.ports.effects import Effects
@@ -18,17 +16,6 @@ LONGEST_NAME = 1000
 """Characters of a scope, a key or a topic: a few names of people's, one behind the other."""
 
 MAX_VERSION = 2**53
-
-
-def without_cached(event: RunEvent) -> RunEvent:
-    """Return the event without the outputs that it holds back for others to use again: they can do without."""
-    if isinstance(event, InnerProgressed):
-        inside = without_cached(event.event)
-        return event if inside is event.event else replace(event, event=inside)
-    if not isinstance(event, ApprovalRequested) or event.effects is None:
-        return event
-    kept = tuple([put for put in event.effects.puts if not is_cache(put.scope)])
-    return replace(event, effects=replace(event.effects, puts=kept)) if len(kept) < len(event.effects.puts) else event
 
 
 def require_own_effects(state: PipelineState, *, run_id: str) -> None:

@@ -34,7 +34,8 @@ from tagent.pipeline.transfer.documents import (
     written,
 )
 from tagent.pipeline.transfer.event_checks import require_sane
-from tagent.pipeline.transfer.held_effects import require_own_effects, without_cached
+from tagent.pipeline.transfer.held_effects import require_own_effects
+from tagent.pipeline.transfer.portable_events import portable_event
 from tagent.pipeline.transfer.recording import Recording
 from tagent.pipeline.transfer.sizes import Sizes
 from tagent.ports.records import NewRun, Record, RunRecord
@@ -62,20 +63,25 @@ class RunExistsError(PipelineError):
         )
 
 
-async def import_run(store: Store, payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> str:
+async def import_run(
+    store: Store, payload: bytes, *, largest: int = LARGEST_DOCUMENT, may_name_code: bool = False
+) -> str:
     """Put an exported run into `store` under its own id, held by nobody, and return the id.
 
     Args:
         store: Where it is put.
         payload: What `export_run` gave, or anything else: it is not trusted.
         largest: How many bytes it may have.
+        may_name_code: Whether steps that the run has added itself keep the names of their functions. Whoever resumes
+            the run has those called, of the module and the package of the step that added them, whichever the file
+            names. Without them a run with such steps cannot go on; it can be looked at, compared and replayed.
 
     Raises:
         RunImportError: If it is no run, or one that would do harm; nothing was written.
         RunExistsError: If the store has a run of this id; nothing was written.
         StoreError: If the store cannot be written.
     """
-    recording = read_recording(payload, largest=largest)
+    recording = read_recording(payload, largest=largest, may_name_code=may_name_code)
     state = _folded(recording.counts, recording.events, run_id=recording.run_id)
     records, blobs = journalled(recording.events, after_seq=0)
     run = recording.run
@@ -101,8 +107,13 @@ async def import_run(store: Store, payload: bytes, *, largest: int = LARGEST_DOC
     return run.run_id
 
 
-def read_recording(payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> Recording:
+def read_recording(payload: bytes, *, largest: int = LARGEST_DOCUMENT, may_name_code: bool = False) -> Recording:
     """Return the run that a document holds; what is returned can be written and resumed without harm.
+
+    Args:
+        payload: The document.
+        largest: How many bytes it may have.
+        may_name_code: As for `import_run`.
 
     Raises:
         RunImportError: If it is no run, or one that would do harm.
@@ -113,7 +124,7 @@ def read_recording(payload: bytes, *, largest: int = LARGEST_DOCUMENT) -> Record
     definition = read_definition(document.definition)
     if definition.spec["name"] != facts.pipeline:
         raise RunImportError("its definition is of another pipeline.")
-    events = tuple(_events(document, largest=largest))
+    events = tuple([_portable(event, may_name_code=may_name_code) for event in _events(document, largest=largest)])
     begun = events[0] if events else None
     if not isinstance(begun, RunStarted) or any(isinstance(event, RunStarted) for event in events[1:]):
         raise RunImportError("its first event, and no other, must be RunStarted.")
@@ -206,7 +217,14 @@ def _event(fact: EventFacts, values: Mapping[str, Any]) -> RunEvent:
     if type(event.at) not in (float, int) or event.at != fact.at:
         raise RunImportError(f"the times of its event {fact.seq} do not agree.")
     require_sane(event, seq=fact.seq)
-    return without_cached(event)
+    return event
+
+
+def _portable(event: RunEvent, *, may_name_code: bool) -> RunEvent:
+    try:
+        return portable_event(event, may_name_code=may_name_code)
+    except (KeyError, TypeError, AttributeError):
+        raise RunImportError("one of its events adds a step that is none.") from None
 
 
 def _with_safe_definitions(

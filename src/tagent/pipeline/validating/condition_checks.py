@@ -73,8 +73,12 @@ def judged_problems(
         yield "bad_condition", f"{its} cannot be read: {problem}"
         return
     if step.name in condition.steps:
-        advice = "Write `output` for it." if is_of_output else "It does not have one yet."
-        yield "bad_condition", f"{its} reads the step's own output. {advice}"
+        told = (
+            "the step's own output. Write `output` for it."
+            if is_of_output
+            else "its own output, which it does not have yet."
+        )
+        yield "bad_condition", f"{its} reads {told}"
         return
     output = known.declared(step.name) if is_of_output else None
     for code, message in _told(condition, known, roots=roots, output=output):

@@ -27,7 +27,7 @@ def failure_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
 def failure_warnings(step: PipelineStep, known: Known) -> Iterator[Problem]:
     """Yield what in it has no effect."""
     on_failure: object = known.pipeline.on_failure
-    if step.compensate is not None and isinstance(on_failure, str) and on_failure != "rollback":
+    if step.compensate is not None and isinstance(on_failure, str) and not known.is_undone:
         message = "`compensate` is never called: the pipeline does not say on_failure='rollback'."
         yield Problem("no_effect", message, step.name, "warning")
 

@@ -34,9 +34,19 @@ class Known:
         tools: The functions that the run offers to every step.
         steps: Step name -> the first step of this name.
         names: Those of steps and inputs.
+        is_undone: Whether a rollback may undo its steps: its own, or that of a pipeline around it.
     """
 
-    def __init__(self, pipeline: Pipeline, inputs: Collection[str] | None, tools: Collection[object]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        inputs: Collection[str] | None,
+        tools: Collection[object],
+        *,
+        is_undone: bool = False,
+    ) -> None:
+        on_failure: object = pipeline.on_failure
+        self.is_undone = is_undone or on_failure == "rollback"
         self.pipeline = pipeline
         self.inputs = inputs
         self.tools = tools

@@ -1,6 +1,6 @@
 """A step that is a pipeline: what that is given, and what its run comes to. The run itself is driven elsewhere."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -10,6 +10,7 @@ from tagent.paths import DataPath
 from tagent.pipeline.bindings import asked_for
 from tagent.pipeline.caching.making import made_of
 from tagent.pipeline.context import StepContext
+from tagent.pipeline.events import COMPENSATION
 from tagent.pipeline.exceptions import PipelineError, StepInputError, StepOutputError, StepPipelineError
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.kinds import RunStatus, StepStatus
@@ -46,6 +47,17 @@ class InnerRun(Protocol):
 
         Args:
             inputs: Gives what it begins with; asked only if it has not begun.
+
+        Raises:
+            RunStoppedError: If it was asked to stop.
+        """
+        ...
+
+    async def undone(self) -> PipelineResult | None:
+        """Undo what the run has done, by the compensations of its steps, and return what that comes to.
+
+        Returns:
+            None if there was no run.
 
         Raises:
             RunStoppedError: If it was asked to stop.
@@ -168,19 +180,25 @@ class InnerStep:
         wanted = self._step.inputs
         if callable(wanted):
             return await self._asked(wanted, attempt)
-        known = self._known()
         if wanted is None:
-            return {name: known[name] for name in asked_for(self._pipeline) if name in known}
+            return self._known(asked_for(self._pipeline))
+        paths = {name: DataPath.parse(path) for name, path in wanted.items()}
+        known = self._known({path.root for path in paths.values()})
         try:
-            return {name: DataPath.parse(path).look_up(known) for name, path in wanted.items()}
+            return {name: path.look_up(known) for name, path in paths.items()}
         except DataPathError as error:
             message = f"The step {self._step.name!r} gives its pipeline what is not there: {error}"
             raise StepInputError(self._step.name, message) from error
 
-    def _known(self) -> dict[str, object]:
-        """Return what the step may read, by name as JSON values."""
-        name = self._step.name
-        return {**self._reader.plain_inputs(), **self._reader.plain_outputs_before(name), **self._scope.given}
+    def _known(self, names: Collection[str]) -> dict[str, object]:
+        """Return what of these the step may read, by name as JSON values: each item reads anew, so no more than that."""
+        reader, step, given = self._reader, self._step.name, self._scope.given
+        known = {name: given[name] for name in names if name in given}
+        others = {name for name in names if name not in known}
+        known |= reader.plain_outputs_before(step, but=[it for it in reader.readable(step) if it not in others])
+        if others - known.keys():
+            known |= {name: value for name, value in reader.plain_inputs().items() if name in others - known.keys()}
+        return known
 
     async def _asked(self, function: Callable[..., object], attempt: Attempt) -> Mapping[str, object] | BaseModel:
         name = self._step.name
@@ -192,6 +210,46 @@ class InnerStep:
         told = getattr(function, "__name__", "a function")
         message = f"The function {told!r} gives the inputs of the step {name!r}, and gave {type(given).__name__}."
         raise StepInputError(name, message, hint="Return a dict: input name -> value.")
+
+
+class UndoInside:
+    """Undoes what the pipeline of a step has done: a rollback that reaches down.
+
+    Args:
+        step: The step, which has no compensation of its own.
+        open_run: Gives the run inside.
+    """
+
+    def __init__(self, step: PipelineStep, open_run: OpenInnerRun) -> None:
+        self._step = step
+        self._open_run = open_run
+        self._run: InnerRun | None = None
+
+    @property
+    def abandoned(self) -> list[ThreadedCall]:
+        """Blocking calls of compensations that were given up and may still run."""
+        return [] if self._run is None else self._run.abandoned
+
+    async def run(self, attempt: Attempt) -> tuple[None, None]:
+        """Return when all is undone.
+
+        Raises:
+            StepPipelineError: If something could not be undone.
+            InnerPausedError: If it waits for somebody.
+            RunStoppedError: If it was asked to stop.
+        """
+        name = self._step.name
+        self._run = self._open_run(self._step, COMPENSATION, attempt)
+        result = await self._run.undone()
+        if result is None:
+            return None, None
+        if result.status is RunStatus.WAITING:
+            raise InnerPausedError(result.code, result.reason)
+        for inner, facts in result.step_metadata.items():
+            if facts["code"] == "step.compensation":
+                why = f"and cannot be undone: its step {inner!r} [{facts['code']}]: {facts['reason']}"
+                raise StepPipelineError(name, result.pipeline_name, why, inner_step=inner, inner_code=facts["code"])
+        return None, None
 
 
 def _failure(step: str, result: PipelineResult) -> StepPipelineError:

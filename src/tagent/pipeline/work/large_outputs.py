@@ -83,6 +83,9 @@ class LargeOutputs:
             ) or any(self._is_open(step) for step in self._stood_in_for(name)):
                 await self._load(name, stored)
         for name, record in self._state.steps.items():
+            if record.held is not None and isinstance(record.held.output, StoredOutput):
+                output = await read_output(self._services, record.held.output, run_id=self._state.run_id, step=name)
+                record.held = replace(record.held, output=output)
             if (record.agent_events or record.parts) and self._is_open(name):
                 for work in (record, *record.parts.values()):
                     await self._take_up(name, work)
@@ -90,7 +93,7 @@ class LargeOutputs:
     def _is_looked_into(self, edge: Edge) -> bool:
         """Whether the source's output is looked at to decide on the target, before an attempt at it begins."""
         is_special = edge.target in self._state.graph.special or edge.type is DependencyType.VALIDATION
-        return edge.path is not None or is_special
+        return edge.path is not None or edge.routes is not None or is_special
 
     def _stood_in_for(self, name: str) -> set[str]:
         """Return the steps whose place `name` takes if they fail."""

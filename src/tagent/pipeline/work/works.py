@@ -15,7 +15,7 @@ from tagent.pipeline.work.condition_step import ConditionStep, Judgement, questi
 from tagent.pipeline.work.event_step import EventStep
 from tagent.pipeline.work.foreign_step import ForeignStep
 from tagent.pipeline.work.function_step import FunctionStep
-from tagent.pipeline.work.inner_step import InnerStep, OpenInnerRun
+from tagent.pipeline.work.inner_step import InnerStep, OpenInnerRun, UndoInside
 from tagent.pipeline.work.merge_step import MergeStep, outputs_to_merge
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.round_step import HandOver, RoundStep, round_scope
@@ -68,6 +68,8 @@ class Works:
                 return self._whole(step)
             case events.CONDITION:
                 return self._condition(step)
+            case events.COMPENSATION if step.compensate is None:
+                return UndoInside(step, self._open_inner)
             case events.COMPENSATION:
                 # Whatever the step itself was told: what it gave is what is to be undone.
                 return self._part(replace(step, read_data=()), step.compensate, Scope(part), OutputType())

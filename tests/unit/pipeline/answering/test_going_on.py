@@ -107,5 +107,5 @@ async def test_a_store_that_fails_now_leaves_it_open() -> None:
             await asyncio.sleep(0)
             raise StoreUnavailableError("It is away.")
 
-    opened = replace(services(), store=Failing())  # type: ignore[arg-type]  # nothing else is asked
+    opened = replace(services(), store_url="failing://", store=Failing())  # type: ignore[arg-type]  # nothing else is asked
     assert await who_goes_on("1f2e", opened) == GoesOn("unknown")

@@ -16,7 +16,7 @@ from tagent.pipeline.replay.recorded_answers import RecordedAnswers
 from tagent.pipeline.replay.recorded_errors import CutOffError
 from tagent.pipeline.replay.replaying import Replay, replay_run
 from tagent.pipeline.routing import repeat, switch, when
-from tagent.pipeline.selecting import Part
+from tagent.pipeline.selecting import Selection
 from tagent.pipeline.transfer.exporting import export_run
 from tagent.pipeline.transfer.importing import read_recording
 from tagent.pipeline.transfer.recording import Recording
@@ -45,13 +45,17 @@ def no(path: str) -> ApprovalAnswered:
 
 
 async def recorded(
-    pipeline: Pipeline, answers: Iterable[ApprovalAnswered] = (), *, part: Part | None = None, **inputs: object
+    pipeline: Pipeline,
+    answers: Iterable[ApprovalAnswered] = (),
+    *,
+    selection: Selection | None = None,
+    **inputs: object,
 ) -> Recording:
     """Run it while people answer, and return the run through a file and back."""
     store, clock = MemoryStore(), SystemClock()
     people = RecordedAnswers(answers, store, clock)
-    opened = services(store=store, clock=clock, model=ScriptedModel(by_prompt), sinks=(people,))
-    executor = PipelineExecutor(pipeline, inputs=inputs, part=part, services=opened)
+    opened = services(store=store, clock=clock, model=ScriptedModel(by_prompt))
+    executor = PipelineExecutor(pipeline, inputs=inputs, selection=selection, services=opened)
     async with asyncio.TaskGroup() as group:
         answering = group.create_task(people.serve())
         result = await executor.execute()
@@ -175,7 +179,7 @@ def research() -> Pipeline:
 def nesting() -> Pipeline:
     return (
         Pipeline("outer")
-        .step("topics", run=returning(["tea", "rum", "ale"]))
+        .step("topics", run=returning(["tea", "lemonade", "gin and soda"]))
         .step("one", pipeline=research(), inputs={"topic": "topics[0]"})
         .step(
             "each",
@@ -257,7 +261,7 @@ async def test_another_change_than_then_is_a_difference() -> None:
 async def test_a_part_of_a_pipeline_is_replayed_as_that_part(*, recorded_functions: bool) -> None:
     """What was given by hand is given again, and what was not to run does not."""
     pipeline = Pipeline("p").step("a", run=returning(1)).step("b", "Say {a}").step("c", run=lambda b: b)
-    recording = await recorded(pipeline, part=Part.of(only=["c"], outputs={"b": "by hand"}))
+    recording = await recorded(pipeline, selection=Selection.of(only=["c"], outputs={"b": "by hand"}))
     replay = await replayed(recording, pipeline, recorded_functions=recorded_functions)
     replay.assert_unchanged()
     assert replay.result.step_outputs == {"b": "by hand", "c": "by hand"}

@@ -1,5 +1,6 @@
 """Routes, rounds, approvals, caches and inner pipelines as they are stored, and with the code of today."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from tagent.pipeline import Pipeline, PipelineStep
 from tagent.pipeline.approval import Approval
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind, outline
+from tagent.pipeline.transfer.definitions import read_definition
+from tagent.pipeline.transfer.documents import RunImportError
 
 
 class Order(BaseModel):
@@ -196,3 +199,116 @@ def assert_alike(shown: ExecutionGraph, real: ExecutionGraph) -> None:
         assert (mine.inner is None) == (theirs.inner is None)
         if mine.inner is not None and theirs.inner is not None:
             assert_alike(mine.inner, theirs.inner)
+
+
+def imported(spec: dict[str, Any]) -> Definition:
+    return read_definition(json.loads(json.dumps(spec)))
+
+
+def valid() -> Pipeline:
+    """Return a pipeline that has each of the options and no mistake, also where its types are not known."""
+    pipeline = Pipeline("p").step("order", run=one).step("a", "Do a").step("b", "Do b", cache=60.0, approval=True)
+    inner = Pipeline("inner").step("x", "Do {n}").step("y", pipeline=innermost())
+    for step in (
+        PipelineStep(name="large", when="steps.order > 1", routes={"then": ["a"], "otherwise": []}),
+        PipelineStep(name="kind", switch_on="order", routes={"x": ["b"], "default": []}),
+        PipelineStep(name="in", pipeline=inner, inputs={"n": "order"}, cache="run", approval="output"),
+        PipelineStep(name="again", goal="Improve {previous}", until="output == 'x'", max_times=3),
+    ):
+        pipeline.add_step(step)
+    return pipeline
+
+
+def test_a_definition_from_elsewhere_may_have_every_option() -> None:
+    """An exported run comes back whole."""
+    definition = stored(valid())
+    assert imported(dict(definition.spec)).spec == definition.spec
+
+
+def deep(levels: int) -> Pipeline:
+    pipeline = Pipeline("deep").step("a", "Do it")
+    for _ in range(levels):
+        pipeline = Pipeline("deep").step("a", pipeline=pipeline)
+    return pipeline
+
+
+HOSTILE: list[tuple[str, str, object]] = [
+    ("large", "when", {"functions": []}),
+    ("large", "when", {"code": "import os"}),
+    ("large", "when", "(" * 10_000),
+    ("large", "routes", {"then": "a"}),
+    ("large", "routes", {"then": ["nobody"]}),
+    ("large", "routes", {"then": ["large"]}),
+    ("large", "routes", {str(n): [] for n in range(1001)}),
+    ("large", "routes", {"then": ["a"] * 1001}),
+    ("large", "routes", 5),
+    ("kind", "switch_on", "__class__.a()"),
+    ("kind", "switch_on", ["order"]),
+    ("in", "pipeline", {}),
+    ("in", "pipeline", "file.py:pipeline"),
+    ("in", "inputs", {"n": "order"}),
+    ("in", "inputs", {"paths": {"n": 5}}),
+    ("in", "inputs", {"function": "f", "module": "os"}),
+    ("in", "cache", "always"),
+    ("in", "cache", -1.0),
+    ("in", "cache", True),
+    ("in", "approval", "output"),
+    ("in", "approval", {"of": "all", "question": "", "timeout": None, "default": "reject"}),
+    ("in", "approval", {"of": "start", "question": "", "timeout": -1.0, "default": "reject"}),
+    ("in", "approval", {"of": "start", "question": "", "timeout": None, "default": "maybe"}),
+    ("again", "max_times", 0),
+    ("again", "max_times", 10**9),
+    ("again", "max_times", "3"),
+    ("again", "until", "output >"),
+    ("again", "if_not_reached", "explode"),
+]
+
+
+@pytest.mark.parametrize(("step", "option", "to"), HOSTILE)
+def test_a_hostile_definition_is_refused(step: str, option: str, to: object) -> None:
+    """Promise 16: it is data within limits, or an error; also in a pipeline inside."""
+    spec = json.loads(stored(valid()).payload)
+    next(it for it in spec["steps"] if it["name"] == step)[option] = to
+    with pytest.raises(RunImportError):
+        imported(spec)
+    around = json.loads(stored(Pipeline("outer").step("order", run=one).step("in", pipeline=valid())).payload)
+    around["steps"][1]["pipeline"]["steps"] = spec["steps"]
+    with pytest.raises(RunImportError):
+        imported(around)
+
+
+def test_a_hostile_pipeline_inside_is_refused() -> None:
+    """What belongs to the whole is not in it, nor is there anything else."""
+    for member, to in (
+        ("version", 1),
+        ("origin", {}),
+        ("name", "\x1b[2J"),
+        ("steps", []),
+        ("config", {"api_key": "x"}),
+    ):
+        spec = json.loads(stored(valid()).payload)
+        next(it for it in spec["steps"] if it["name"] == "in")["pipeline"][member] = to
+        with pytest.raises(RunImportError):
+            imported(spec)
+
+
+def test_pipelines_lie_at_most_ten_deep_inside_each_other() -> None:
+    """However short it is written."""
+    assert imported(dict(stored(deep(10)).spec)).spec["name"] == "deep"
+    for levels in (1, 50, 190):
+        spec = json.loads(stored(deep(10)).payload)
+        (step,) = spec["steps"]
+        for _ in range(levels):
+            step["pipeline"] = {**step["pipeline"], "steps": [dict(step)]}
+        with pytest.raises(RunImportError):
+            read_definition(spec)
+
+
+@pytest.mark.parametrize("option", ["pipeline", "inputs", "when", "routes", "until", "approval", "cache", "circuit"])
+def test_nothing_is_the_same_as_no_such_member(option: str) -> None:
+    """Whoever wrote it so means the same; and the code of today is bound as if it was not there."""
+    spec = json.loads(stored(Pipeline("p").step("a", "Do a")).payload)
+    spec["steps"][0][option] = None
+    definition = imported(spec)
+    assert getattr(outline(definition).steps[0], option) is None
+    assert getattr(bind(definition, Pipeline("p").step("a", "Do a")).steps[0], option) is None

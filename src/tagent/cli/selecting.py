@@ -8,13 +8,13 @@ from typing import TypeVar
 
 import click
 
-from tagent.pipeline.selecting import Part
+from tagent.pipeline.selecting import Selection
 
 Returned = TypeVar("Returned")
 
 
-def part_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
-    """Give a command the options, and what they say as `part`: None for the whole pipeline."""
+def selection_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
+    """Give a command the options, and what they say as `selection`: None for the whole pipeline."""
 
     @click.option("--only", "only", multiple=True, metavar="STEP,...", help="Run these steps and no others.")
     @click.option(
@@ -29,7 +29,7 @@ def part_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
         help="A step's output; STEP=@FILE reads it from a file.",
     )
     @wraps(command)
-    def with_part(
+    def with_selection(
         *,
         only: tuple[str, ...],
         start_from: tuple[str, ...],
@@ -37,10 +37,10 @@ def part_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
         given: tuple[str, ...],
         **options: object,
     ) -> Returned:
-        part = Part.of(_steps(only), _steps(start_from), dict(map(_output, given)), from_run)
-        return command(part=part, **options)
+        selection = Selection.of(_steps(only), _steps(start_from), dict(map(_output, given)), from_run)
+        return command(selection=selection, **options)
 
-    return with_part
+    return with_selection
 
 
 def _steps(given: tuple[str, ...]) -> list[str] | None:

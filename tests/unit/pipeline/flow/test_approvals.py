@@ -1,0 +1,434 @@
+"""What an approval means for a run: what waits, what counts, and what an answer does."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import tagent
+from builders import CONCURRENT, Recorder, returning
+from lasting import lasting
+from tagent import aapprovals, aapprove, approvals, approve, areject, reject, resume, run_pipeline
+from tagent.adapters.clock import SystemClock
+from tagent.adapters.storage.memory import MemoryStore
+from tagent.config import TAgentConfig
+from tagent.pipeline import (
+    AnsweredApproval,
+    Approval,
+    ApprovalAnsweredError,
+    ApprovalNotOpenError,
+    ApprovalOutputError,
+    Pipeline,
+    PipelineExecutor,
+    PipelineResult,
+    PipelineValidationError,
+    StepContext,
+    StepOutputError,
+    validate,
+)
+from tagent.pipeline.answering.answering import answer_approval, open_approvals
+from tagent.pipeline.answering.documents import ANSWERED, SCOPE
+from tagent.pipeline.driving.cancelling import cancel_run
+from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.stored.origins import NoPipelineError
+from tagent.ports import Services
+from tagent.ports.documents import DocumentQuery, Put
+from tagent.ports.effects import Effects
+from tagent.ports.records import Batch
+from tagent.ports.store_errors import UnknownRunError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, object]:
+    return {"store": f"file:///{tmp_path / 'runs'}"}
+
+
+class Calls(list[str]):
+    """Notes what was called."""
+
+    def of(self, name: str, gives: object = "done") -> Callable[[], object]:
+        """Return a step function with this name that notes its calls."""
+
+        def function() -> object:
+            self.append(name)
+            return gives
+
+        return function
+
+
+def steps_of(result: PipelineResult) -> dict[str, str]:
+    return {name: f"{it['status']} {it['code']}".strip() for name, it in result.step_metadata.items()}
+
+
+def test_nothing_of_a_step_runs_before_the_yes_and_nothing_twice(store: dict[str, object]) -> None:
+    """Its items neither; and what was done before the pause is not done again."""
+    calls = Calls()
+    pipeline = Pipeline("p").step("list", run=calls.of("list", [1, 2]))
+    pipeline.step("each", run=lambda item: calls.append(f"item {item}"), for_each="list", approval=True)
+    waiting = run_pipeline(pipeline, store)
+    assert (waiting.status, waiting.code, calls) == ("waiting", "approval.waiting", ["list"])
+    approve(waiting.run_id, "each", store)
+    assert resume(waiting.run_id, pipeline, store).success
+    assert sorted(calls) == ["item 1", "item 2", "list"]
+
+
+def test_all_else_goes_on_meanwhile(store: dict[str, object]) -> None:
+    """A run waits when nothing else can be done."""
+    pipeline = Pipeline("p").step("asked", run=returning(1), approval=True).step("free", run=returning(2))
+    pipeline.step("behind", run=lambda asked: asked, depends_on=["asked"])
+    waiting = run_pipeline(pipeline, store)
+    assert steps_of(waiting) == {"asked": "waiting", "free": "completed", "behind": "pending"}
+
+
+def test_what_a_step_wrote_counts_only_with_the_yes(store: dict[str, object]) -> None:
+    """Neither its facts nor its memory, while somebody still looks at its output."""
+
+    def learn(context: StepContext) -> str:
+        context.facts["hills"] = 7
+        context.memory.pipeline.put("price", 40)
+        return "learnt"
+
+    pipeline = Pipeline("p").step("learn", run=learn, approval="output")
+
+    async def price() -> object:
+        async with tagent.runtime.open_services(TAgentConfig(**store)) as opened:
+            return await opened.store.document("pipeline/p", "price")
+
+    waiting = run_pipeline(pipeline, store)
+    assert (waiting.learned_facts, waiting.step_outputs, asyncio.run(price())) == ({}, {}, None)
+    approve(waiting.run_id, "learn", store)
+    done = resume(waiting.run_id, pipeline, store)
+    assert (done.learned_facts, done.final_output) == ({"hills": 7}, "learnt")
+    assert asyncio.run(price()) is not None
+
+
+def test_what_a_rejected_output_came_with_never_counts(store: dict[str, object]) -> None:
+    """And its fallback takes its place, as after any failure; it is not tried again."""
+    calls = Calls()
+
+    def learn(context: StepContext) -> str:
+        calls.append("learn")
+        context.facts["hills"] = 8
+        return "wrong"
+
+    pipeline = Pipeline("p").step("learn", run=learn, approval="output", on_error="guess", max_retries=3)
+    pipeline.step("guess", run=lambda: "guessed").step("text", run=lambda learn: f"It is {learn}.")
+    waiting = run_pipeline(pipeline, store)
+    reject(waiting.run_id, "learn", store, comment="Eight?", actor="ana@desk")
+    done = resume(waiting.run_id, pipeline, store)
+    assert (done.final_output, done.learned_facts, calls) == ("It is guessed.", {}, ["learn"])
+    assert "Eight?" in done.step_metadata["learn"]["reason"]
+
+
+def test_an_optional_step_that_is_rejected_does_not_stop_the_run(store: dict[str, object]) -> None:
+    """A no is a failure like any other."""
+    pipeline = Pipeline("p").step("extra", run=returning(1), approval=True, optional=True)
+    pipeline.step("rest", run=returning(2), depends_on=["extra"])
+    waiting = run_pipeline(pipeline, store)
+    reject(waiting.run_id, "extra", store)
+    done = resume(waiting.run_id, pipeline, store)
+    assert (done.status, done.final_output) == ("completed", 2)
+    assert steps_of(done)["extra"] == "failed approval.rejected"
+
+
+def test_an_edited_output_is_checked_against_the_type_of_its_step(store: dict[str, object]) -> None:
+    """It is refused as a whole, or counts as if the step had given it."""
+    pipeline = Pipeline("p").step("count", run=lambda: 7, output_schema=int, approval="output")
+    pipeline.step("double", run=lambda count: 2 * count)
+    run_id = run_pipeline(pipeline, store).run_id
+    with pytest.raises(StepOutputError):
+        approve(run_id, "count", store, output="eight", pipeline=pipeline)
+    with pytest.raises(NoPipelineError):
+        approve(run_id, "count", store, output=8)
+    assert [it.step for it in approvals(run_id, store)] == ["count"]
+    assert approve(run_id, "count", store, output=8, pipeline=pipeline).is_edited
+    assert resume(run_id, pipeline, store).final_output == 16
+
+
+def test_there_is_nothing_to_edit_before_a_step_starts(store: dict[str, object]) -> None:
+    """Whoever thinks so has misread the question."""
+    pipeline = Pipeline("p").step("count", run=lambda: 7, approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    with pytest.raises(ApprovalOutputError):
+        approve(run_id, "count", store, output=8, pipeline=pipeline)
+    assert approve(run_id, "count", store).goes_on.by == "nobody"
+
+
+def test_whoever_comes_second_is_told_who_was_first(store: dict[str, object]) -> None:
+    """While the run waits, while it goes on, and when it has ended."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True).step("b", run=lambda a: a, approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    approve(run_id, "a", store, actor="ana@desk", comment="Yes.")
+
+    def told() -> tuple[str, bool, str]:
+        with pytest.raises(ApprovalAnsweredError) as caught:
+            reject(run_id, "a", store)
+        return caught.value.actor, caught.value.is_approved, caught.value.comment
+
+    assert told() == ("ana@desk", True, "Yes.")
+    resume(run_id, pipeline, store)
+    assert told() == ("ana@desk", True, "Yes.")
+    approve(run_id, "b", store)
+    assert resume(run_id, pipeline, store).success
+    assert told() == ("ana@desk", True, "Yes.")
+
+
+def test_a_step_that_nobody_is_asked_about_is_refused_with_what_is_asked(store: dict[str, object]) -> None:
+    """A name is easily misspelt."""
+    pipeline = Pipeline("p").step("refund", run=returning(1), approval=True).step("rest", run=lambda refund: refund)
+    run_id = run_pipeline(pipeline, store).run_id
+    with pytest.raises(ApprovalNotOpenError, match="Did you mean 'refund'") as caught:
+        approve(run_id, "refnud", store)
+    assert caught.value.open == ("refund",)
+    with pytest.raises(ApprovalNotOpenError):
+        approve(run_id, "rest", store)
+    with pytest.raises(UnknownRunError):
+        approve(f"{run_id}x", "refund", store)
+    with pytest.raises(UnknownRunError):
+        approvals(f"{run_id}x", store)
+
+
+def test_a_cancelled_run_waits_for_nothing(store: dict[str, object]) -> None:
+    """Its question is taken back with it."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    tagent.cancel(run_id, store)
+    assert approvals(config=store) == ()
+    with pytest.raises(ApprovalNotOpenError, match="cancelled"):
+        approve(run_id, "a", store)
+
+
+def test_a_fork_of_a_run_that_waits_asks_anew(store: dict[str, object]) -> None:
+    """A yes for one run is none for another."""
+    pipeline = Pipeline("p").step("a", run=returning(1)).step("b", run=lambda a: a, approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    new = tagent.fork(run_id, store, from_step="b")
+    approve(run_id, "b", store)
+    again = resume(new.run_id, pipeline, store)
+    assert again.status == "waiting"
+    approve(new.run_id, "b", store)
+    assert resume(new.run_id, pipeline, store).success
+
+
+@pytest.mark.parametrize("junk", [b"", b"\xff", b"[]", b'{"answer": {"is_approved": "yes"}}'])
+def test_a_damaged_question_can_be_answered_all_the_same(store: dict[str, object], junk: bytes) -> None:
+    """The journal knows what is asked."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    _put(store, Put(SCOPE, f"{run_id}/a", junk))
+    assert approvals(config=store) == ()
+    approve(run_id, "a", store)
+    assert resume(run_id, pipeline, store).success
+
+
+@pytest.mark.parametrize("junk", [b"", b"\xff", b"[]", None])
+def test_a_damaged_or_missing_question_is_asked_again_by_whoever_resumes(
+    store: dict[str, object], junk: bytes | None
+) -> None:
+    """It is not taken for a yes, nor for the end of the run."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    _put(store, Put(SCOPE, f"{run_id}/a", junk))
+    assert resume(run_id, pipeline, store).status == "waiting"
+    assert [it.step for it in approvals(run_id, store)] == ["a"]
+
+
+def test_a_damaged_answer_is_none(store: dict[str, object]) -> None:
+    """And a right one can still be given."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    [asked] = approvals(run_id, store)
+    whole = {name: getattr(asked, name) for name in type(asked).__slots__}  # type: ignore[attr-defined]  # a value has them
+    _put(store, Put(SCOPE, f"{run_id}/a", json.dumps({**whole, "answer": {"is_approved": "true"}}).encode()))
+    assert resume(run_id, pipeline, store).status == "waiting"
+    approve(run_id, "a", store)
+    assert resume(run_id, pipeline, store).success
+
+
+def test_an_answer_to_another_question_does_not_count(store: dict[str, object]) -> None:
+    """Somebody may have kept the document of an earlier one."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    [asked] = approvals(run_id, store)
+    whole = {name: getattr(asked, name) for name in type(asked).__slots__}  # type: ignore[attr-defined]  # a value has them
+    yes = {"is_approved": True, "actor": "eve", "at": 1.0}
+    _put(store, Put(SCOPE, f"{run_id}/a", json.dumps({**whole, "at": asked.at - 1, "answer": yes}).encode()))
+    assert resume(run_id, pipeline, store).status == "waiting"
+
+
+def _put(store: dict[str, object], put: Put) -> None:
+    """Write a document as anybody can."""
+
+    async def write() -> None:
+        async with tagent.runtime.open_services(TAgentConfig(**store)) as opened:
+            await opened.store.write(Effects(puts=(put,)))
+
+    asyncio.run(write())
+
+
+async def test_a_run_in_memory_waits_in_its_process_and_is_answered_there() -> None:
+    """Nobody else could go on with it."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True).step("b", run=lambda a: a, approval="output")
+
+    async def answer() -> None:
+        for step, say in (("a", aapprove), ("b", areject)):
+            while not (asked := await aapprovals(config={"store": "memory://"})):  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+            assert [it.step for it in asked] == [step]
+            answered = await say(asked[0].run_id, step, {"store": "memory://"})
+            assert answered.goes_on.by == "driver"
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(tagent.arun_pipeline(pipeline, {"store": "memory://"}))
+        group.create_task(answer())
+    assert steps_of(running.result()) == {"a": "completed", "b": "failed approval.rejected"}
+
+
+def test_a_run_in_memory_is_answered_from_a_thread() -> None:
+    """As a web application would."""
+    seen: list[str] = []
+
+    def approve_later(context: StepContext) -> str:
+        while not (asked := approvals(context.run_id, {"store": "memory://"})):
+            pass
+        seen.append(asked[0].step)
+        return approve(context.run_id, "a", {"store": "memory://"}).goes_on.by
+
+    both = Pipeline("p", default_mode=CONCURRENT).step("a", run=returning(1), approval=True)
+    both.step("ask", run=approve_later)
+    result = run_pipeline(both, {"store": "memory://"})
+    assert (result.step_outputs, seen) == ({"a": 1, "ask": "driver"}, ["a"])
+
+
+@asynccontextmanager
+async def waiting_on(pipeline: Pipeline) -> AsyncIterator[tuple[Services, str]]:
+    """Give services on a store that can be opened again, and a run of the pipeline that waits there."""
+    with lasting(MemoryStore()) as opened:
+        waiting = await PipelineExecutor(pipeline, services=opened).execute()
+        assert waiting.status == "waiting"
+        yield opened, waiting.run_id
+
+
+async def test_a_default_counts_from_its_time_on_and_not_before() -> None:
+    """Whoever resumes the run too early lets it wait on."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=Approval(timeout=3600, default="approve"))
+    async with waiting_on(pipeline) as (opened, run_id):
+        early = await resume_run(run_id, opened, TAgentConfig(), pipeline=pipeline)
+        assert early.status == "waiting"
+        opened.clock.advance(3600)  # type: ignore[attr-defined]  # a manual one
+        late = await resume_run(run_id, opened, TAgentConfig(), pipeline=pipeline)
+        assert late.success
+        assert await opened.store.documents(DocumentQuery(SCOPE)) == []
+
+
+async def test_a_driver_that_is_busy_lets_the_default_count_in_time() -> None:
+    """It does not wait for its other work."""
+    recorder = Recorder()
+
+    async def slow() -> int:
+        await opened.clock.sleep(100)
+        return 2
+
+    pipeline = Pipeline("p", default_mode=CONCURRENT).step("slow", run=slow)
+    pipeline.step("a", run=returning(1), approval=Approval(timeout=10))
+    with lasting(MemoryStore()) as opened:
+        given = replace(opened, sinks=(recorder,))
+        result = await PipelineExecutor(pipeline, services=given).execute()
+    assert steps_of(result) == {"slow": "completed", "a": "failed approval.rejected"}
+    assert "ApprovalAnswered" in recorder.kinds("a")
+    assert result.step_metadata["a"]["finished_at"] < 20
+
+
+async def test_whoever_answers_while_the_run_is_given_up_is_not_told_that_its_driver_goes_on() -> None:
+    """It has looked for the last time; so whoever answers has to see to the rest, and nothing is lost."""
+    answering: list[asyncio.Task[AnsweredApproval]] = []
+    with lasting(MemoryStore()) as opened:
+
+        class Late:
+            """A store in which somebody answers between the last look and the end."""
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(opened.store, name)
+
+            async def commit(self, batch: Batch) -> None:
+                if batch.summary is not None and batch.summary.status == "waiting":
+                    answer = answer_approval(batch.run_id, "a", opened, is_approved=True)
+                    answering.append(asyncio.ensure_future(answer))
+                    said = DocumentQuery(SCOPE, words=(ANSWERED,))
+                    while not await opened.store.documents(said):  # noqa: ASYNC110 - it has no event
+                        await asyncio.sleep(0)
+                await opened.store.commit(batch)
+
+        async def other() -> None:
+            await opened.clock.sleep(10)
+
+        pipeline = Pipeline("p", default_mode=CONCURRENT).step("other", run=other)
+        pipeline.step("a", run=returning(1), approval=True)
+        late = replace(opened, store=Late())  # type: ignore[arg-type]  # it passes everything else on
+        waiting = await PipelineExecutor(pipeline, services=late).execute()
+        assert waiting.status == "waiting"
+        (answered,) = [await it for it in answering]
+        assert answered.goes_on.by == "nobody"
+        assert (await resume_run(waiting.run_id, opened, TAgentConfig(), pipeline=pipeline)).success
+
+
+async def test_a_cancel_that_comes_while_somebody_answers_wins_or_loses_as_a_whole() -> None:
+    """An answer that was taken has a run that goes on; else whoever gave it is told."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    async with waiting_on(pipeline) as (opened, run_id):
+        await cancel_run(run_id, opened)
+        with pytest.raises(ApprovalNotOpenError, match="cancelled"):
+            await answer_approval(run_id, "a", opened, is_approved=True)
+        assert await opened.store.documents(DocumentQuery(SCOPE)) == []
+
+
+async def test_a_path_leads_into_the_pipeline_inside_a_step() -> None:
+    """In an item by its place; what is edited there is checked by the type there."""
+    inner = Pipeline("inner").step("draft", run=lambda topic: f"about {topic}", approval="output", output_schema=str)
+    outer = Pipeline("outer").step("topics", run=lambda: ["tea", "milk"])
+    outer.step("texts", pipeline=inner, inputs={"topic": "item"}, for_each="topics")
+    async with waiting_on(outer) as (opened, run_id):
+        asked = [(it.step, it.output) for it in await open_approvals(opened)]
+        assert asked == [("texts/0/draft", "about tea"), ("texts/1/draft", "about milk")]
+        with pytest.raises(StepOutputError):
+            await answer_approval(run_id, "texts/0/draft", opened, is_approved=True, output=[1], pipeline=outer)
+        await answer_approval(run_id, "texts/0/draft", opened, is_approved=True, output="on tea", pipeline=outer)
+        half = await resume_run(run_id, opened, TAgentConfig(), pipeline=outer)
+        assert half.status == "waiting"
+        await answer_approval(run_id, "texts/1/draft", opened, is_approved=True)
+        done = await resume_run(run_id, opened, TAgentConfig(), pipeline=outer)
+        assert done.final_output == ["on tea", "about milk"]
+
+
+@pytest.mark.parametrize(
+    "approval",
+    ["later", 1, Approval(timeout=0), Approval(timeout=float("nan")), Approval(of="end"), Approval(default="maybe")],  # type: ignore[arg-type]
+)
+def test_what_is_no_approval_is_refused_before_anything_runs(approval: object) -> None:
+    """A misspelt option must not mean that nobody is asked."""
+    with pytest.raises(PipelineValidationError, match="approval"):
+        run_pipeline(Pipeline("p").step("a", run=returning(1), approval=approval))  # type: ignore[arg-type]
+
+
+def test_the_system_clock_is_what_a_time_limit_is_measured_by(store: dict[str, object]) -> None:
+    """It is a time of day, as the process may be another one when it is over."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=Approval(timeout=100))
+    before = SystemClock().now()
+    run_id = run_pipeline(pipeline, store).run_id
+    [asked] = approvals(run_id, store)
+    assert asked.due_at is not None
+    assert before + 100 <= asked.due_at <= SystemClock().now() + 100
+
+
+def test_a_question_about_something_unknown_is_a_warning() -> None:
+    """Whoever is asked would read a name in braces."""
+    question = "Pay {ordr.amount} EUR for {output}?"
+    pipeline = Pipeline("p").step("order", run=returning({"amount": 40}))
+    pipeline.step("refund", run=lambda order: order, approval=Approval(question=question))
+    assert [(it.code, it.severity) for it in validate(pipeline)] == [("unknown_placeholder", "warning")] * 2
+    pipeline.steps[1].approval = Approval("output", question="Pay {order.amount} EUR for {output}?")
+    assert validate(pipeline) == []
