@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_core import from_json
+
 from crash.flow_pipeline import ASKED
 from crash.stores import DurableStore
 from crash.victim_pipeline import CALLS
 from tagent.adapters.storage.urls import open_store
 from tagent.payloads import decoded
+from tagent.pipeline.answering.documents import SCOPE as APPROVALS
 from tagent.pipeline.events import (
     AgentProgressed,
     ApprovalRequested,
@@ -187,7 +190,9 @@ async def _shared(store: Store, run_id: str) -> Mapping[str, object]:
     found: dict[str, object] = {}
     for usage in await store.scopes():
         for document in await store.documents(DocumentQuery(usage.scope)):
-            found[f"{usage.scope}: {document.key}"] = decoded(document.value, what="it")
+            is_plain = usage.scope == APPROVALS
+            value = from_json(document.value) if is_plain else decoded(document.value, what="it")
+            found[f"{usage.scope}: {document.key}"] = value
     for topic in await store.topics():
         messages = await store.messages(topic.name)
         found[topic.name] = [decoded(message.payload, what="it") for message in messages]

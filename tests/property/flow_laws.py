@@ -7,7 +7,7 @@ from typing import cast
 from property.flow_known import Known, KnownStep
 from property.flow_oracle import plan_of
 from property.flow_plans import ADDED, SOFT_KINDS, ChangePlan, DepPlan, FlowPlan, RoundsPlan
-from property.flow_rules import LEFT_OUT, NOT_TAKEN, End, is_met, problem, why_not
+from property.flow_rules import LEFT_OUT, NOT_SELECTED, NOT_TAKEN, End, is_met, problem, why_not
 from property.flow_values import BRANCHES, EDITED, INPUTS
 from tagent.pipeline import ExecutionMode, RunStatus, StepStatus
 from tagent.pipeline.events import (
@@ -170,7 +170,7 @@ class JournalReader:
         if step.status is S.COMPLETED:
             is_replaced = step.has_fallen and plan_of(self.flow, place).fallback == "step"
             return not is_replaced or self._stays(place + 1)
-        is_kept = not self.has_rolled_back or step.code == "not_selected"
+        is_kept = not self.has_rolled_back or step.code == NOT_SELECTED
         return step.code in LEFT_OUT and step.status is S.SKIPPED and is_kept
 
     def _reopen(self, step: KnownStep, *, was_undone: bool) -> None:
@@ -456,7 +456,7 @@ class JournalReader:
         plan = plan_of(self.flow, place)
         assert not self._is_disabled(place), "it is disabled"
         replaces = self.flow.stands_in_for(place)
-        assert replaces is None or self.steps[replaces].has_fallen, "nothing has failed whose place it takes"
+        assert self._may_take_the_place(replaces), "nothing has failed whose place it takes"
         deps = self._deps(place)
         waited_for = [dep for dep in deps if dep.kind != "patient"]
         for dep in waited_for:
@@ -477,6 +477,10 @@ class JournalReader:
         if is_asked and (plan.condition is not None or any(dep.kind == "asked" for dep in deps)):
             assert self.steps[place].holds is True, "its condition does not hold"
 
+    def _may_take_the_place(self, place: int | None) -> bool:
+        """Return whether a step may run that takes the place of another one, or of none."""
+        return place is None or self.steps[place].has_fallen or self.steps[place].code == NOT_SELECTED
+
     def _is_disabled(self, place: int) -> bool:
         is_off = place in self.changes and self.changes[place][1].enabled is False
         return is_off or plan_of(self.flow, place).enabled in {"no", "off"}
@@ -487,7 +491,8 @@ class JournalReader:
         is_left_out = is_skipped and step.code in LEFT_OUT
         # What has not ended yet has not gone wrong.
         is_optional = plan_of(self.flow, place).is_optional or not step.status.is_terminal
-        return End(step.status, is_left_out, is_skipped and step.code == NOT_TAKEN, is_optional, step.output)
+        is_passed_by, is_aside = is_skipped and step.code == NOT_TAKEN, is_skipped and step.code == NOT_SELECTED
+        return End(step.status, is_left_out, is_passed_by, is_aside, is_optional, step.output)
 
     def _has_cause(self, place: int, code: str) -> None:
         settled = [dep for dep in self._deps(place) if self.steps[dep.source].status.is_terminal]
@@ -510,12 +515,12 @@ class JournalReader:
                 waited_for = [dep for dep in self._deps(place) if dep.kind != "patient"]
                 assert all(self.steps[dep.source].status.is_terminal for dep in waited_for), "something may change that"
                 assert code in why_not(self.flow, self._deps(place), self._end)
-                assert replaces is None or self.steps[replaces].has_fallen, "it may not be needed"
+                assert self._may_take_the_place(replaces), "it may not be needed"
             case _:
                 asked = [dep for dep in settled if dep.kind == "asked" and self.steps[place].holds is False]
                 problems = {problem(dep, self._end) for dep in settled} | {"dependency_unmet" for _ in asked}
                 assert code in problems, f"its dependencies have {problems}"
-                assert replaces is None or self.steps[replaces].has_fallen, "it may not be needed"
+                assert self._may_take_the_place(replaces), "it may not be needed"
 
     def _sees(self, place: int, seen: Sequence[str], *, is_same: bool) -> None:
         """Check what a step is said to see: what is there, or what it saw before a crash or with its parts."""

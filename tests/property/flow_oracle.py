@@ -178,7 +178,8 @@ class Oracle:
     def _end(self, place: int) -> End:
         it = self.final(place)
         is_optional = plan_of(self.flow, place).is_optional
-        return End(it.status, it.is_left_out, it.is_passed_by, is_optional, it.output)
+        is_aside = it.codes == {NOT_SELECTED}
+        return End(it.status, it.is_left_out, it.is_passed_by, is_aside, is_optional, it.output)
 
     def _before_fallback(self, place: int) -> Expected:
         if place not in self._own:

@@ -21,6 +21,7 @@ class End:
         status: Its final status.
         is_left_out: Whether nothing went wrong, though it did not run.
         is_passed_by: Whether only a branch leads to it that is not taken.
+        is_aside: Whether it does not belong to the part of the pipeline that runs.
         is_optional: Whether others go on without it.
         output: What it gave.
     """
@@ -28,6 +29,7 @@ class End:
     status: StepStatus
     is_left_out: bool
     is_passed_by: bool
+    is_aside: bool
     is_optional: bool
     output: object
 
@@ -64,6 +66,8 @@ def is_passed_by(flow: FlowPlan, dep: DepPlan, ends: Ends) -> bool:
     """Return whether a dependency is, or comes from, a branch that is not taken."""
     end = ends(dep.source)
     if dep.kind == "route":
+        if end.is_aside:
+            return False
         return end.status is not StepStatus.COMPLETED or route(flow, dep.source, end.output) not in dep.routes
     return end.is_passed_by
 
@@ -85,7 +89,7 @@ def problem(dep: DepPlan, ends: Ends) -> str:
         return ""
     if not end.is_well:
         return "upstream_failed"
-    if dep.kind == "route":
+    if dep.kind == "route" or (end.is_aside and dep.kind in {"hard", "skip"}):
         return ""
     if end.status is not StepStatus.COMPLETED:
         left_out = "" if end.is_passed_by else "dependency_unmet"

@@ -26,6 +26,7 @@ from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepSta
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import COMPENSATION, PartCompleted, RunEvent
 from tagent.pipeline.persistence import load_events
+from tagent.pipeline.selecting import Selection
 
 Crashes = Sequence[tuple[int, bool]]
 
@@ -41,7 +42,14 @@ class Survived:
     world: World
 
 
-def survived(flow: FlowPlan, crashes: Crashes, *, store_url: str = "", store: CrashingStore | None = None) -> Survived:
+def survived(
+    flow: FlowPlan,
+    crashes: Crashes,
+    *,
+    store_url: str = "",
+    store: CrashingStore | None = None,
+    selection: Selection | None = None,
+) -> Survived:
     """Run the pipeline of a plan, in a new process whenever one dies."""
     show(flow)
     store = store or CrashingStore()
@@ -58,7 +66,8 @@ def survived(flow: FlowPlan, crashes: Crashes, *, store_url: str = "", store: Cr
             pipeline = world.pipeline(flow)
             try:
                 if number == 0:
-                    result = await PipelineExecutor(pipeline, inputs=INPUTS, services=opened).execute()
+                    executor = PipelineExecutor(pipeline, inputs=INPUTS, selection=selection, services=opened)
+                    result = await executor.execute()
                 else:
                     result = await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline)
                 while result.status is RunStatus.WAITING:

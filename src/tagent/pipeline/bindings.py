@@ -17,6 +17,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 
 from tagent.exceptions import DataPathError
 from tagent.paths import PATH_PATTERN, DataPath
+from tagent.pipeline.approval import approval_of
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.conditions import Condition, ConditionError, condition_of
 from tagent.pipeline.context import StepContext
@@ -455,6 +456,17 @@ def _paths_needed(step: PipelineStep, global_constraints: Collection[str]) -> It
     if isinstance(step.inputs, Mapping):
         for written in step.inputs.values():
             yield DataPath.parse(written)
+    if step.approval:
+        yield from _paths_asked(step)
+
+
+def _paths_asked(step: PipelineStep) -> Iterator[DataPath]:
+    """Yield what the question reads that somebody is asked about a step, besides what the step gives."""
+    with suppress(ValueError):  # validation says what is wrong with it
+        approval = approval_of(step.approval)
+        if approval is not None and isinstance(approval.question, str):
+            is_given = approval.of == "output"
+            yield from (it for it in placeholders(approval.question) if not (is_given and it.root == OUTPUT))
 
 
 def _names_welcome(step: PipelineStep) -> Iterator[str]:

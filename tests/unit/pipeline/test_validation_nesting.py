@@ -153,11 +153,9 @@ def test_what_means_nothing_to_a_pipeline_is_refused() -> None:
 
 
 def test_names_that_could_be_taken_for_paths_are_refused() -> None:
-    """`outer/inner` must mean one step only; alone, a name may hold a slash as before."""
-    assert only(Pipeline("o").step("a/b", run=lambda: 1).step("s", pipeline=inner(), inputs=on_tea)).code == "bad_name"
+    """`outer/inner` must mean one step only, and so must the scopes of what is remembered."""
     with_slash = Pipeline("i").step("a/b", run=lambda: 1)
-    assert only(Pipeline("o").step("s", pipeline=with_slash)).code == "bad_name"
-    assert problems(with_slash) == []
+    assert (only(Pipeline("o").step("s", pipeline=with_slash)).code, only(with_slash).code) == ("bad_name", "bad_name")
     assert only(Pipeline("o").step("step", pipeline=inner(), inputs=on_tea)).code == "bad_name"
 
 

@@ -228,6 +228,8 @@ class PipelineState:
             return False
         if edge.routes is None:
             return status is StepStatus.SKIPPED and record.code == BRANCH_NOT_TAKEN
+        if record.code == NOT_SELECTED:
+            return False  # it says nothing in this run
         routes = self.graph.rules(edge.source).routes or {}
         return status is not StepStatus.COMPLETED or route_taken(record.output, routes) not in edge.routes
 

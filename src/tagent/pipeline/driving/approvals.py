@@ -5,6 +5,7 @@ nobody does in time is written in the same way.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -30,6 +31,8 @@ from tagent.ports.documents import Document, DocumentQuery, Put
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.services import Services
+
+logger = logging.getLogger("tagent")
 
 LONGEST_INLINE = 20_000
 """Characters of an output that its document shows; whoever wants more reads the journal."""
@@ -82,6 +85,7 @@ class ApprovalDesk:
         self._is_inner = is_inner
         self._asked = set(open_requests(state))
         self._news: dict[str, Answer] = {}
+        self._reminded = ""
         self._watch: asyncio.Task[None] | None = None
 
     def effects(self, events: Sequence[RunEvent]) -> Effects:
@@ -205,6 +209,19 @@ class ApprovalDesk:
         document = await self._store.document(SCOPE, key_of(self._state.run_id, path))
         said = None if document is None else read(document)
         return None if document is None or said is None else (document, said)
+
+    def remind(self, reason: str) -> None:
+        """Say once for each pause why nothing goes on: a run in memory waits, and whoever started it sees nothing."""
+        if self._reminded == reason:
+            return
+        self._reminded = reason
+        logger.warning(
+            "Run %s is kept in memory, so it waits in this process, which alone can answer: approve(%r, ...). %s "
+            "With a store, like store='sqlite:///runs.db', the process may end.",
+            self._state.run_id,
+            self._state.run_id,
+            reason,
+        )
 
     @contextmanager
     def watched(self) -> Iterator[None]:

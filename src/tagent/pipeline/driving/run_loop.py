@@ -281,6 +281,7 @@ class RunLoop:
         """Have nobody drive the run until somebody resumes it; in a store in memory nobody could."""
         is_lost = not (self._services.store_url or self._journal.is_inner)
         if is_lost and pause.code == AWAITING_APPROVAL:
+            self._approvals.remind(pause.reason)
             return
         paused = RunPaused(pause.code, pause.reason, self._services.clock.now())
         apply(self._state, paused)

@@ -18,6 +18,7 @@ from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import events_in, first_definition, journalled, latest_definition, load_events
 from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import outline
+from tagent.pipeline.stored.steps import outlined_step
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.transfer.edits import Edits, ForkError
 from tagent.pipeline.transfer.inheriting import in_own_name, inherited, not_inherited, with_dependents
@@ -123,12 +124,12 @@ async def fork_run(
     shared = {blob_hash for record in copied if (blob_hash := blob_of(record))} - {blob.hash for blob in blobs}
     completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
     outlined = outline(edited)
-    awaited = await listening(outlined, run_id=new_id, store=services.store, done=completed)
+    awaited = await listening(_with_added(outlined, state), run_id=new_id, store=services.store, done=completed)
     remembered = await _memory_of(services.store, run_id, state.memories, new_id=new_id)
     for inner, pipeline_inside in _going_on_inside(state, outlined):
         was = f"{run_id}/{inner.run_id.removeprefix(f'{new_id}/')}"
         ended = tuple(name for name, status in inner.statuses.items() if status is StepStatus.COMPLETED)
-        mail = await listening(pipeline_inside, run_id=inner.run_id, store=services.store, done=ended)
+        mail = await listening(_with_added(pipeline_inside, inner), run_id=inner.run_id, store=services.store, done=ended)
         memory = await _memory_of(services.store, was, inner.memories, new_id=inner.run_id)
         remembered = remembered.plus(mail).plus(memory)
     await services.store.create_run(
@@ -161,6 +162,12 @@ def _unknown(step: str, known: Collection[str]) -> ForkError:
         message = f"The step {step!r} is inside the step {outer!r}, and a fork begins with a step of the run itself."
         return ForkError(message, hint=f"Fork from {outer!r}: all inside it runs again.")
     return ForkError(f"The run has no step {step!r}.{nearest(step, known)}")
+
+
+def _with_added(outlined: Pipeline, state: PipelineState) -> Pipeline:
+    """Return the outline of a pipeline with the steps that a run of it has added and still has."""
+    added = [outlined_step(spec) for by in state.changes for spec in by.change.added]
+    return Pipeline(outlined, steps=[step for step in added if step.name in state.steps])
 
 
 def _going_on_inside(state: PipelineState, pipeline: Pipeline) -> Iterator[tuple[PipelineState, Pipeline]]:

@@ -90,12 +90,6 @@ def inner_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
         yield "bad_pipeline", f"It runs a pipeline, whose steps have what they need: remove {named}."
     if step.name == _RESERVED:
         yield "bad_name", f"A step that runs a pipeline cannot be called {_RESERVED!r}."
-    for pipeline in (known.pipeline, step.pipeline):
-        for name in (str(it.name)[:MAX_NAME_LENGTH] for it in pipeline.steps if "/" in str(it.name)):
-            message = (
-                f"The name of the step {name!r} holds '/', which stands between steps inside each other. Rename it."
-            )
-            yield "bad_name", message
     yield from _input_problems(step, step.pipeline, known)
 
 

@@ -122,6 +122,8 @@ def _name_problems(name: str) -> Iterator[Found]:
         yield "bad_name", f"Its name has {len(name)} characters; {MAX_NAME_LENGTH} are allowed."
     elif not name.isprintable():
         yield "bad_name", "Its name holds control characters."
+    elif "/" in name:
+        yield "bad_name", "Its name holds a slash, which leads to a step inside it: outer/inner. Write another character."
 
 
 def _number_problems(step: PipelineStep) -> Iterator[Found]:

@@ -124,7 +124,6 @@ class InnerStep:
             InnerPausedError: If it waits for somebody.
             RunStoppedError: If it was asked to stop.
         """
-
         self._begins_here = False
 
         async def inputs() -> Inputs:

@@ -28,6 +28,7 @@ from tagent.pipeline import (
     PipelineValidationError,
     StepContext,
     StepOutputError,
+    StepStatus,
     validate,
 )
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
@@ -432,3 +433,16 @@ def test_a_question_about_something_unknown_is_a_warning() -> None:
     assert [(it.code, it.severity) for it in validate(pipeline)] == [("unknown_placeholder", "warning")] * 2
     pipeline.steps[1].approval = Approval("output", question="Pay {order.amount} EUR for {output}?")
     assert validate(pipeline) == []
+
+
+def test_what_the_question_reads_is_waited_for(tmp_path: Path) -> None:
+    """A question with a gap in it helps nobody."""
+    pipeline = (
+        Pipeline("p")
+        .step("pay", run=lambda: "paid", approval=Approval(question="Pay {order.amount}?"))
+        .step("order", run=lambda: {"amount": 40})
+    )
+    config = {"store": f"sqlite:///{tmp_path}/runs.db"}
+    waiting = run_pipeline(pipeline, config)
+    assert waiting.step_metadata["order"]["status"] is StepStatus.COMPLETED
+    assert [asked.question for asked in approvals(waiting.run_id, config)] == ["Pay 40?"]

@@ -317,7 +317,7 @@ async def test_hooks_of_the_pipeline_inside_see_its_steps() -> None:
     """They belong to the pipeline, wherever it runs."""
     seen: list[str] = []
 
-    def after(context: StepContext, outcome: StepOutcome) -> None:
+    async def after(context: StepContext, outcome: StepOutcome) -> None:
         seen.append(f"{context.run_id} {context.step} {outcome.status.value}")
 
     inner = Pipeline("inner", after_step=[after]).step("a", run=returning(1))
