@@ -194,7 +194,8 @@ class Case:
     def _judge_shared(self, end: Scene) -> None:
         for scene in self.scenes:
             self.judge_scene(scene)
-        assert sorted_lists(end.shared) == sorted_lists(self.undisturbed.shared)
+        found, expected = sorted_lists(end.shared), sorted_lists(self.undisturbed.shared)
+        assert found == expected, {it for it in found | expected if found.get(it) != expected.get(it)}
 
     def _judge_costs(self, end: Scene) -> None:
         calls = {unit: times for unit, times in end.effects.items() if unit[0].endswith(MODEL_CALLS)}

@@ -81,7 +81,7 @@ def letter(context: StepContext) -> str:
 
 
 async def costly() -> int:
-    from crash.effects import happened  # noqa: PLC0415 - what it is bound to must stay as it is, to be kept
+    from crash.effects import happened
 
     happened("costly")
     await asyncio.sleep(0.002)

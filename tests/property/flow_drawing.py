@@ -1,8 +1,7 @@
 """How plans are drawn: any mix of what a definition may say, and nothing that validation would refuse."""
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from hypothesis import strategies as st
 
@@ -24,8 +23,6 @@ from property.flow_plans import (
     WorkPlan,
 )
 from tagent.pipeline import ExecutionMode
-
-ON = set(os.environ.get("FLOW_FEATURES", "router rounds approval inner change cache").split())
 
 NEEDS_OUTPUT = frozenset({"data", "item", "valid", "check", "asked"})
 """The dependencies on what a step gives."""
@@ -123,7 +120,8 @@ def _condition(draw: st.DrawFn, sources: list[int], *, is_of_router: bool = Fals
 
 @st.composite
 def _router(draw: st.DrawFn, hard: list[int]) -> RouterPlan:
-    kind = draw(st.sampled_from(["when", "when", "function", *(["switch"] if hard else [])]))
+    kinds: list[Literal["when", "switch", "function"]] = ["when", "when", "function"]
+    kind = draw(st.sampled_from([*kinds, "switch"] if hard else kinds))
     return RouterPlan(
         kind,
         draw(_condition(hard, is_of_router=True)) if kind == "when" else None,
@@ -168,7 +166,7 @@ def _more(draw: st.DrawFn, step: StepPlan, hard: list[int], mood: Mood) -> StepP
     """Draw what else a step may be: a router, repeated, kept, one that changes others; and whether it is approved."""
     often = [mood.focus] * 8 if mood.focus in {"router", "rounds", "cache", "change"} else []
     kind = draw(st.sampled_from(["", "", "", *often, "router", "router", "rounds", "cache", "change"]))
-    if kind in ON and step.parts is None:
+    if step.parts is None:
         match kind:
             case "router":
                 step = replace(step, router=draw(_router(hard)))
@@ -179,7 +177,9 @@ def _more(draw: st.DrawFn, step: StepPlan, hard: list[int], mood: Mood) -> StepP
                 step = replace(step, cache=kept, compensation=None)  # who did nothing has nothing to undo
             case "change":
                 step = replace(step, change=ChangePlan())
-    if "approval" in ON and draw(sometimes(2 if mood.focus == "approval" else 8)):
+            case _:
+                pass
+    if draw(sometimes(2 if mood.focus == "approval" else 8)):
         approval = draw(approvals)
         is_typed = step.router is not None or step.parts is not None
         if approval.answer == "edit" and (approval.of == "start" or is_typed):
@@ -218,7 +218,7 @@ def flows(
             step = draw(_routed(step, steps))
         step = _narrowed(step, _behind_routers(steps))
         one_in = 3 if mood.focus == "inner" or prefix != "s" else 10
-        if "inner" in ON and depth and _may_have_inner(step) and draw(sometimes(one_in)):
+        if depth and _may_have_inner(step) and draw(sometimes(one_in)):
             below = flows(most=4, kinds=kinds, prefix=f"{prefix}{len(steps)}x", depth=depth - 1)
             step = replace(step, inner=draw(below))
             if step.rounds is not None and step.rounds.until == "text":  # which reads a field that only functions give
@@ -324,7 +324,9 @@ def _changed(draw: st.DrawFn, flow: FlowPlan) -> FlowPlan:
             is_linked=adds and has_target and draw(st.booleans()),
             is_unlinked=has_target and draw(sometimes(3)),
             enabled=draw(st.sampled_from([None, None, True, False])) if has_target else None,
-            is_wrong=draw(st.sampled_from(["", "", "", "", "", "", "", "name", "started", *(["cycle"] if has_target else [])])),
+            is_wrong=draw(
+                st.sampled_from(["", "", "", "", "", "", "", "name", "started", *(["cycle"] if has_target else [])])
+            ),
         )
         steps[place] = replace(step, change=change)
     return replace(flow, steps=tuple(steps))
@@ -352,8 +354,3 @@ def _rolled_back(flow: FlowPlan) -> FlowPlan:
 
 rollbacks = flows(kinds=ANY_TIME, on_failure=("rollback",)).map(_rolled_back)
 """Pipelines of which most steps have something to undo when they fail."""
-
-
-def having(feature: Callable[[StepPlan], object], **options: int) -> st.SearchStrategy[FlowPlan]:
-    """Return a strategy for plans in which some step has a feature."""
-    return flows(**options).filter(lambda flow: any(feature(step) for step in flow.steps))  # type: ignore[arg-type]

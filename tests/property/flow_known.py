@@ -66,6 +66,16 @@ class KnownStep(Known):
         """Return what has been read of a part."""
         return self.parts.setdefault(name, Known())
 
+    def cancelled(self, code: str, reason: str) -> None:
+        """It is given up, with all that has not ended of it."""
+        self.asked = None
+        self.ends(S.CANCELLED, code, reason)
+        for part in self.parts.values():
+            if not part.status.is_terminal:
+                part.status = S.CANCELLED
+                if part.inner is not None:
+                    part.inner.closes()
+
     @property
     def own_parts(self) -> dict[str, Known]:
         """Its items, branches or rounds by name."""

@@ -108,17 +108,8 @@ class JournalReader:
                 self.begun_at = event.at
             case RunResumed():
                 self._resumed()
-            case RunPaused():
-                self.is_paused = True
-                assert any(map(self._waits_for_somebody, self.steps.values())), "it waits for nobody"
-            case RunHalted():
-                is_cut_short = event.code == "run.cancelled" and not self.is_finished  # its rollback, or its end
-                assert self.halted is None or is_cut_short, "it is halted already"
-                self.halted = event
-                self.has_rolled_back |= event.code == "run.rollback"
-            case RunFinished():
-                assert all(step.status.is_terminal for step in self.steps.values()), "a step has no final status"
-                self.status = event.status
+            case RunPaused() | RunHalted() | RunFinished():
+                self._stops(event)
             case InnerProgressed():
                 self._goes_on_inside(event)
             case PartStarted():
@@ -131,8 +122,23 @@ class JournalReader:
                 self._step_goes_on(event)
             case StepCompleted() | StepFailed() | StepSkipped() | StepCancelled() | StepSubstituted() | StepGiven():
                 self._step_ended(event)
+                self.steps[self.flow.place(event.step)].settled_at = event.at
             case _:
                 pass
+
+    def _stops(self, event: RunPaused | RunHalted | RunFinished) -> None:
+        match event:
+            case RunPaused():
+                self.is_paused = True
+                assert any(map(self._waits_for_somebody, self.steps.values())), "it waits for nobody"
+            case RunHalted():
+                is_cut_short = event.code == "run.cancelled" and not self.is_finished  # its rollback, or its end
+                assert self.halted is None or is_cut_short, "it is halted already"
+                self.halted = event
+                self.has_rolled_back |= event.code == "run.rollback"
+            case RunFinished():
+                assert all(step.status.is_terminal for step in self.steps.values()), "a step has no final status"
+                self.status = event.status
 
     def _waits_for_somebody(self, step: KnownStep) -> bool:
         inside = [known.inner for known in (step, *step.parts.values()) if known.status is S.RUNNING]
@@ -175,6 +181,7 @@ class JournalReader:
 
     def _reopen(self, step: KnownStep, *, was_undone: bool) -> None:
         step.status, step.has_fallen, step.count, step.asked = S.PENDING, False, None, None
+        step.is_cut_off = False  # what was approved and not handed over yet is done again
         if step.answer is not None and (was_undone or not step.answer.is_approved):
             step.answer = None
         if was_undone:  # all begins anew
@@ -362,17 +369,7 @@ class JournalReader:
                 step.ends(S.COMPLETED)
                 step.output, step.is_given = event.output, True
             case StepCompleted():
-                assert step.status is S.RUNNING, f"it is {step.status}"
-                assert step.attempts == event.attempt
-                self._is_approved(place, "output")
-                if plan.approval is not None and plan.approval.of == "output":
-                    assert event.output == step.output, "that is not what was approved"
-                assert plan.cache is not None or not event.cached, "it was to be done"
-                step.ends(S.COMPLETED)
-                self._came_to_an_end_inside(step)
-                step.output = event.output
-                self.completions.append(place)
-                self._changed(place, is_changing=event.change is not None)
+                self._completed(place, event)
             case StepSubstituted():
                 assert step.has_fallen, "it has not failed"
                 by = {"output": "default", "step": self.flow.name(place + 1)}[plan.fallback]
@@ -389,14 +386,21 @@ class JournalReader:
             case StepCancelled():
                 assert self.halted is not None, "nothing ends the run"
                 assert event.code == self.halted.code
-                step.asked = None
-                step.ends(S.CANCELLED, event.code, event.reason)
-                for part in step.parts.values():
-                    if not part.status.is_terminal:
-                        part.status = S.CANCELLED
-                        if part.inner is not None:
-                            part.inner.closes()
-        step.settled_at = event.at
+                step.cancelled(event.code, event.reason)
+
+    def _completed(self, place: int, event: StepCompleted) -> None:
+        step, plan = self.steps[place], plan_of(self.flow, place)
+        assert step.status is S.RUNNING, f"it is {step.status}"
+        assert step.attempts == event.attempt
+        self._is_approved(place, "output")
+        if plan.approval is not None and plan.approval.of == "output":
+            assert event.output == step.output, "that is not what was approved"
+        assert plan.cache is not None or not event.cached, "it was to be done"
+        step.ends(S.COMPLETED)
+        self._came_to_an_end_inside(step)
+        step.output = event.output
+        self.completions.append(place)
+        self._changed(place, is_changing=event.change is not None)
 
     def _changed(self, place: int, *, is_changing: bool) -> None:
         change = plan_of(self.flow, place).change
@@ -545,5 +549,3 @@ class JournalReader:
             return 0
         share = parts.min_success * count if parts.min_success < 1 else parts.min_success
         return max(0, int(count - share))
-
-

@@ -78,7 +78,6 @@ class Oracle:
         flow: The plan.
         seed: Of a pipeline inside a step: the item or the round that it is for.
         given: Place -> the output of a step that does not run, but has it from elsewhere.
-        selected: The places of the steps that run; None for all.
     """
 
     def __init__(
@@ -87,12 +86,10 @@ class Oracle:
         *,
         seed: object = None,
         given: Mapping[int, object] | None = None,
-        selected: frozenset[int] | None = None,
     ) -> None:
         self.flow = flow
         self._seed = seed
         self._given = given or {}
-        self._selected = selected
         self._own: dict[int, Expected] = {}
         self._final: dict[int, Expected] = {}
 
@@ -202,23 +199,10 @@ class Oracle:
         plan = plan_of(self.flow, place)
         if place in self._given:
             return Expected(COMPLETED, output=self._given[place])
-        if self._selected is not None and place not in self._selected:
-            return Expected(SKIPPED, frozenset({NOT_SELECTED}))
-        if plan.enabled in {"no", "off"}:
-            return Expected(SKIPPED, frozenset({"disabled"}))
-        replaces = self.flow.stands_in_for(place)
-        if replaces is not None and self._before_fallback(replaces).status is not FAILED:
-            return Expected(SKIPPED, frozenset({"not_needed"}))
-        change = self._change_of(place)
-        if change is not None and change[1].enabled is False:
-            return Expected(SKIPPED, frozenset({"disabled"}))
-        if problems := why_not(self.flow, self.deps(place), self._end):
-            return Expected(SKIPPED, problems)
-        seen = {
-            self.flow.name(dep.source): self.final(dep.source).output
-            for dep in self.deps(place)
-            if self.final(dep.source).status is COMPLETED
-        }
+        if skipped := self._why_skipped(place, plan):
+            return Expected(SKIPPED, skipped)
+        ends = {self.flow.name(dep.source): self.final(dep.source) for dep in self.deps(place)}
+        seen = {name: end.output for name, end in ends.items() if end.status is COMPLETED}
         parts: Parts = {}
         if (stopped := self._by_condition(place, plan, seen, parts)) is not None:
             return stopped
@@ -231,6 +215,18 @@ class Oracle:
         if not approval.is_approved:
             return replace(end, status=FAILED, codes=frozenset({"approval.rejected"}), output=None, has_changed=False)
         return replace(end, output=EDITED) if approval.answer == "edit" else end
+
+    def _why_skipped(self, place: int, plan: StepPlan) -> frozenset[str]:
+        """Return the codes any of which says why a step is not even considered; none if it is."""
+        if plan.enabled in {"no", "off"}:
+            return frozenset({"disabled"})
+        replaces = self.flow.stands_in_for(place)
+        if replaces is not None and self._before_fallback(replaces).status is not FAILED:
+            return frozenset({"not_needed"})
+        change = self._change_of(place)
+        if change is not None and change[1].enabled is False:
+            return frozenset({"disabled"})
+        return why_not(self.flow, self.deps(place), self._end)
 
     def _by_condition(self, place: int, plan: StepPlan, seen: Mapping[str, object], parts: Parts) -> Expected | None:
         """Return what the step comes to if its condition does not let it run; note the part that judges it."""

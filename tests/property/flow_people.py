@@ -32,7 +32,7 @@ class People:
         """Have everybody think it over who is asked something in what was just written."""
         for put in effects.puts:
             if put.scope == SCOPE and put.value is not None:
-                task = asyncio.get_running_loop().create_task(self._answer(put.key, store))  # noqa: TID251 - outlives it
+                task = asyncio.get_running_loop().create_task(self._answer(put.key, store))
                 self._thinking.add(task)
                 task.add_done_callback(self._thinking.discard)
 

@@ -283,9 +283,9 @@ class FlowPlan(Plan):
         if router is not None and router.kind == "switch":
             deps.append(DepPlan(router.source, "text", field=router.field))
         for condition in (step.condition, router.condition if router is not None else None):
-            if condition is not None and condition.reads:
-                if condition.source not in {dep.source for dep in deps if dep.kind != "route"}:
-                    deps.append(DepPlan(condition.source, "hard"))
+            known = {dep.source for dep in deps if dep.kind != "route"}
+            if condition is not None and condition.reads and condition.source not in known:
+                deps.append(DepPlan(condition.source, "hard"))
         return tuple(deps)
 
     def routes_of(self, place: int) -> dict[str, list[int]]:

@@ -1,4 +1,4 @@
-"""What everything in a generated run gives, worked out from what it sees: the same for whoever runs it or expects it."""
+"""What everything in a generated run gives, worked out from what it sees: for who runs it, and for who expects it."""
 
 from collections.abc import Mapping
 

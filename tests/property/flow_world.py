@@ -15,7 +15,6 @@ from property.flow_plans import (
     DepPlan,
     FlowPlan,
     RoundsPlan,
-    RouterPlan,
     StepPlan,
     WorkPlan,
 )
@@ -347,4 +346,3 @@ def _on_error(flow: FlowPlan, place: int, plan: StepPlan) -> str | Fallback | No
             return flow.name(place + 1)
         case _:
             return None
-

@@ -65,7 +65,11 @@ def test_nothing_happens_before_the_rules_allow_it(flow: FlowPlan) -> None:
     check_deeds(run.world, run.events)
     check_approved(flow, run.batches, run.events)
     for (key, attempt), times in run.world.saw.items():
-        begun = [e.seen for e in run.events if isinstance(e, StepStarted) and (e.idempotency_key, e.attempt) == (key, attempt)]
+        begun = [
+            e.seen
+            for e in run.events
+            if isinstance(e, StepStarted) and (e.idempotency_key, e.attempt) == (key, attempt)
+        ]
         place = flow.place(key.rpartition("/")[2]) if begun else 0
         soft = {flow.name(dep.source) for dep in flow.all_deps(place) if dep.kind in SOFT_KINDS}
         # One that hands over what was approved does not run.

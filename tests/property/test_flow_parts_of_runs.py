@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import services
-from property.flow_deeds import check_deeds, deep
+from property.flow_deeds import check_deeds
 from property.flow_drawing import flows
 from property.flow_kept import WORLD
+from property.flow_known import deep
 from property.flow_laws import JournalReader
 from property.flow_oracle import Oracle
 from property.flow_people import People

@@ -3,24 +3,15 @@
 Whatever names another step is a dependency too, so nobody has to write it twice.
 """
 
-import inspect
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from types import UnionType
-from typing import Annotated, Any, TypeGuard, Union, cast, get_args, get_origin, get_type_hints
-from weakref import WeakKeyDictionary
-
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from typing import TypeGuard
 
 from tagent.exceptions import DataPathError
-from tagent.paths import PATH_PATTERN, DataPath
+from tagent.paths import DataPath
 from tagent.pipeline.approval import approval_of
 from tagent.pipeline.awaited import Event
 from tagent.pipeline.conditions import Condition, ConditionError, condition_of
-from tagent.pipeline.context import StepContext
 from tagent.pipeline.models import (
     Dependency,
     DependencyType,
@@ -30,7 +21,8 @@ from tagent.pipeline.models import (
     PipelineStep,
     Work,
 )
-from tagent.task_agent.fences import fenced
+from tagent.pipeline.placeholders import placeholders
+from tagent.pipeline.signatures import signature_of
 
 ITEM_NAMES = frozenset({"item", "index"})
 """What the parts of a `for_each` call the item that they work on, and its place."""
@@ -45,193 +37,6 @@ OUTPUT = "output"
 
 MERGES = ("list", "dict")
 """The merges that are named by a word; any other text is a goal."""
-
-MAX_PATH_LENGTH = 1000
-"""Characters of a path; a longer placeholder stays as it is."""
-
-PLACEHOLDER = re.compile(r"(?<!\{)\{(" + PATH_PATTERN + r")\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """In the place of a value that there is not yet; every path into it leads to what is said of it.
-
-    Attributes:
-        told: Why it is not there, for an agent.
-    """
-
-    told: str
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of a step's function.
-
-    Attributes:
-        name: What it is filled by: a step or an input of this name.
-        is_context: Whether it takes the `StepContext` instead.
-        is_required: Whether it has no default.
-        is_nameable: Whether it can be passed by name.
-        adapter: Converts what it is given to its annotation; None when it has none that Pydantic can check.
-    """
-
-    name: str
-    is_context: bool
-    is_required: bool
-    is_nameable: bool = True
-    adapter: TypeAdapter[Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionSignature:
-    """What is to be known of a step's function.
-
-    Attributes:
-        parameters: In order.
-        takes_the_rest: Whether it has `**kwargs`: they take the outputs of its other dependencies.
-        return_type: Its return annotation; None when there is none.
-        is_async: Whether calling it gives a coroutine.
-        is_generator: Whether calling it gives a generator, which is no output.
-        problem: Why the signature could not be read; empty when it could.
-    """
-
-    parameters: tuple[Parameter, ...] = ()
-    takes_the_rest: bool = False
-    return_type: object = None
-    is_async: bool = False
-    is_generator: bool = False
-    problem: str = ""
-
-
-_signatures: WeakKeyDictionary[Callable[..., object], FunctionSignature] = WeakKeyDictionary()
-
-
-def signature_of(function: Callable[..., object]) -> FunctionSignature:
-    """Return the signature of a step's function, with a `problem` instead of an exception."""
-    try:
-        if function not in _signatures:
-            _signatures[function] = _read_signature(function)
-        return _signatures[function]
-    except (TypeError, KeyError):  # cannot be referred to weakly, or is made anew for each use: a bound method
-        return _read_signature(function)
-
-
-def _read_signature(function: Callable[..., object]) -> FunctionSignature:
-    called = _called(function)
-    try:
-        signature = inspect.signature(function)
-        hints: Mapping[str, Any] = get_type_hints(called, include_extras=True)
-    except (TypeError, ValueError, NameError, AttributeError) as error:
-        hint = (
-            "Import what annotations name at module level, outside TYPE_CHECKING."
-            if isinstance(error, NameError)
-            else ""
-        )
-        return FunctionSignature(problem=f"{error}. {hint}".rstrip(". "))
-    unnameable = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}
-    parameters = tuple(
-        Parameter(
-            parameter.name,
-            is_context=_is_context(hints.get(parameter.name)),
-            is_required=parameter.default is parameter.empty,
-            is_nameable=parameter.kind not in unnameable,
-            adapter=_adapter(hints.get(parameter.name)),
-        )
-        for parameter in signature.parameters.values()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    )
-    returns = hints.get("return")
-    is_typed = returns not in (None, Any, object, type(None))
-    return FunctionSignature(
-        parameters,
-        takes_the_rest=any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()),
-        return_type=returns if is_typed else None,
-        is_async=inspect.iscoroutinefunction(called),
-        is_generator=inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called),
-    )
-
-
-def _adapter(annotation: object) -> TypeAdapter[Any] | None:
-    if annotation is None or annotation in (Any, object) or _is_context(annotation):
-        return None
-    try:
-        return TypeAdapter(cast("Any", annotation))
-    except (PydanticSchemaGenerationError, PydanticUserError, NameError):
-        return None
-
-
-def _called(function: Callable[..., object]) -> Callable[..., object]:
-    """Return the function whose code runs: behind partials, decorators and `__call__`."""
-    while isinstance(function, partial):
-        function = function.func
-    if not (inspect.isroutine(function) or inspect.isclass(function)):
-        function = type(function).__call__
-    unwrapped: Callable[..., object] = inspect.unwrap(function)
-    return unwrapped
-
-
-def _is_context(annotation: object) -> bool:
-    """Return whether a parameter of this annotation takes the `StepContext`, also as optional or annotated."""
-    if get_origin(annotation) is Annotated:
-        return _is_context(get_args(annotation)[0])
-    if get_origin(annotation) in {Union, UnionType}:
-        return any(_is_context(argument) for argument in get_args(annotation))
-    return annotation is StepContext
-
-
-def placeholders(text: str) -> Iterator[DataPath]:
-    """Yield the path of each `{name}` and `{name.path}` in `text`; doubled braces are none.
-
-    Example:
-        >>> [str(path) for path in placeholders("Compare {a.price} with {b}, not {{c}}")]
-        ['a.price', 'b']
-    """
-    if "{" in text:
-        for match in PLACEHOLDER.finditer(text):
-            if path := _path_of(match):
-                yield path
-
-
-def fill(text: str, values: Mapping[str, object], *, max_characters: int | None = None) -> str:
-    """Return `text` with the placeholders that `values` names replaced once, as fenced data.
-
-    A value longer than `max_characters` is cut there, and says so.
-
-    Raises:
-        DataPathError: If a path leads nowhere.
-
-    Example:
-        >>> fill("Describe {name}, {as it is}", {"name": "tagent"})
-        'Describe <data name="name">tagent</data>, {as it is}'
-        >>> fill("Improve {draft.text}", {"draft": Absent("nothing yet")})
-        'Improve <data name="draft.text">nothing yet</data>'
-    """
-
-    def replaced(match: re.Match[str]) -> str:
-        path = _path_of(match)
-        if path is None or path.root not in values:
-            return match[0]
-        return fenced(match[1], found_at(path, values), max_characters=max_characters)
-
-    return PLACEHOLDER.sub(replaced, text)
-
-
-def found_at(path: DataPath, values: Mapping[str, object]) -> object:
-    """Return what `path` leads to in what an agent is told; in what is absent, why it is.
-
-    Raises:
-        DataPathError: If the path leads nowhere.
-    """
-    value = values.get(path.root)
-    return value.told if isinstance(value, Absent) else path.look_up(values)
-
-
-def _path_of(match: re.Match[str]) -> DataPath | None:
-    """Return the path that a placeholder names; None if it is too long for one, and so stays as it is."""
-    written = match[1]
-    if "." not in written and "[" not in written:
-        return DataPath(written)
-    return DataPath.parse(written) if len(written) <= MAX_PATH_LENGTH else None
 
 
 def texts(step: PipelineStep, global_constraints: Collection[str] = ()) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from pydantic.fields import FieldInfo
 
 from tagent.exceptions import nearest
 from tagent.paths import DataPath, field_values
-from tagent.pipeline.bindings import OUTPUT, conditions_of, functions, part_names, signature_of
+from tagent.pipeline.bindings import OUTPUT, conditions_of, functions, part_names
 from tagent.pipeline.conditions import Condition
 from tagent.pipeline.conditions.writing import path_text
 from tagent.pipeline.exceptions import InputError, StepOutputError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.signatures import signature_of
 
 _MOST_SUGGESTIONS: Final = 50
 """So many missing inputs are compared with what is there: each takes the time of all of these together."""

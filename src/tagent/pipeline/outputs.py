@@ -7,12 +7,13 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from tagent.exceptions import DataPathError, text_of
-from tagent.pipeline.bindings import is_merge, is_router, merge_goal, signature_of
+from tagent.pipeline.bindings import is_merge, is_router, merge_goal
 from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.models import ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.rules import part_schema
+from tagent.pipeline.signatures import signature_of
 
 _SCALARS = (str, int, float, bool, type(None))
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, get_args, get_origin
 
 from tagent.paths import DataPath
 from tagent.pipeline.approval import Approval, approval_of
-from tagent.pipeline.bindings import MERGES, branches_of, fallback_of, is_judged, signature_of
+from tagent.pipeline.bindings import MERGES, branches_of, fallback_of, is_judged
 from tagent.pipeline.conditions import Condition, condition_of
 from tagent.pipeline.events import ROUNDS
 from tagent.pipeline.kinds import DependencyType, ExecutionMode
 from tagent.pipeline.models import Dependency, Fallback, PipelineStep
+from tagent.pipeline.signatures import signature_of
 
 if TYPE_CHECKING:
     from tagent.pipeline.graph import ExecutionGraph

@@ -325,7 +325,7 @@ async def test_a_blob_that_is_named_again_and_again_does_not_fill_the_memory() -
 async def test_strange_text_in_outputs_is_kept_as_data() -> None:
     """Paths, control characters and code in what steps gave are nobody's business but theirs."""
     odd = {"../../etc/passwd": "\x00\x1b[2J", "code": "__import__('os').system('x')", "braces": "{a} {{tasks.0}}"}
-    document = await exported(Pipeline("p").step("../../etc/passwd", run=returning(odd)))
+    document = await exported(Pipeline("p").step("..\\..\\passwd", run=returning(odd)))
     store = MemoryStore()
     assert await import_run(store, document) == "run-1"
     assert await export_run(store, "run-1") == document

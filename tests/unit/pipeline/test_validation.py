@@ -109,9 +109,10 @@ def test_names_that_no_view_could_show_are_refused(name: str) -> None:
     assert only(Pipeline("p").step(name, "Do it")).code == "bad_name"
 
 
-def test_names_that_look_like_paths_are_names() -> None:
-    """Nothing is ever stored under a name as a path, so they are harmless."""
-    assert codes(Pipeline("p").step("../../etc/passwd", "Do it").step("naïve ☂ name", "Do it")) == []
+def test_names_are_any_visible_text_without_a_slash() -> None:
+    """Nothing is ever stored under a name as a path, so they are harmless; a slash leads to a step inside a step."""
+    assert codes(Pipeline("p").step("..\\..\\passwd", "Do it").step("naïve ☂ name", "Do it")) == []
+    assert only(Pipeline("p").step("../../etc/passwd", "Do it")).code == "bad_name"
 
 
 def test_a_step_needs_exactly_one_of_goal_and_function() -> None:

@@ -15,7 +15,6 @@ from tagent.exceptions import DataPathError, StoreError
 from tagent.paths import DataPath
 from tagent.pipeline.answering.documents import SCOPE, Answer, ApprovalDocument, OpenApproval, key_of, read, written
 from tagent.pipeline.answering.requests import open_requests
-from tagent.pipeline.bindings import PLACEHOLDER
 from tagent.pipeline.events import (
     ApprovalAnswered,
     ApprovalRequested,
@@ -26,6 +25,7 @@ from tagent.pipeline.events import (
     StepCancelled,
     StepFailed,
 )
+from tagent.pipeline.placeholders import PLACEHOLDER
 from tagent.pipeline.state import PipelineState
 from tagent.ports.documents import Document, DocumentQuery, Put
 from tagent.ports.effect_errors import DocumentConflictError

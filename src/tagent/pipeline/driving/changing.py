@@ -15,6 +15,7 @@ from tagent.pipeline.exceptions import PipelineError, Problem
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.models import Dependency, Pipeline, PipelineStep
 from tagent.pipeline.plan import Plan
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.stored.added_steps import added_link, added_problems, added_spec, bound_added, bound_link
 from tagent.pipeline.stored.callables import DefinitionMismatchError
@@ -138,7 +139,7 @@ def _home(pipeline: Pipeline, step: str, part: str) -> Home | None:
     if definition is None:
         return None
     work: object = definition.run if definition.run is not None else bindings.branches_of(definition).get(part)
-    if not callable(work) or not any(it.is_context for it in bindings.signature_of(work).parameters):
+    if not callable(work) or not any(it.is_context for it in signature_of(work).parameters):
         return None
     return Home.of(work)
 

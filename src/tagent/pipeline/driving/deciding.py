@@ -193,9 +193,8 @@ class Decider:
             case HaltRun(code, reason, step):
                 return RunHalted(code, reason, now, step=step)
             case FinishRun(status):
-                if deadlock is not None:
-                    return RunFinished(status, now, deadlock.code, str(deadlock))
-                return RunFinished(status, now, self._state.code, self._state.reason)
+                code, reason = (deadlock.code, str(deadlock)) if deadlock else (self._state.code, self._state.reason)
+                return RunFinished(status, now, code, reason)
             case _:
                 raise TypeError(f"{type(command).__name__} stands for no event.")
 

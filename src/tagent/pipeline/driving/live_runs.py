@@ -18,6 +18,7 @@ Result = TypeVar("Result")
 
 _live: dict[str, "LiveRun"] = {}
 
+
 @dataclass(frozen=True, slots=True)
 class LiveRun:
     """A run that is driven in this process.

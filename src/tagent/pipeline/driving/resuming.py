@@ -231,7 +231,7 @@ def _reuse(before: PipelineState, after: PipelineState) -> Reuse:
 
 
 def _finished_calls(record: StepRecord) -> int:
-    """Return how many calls need not be made again of the agents that were at work: the step's, its parts', those inside."""
+    """Return how many calls of the agents that were at work need not be made again, those of parts and inside too."""
     works = [record, *(part for part in record.parts.values() if part.status is StepStatus.RUNNING)]
     own = sum(_is_finished_call(event) for work in works for event in work.agent_events)
     return own + sum(

@@ -1,25 +1,23 @@
 """The loop of one run: decide, journal, act. It is the one writer of the run's journal."""
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
-from tagent.effects import EffectBuffer
-from tagent.exceptions import StoreError, TAgentError, ungrouped
+from tagent.exceptions import StoreError, ungrouped
 from tagent.payloads import PayloadError
-from tagent.pipeline.context import StepContext
 from tagent.pipeline.course.commands import PauseRun
 from tagent.pipeline.course.reports import summary_of
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.approvals import ApprovalDesk
-from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
+from tagent.pipeline.driving.attempt_tasks import AttemptTasks
+from tagent.pipeline.driving.attempts import AttemptFailed, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.driving.changing import LiveChanges
-from tagent.pipeline.driving.deciding import Decider, Start, Unit, is_current, unit_of, work_at
+from tagent.pipeline.driving.deciding import Decider, Start, Unit, is_current, unit_of
+from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
 from tagent.pipeline.driving.run_limits import RunLimits
 from tagent.pipeline.driving.stopping import RunStoppedError
 from tagent.pipeline.events import (
-    AgentNoticed,
     AgentProgressed,
     ApprovalAnswered,
     InnerProgressed,
@@ -38,10 +36,10 @@ from tagent.pipeline.events import (
     StepSubstituted,
 )
 from tagent.pipeline.exceptions import DeadlockError, StepFailedError
-from tagent.pipeline.hooks import Hooks, StepOutcome
+from tagent.pipeline.hooks import Hooks
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.journal.patience import PatientStore
-from tagent.pipeline.kinds import RunStatus, StepStatus
+from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.persistence import Journal
 from tagent.pipeline.scheduler import AWAITING_APPROVAL
@@ -53,50 +51,12 @@ from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.records import RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError
-from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.context import EnhancedContextManager
-from tagent.task_agent.events import AgentEvent, AgentNotice
 from tagent.task_agent.models import Failure
-from tagent.values import value
 
 _BEGINNINGS = (RunStarted, RunResumed, RunForked)
 _OUTPUTS = (StepCompleted, StepSubstituted)
 _CUT_OFF = (StepSkipped, StepCancelled)
-
-
-@value
-class _Progress:
-    """An agent has come further."""
-
-    event: AgentEvent
-
-
-@value
-class _Inside:
-    """The pipeline that is an attempt's work has come further.
-
-    Attributes:
-        events: What happened inside.
-        effects: What else becomes true with it; None for nothing.
-    """
-
-    events: Sequence[RunEvent]
-    effects: Effects | None
-
-
-@value
-class _Report:
-    """What an attempt has to say.
-
-    Attributes:
-        start: The attempt.
-        content: How it ended, or how far it has come.
-        committed: Told when that is committed; None if nobody waits for it.
-    """
-
-    start: Start
-    content: AttemptOutcome | _Progress | _Inside
-    committed: asyncio.Future[None] | None = None
 
 
 class RunLoop:
@@ -126,7 +86,6 @@ class RunLoop:
         self._limits = limits
         self._audience = audience
         self._approvals = ApprovalDesk(state, services, is_inner=journal.is_inner)
-        self._hooks = Hooks(pipeline.before_step, pipeline.after_step, services)
         self._decider = Decider(
             state,
             steps.definitions,
@@ -134,15 +93,14 @@ class RunLoop:
             is_abandoned=steps.is_abandoned,
             random=services.random,
         )
-        self._inbox: deque[_Report] = deque()
-        self._tasks: dict[str, dict[str, tuple[Start, asyncio.Task[None]]]] = {}
+        self._inbox = Inbox(services.clock)
+        hooks = Hooks(pipeline.before_step, pipeline.after_step, services)
+        self._attempts = AttemptTasks(state, steps, hooks, self._inbox, limits.accounts, audience, services.clock)
         self._paused: dict[Unit, tuple[Start, AttemptPaused]] = {}
         self._pause: PauseRun | None = None
-        self._reported: asyncio.Future[None] | None = None
         self._wake_at: float | None = None
         self._lost: StoreError | None = None
         self._deadlock: DeadlockError | None = None
-        self._is_stopping = False
 
     async def run(self, *first: RunEvent) -> None:
         """Commit the `first` events, drive the run to its end, and give the claim up.
@@ -164,20 +122,20 @@ class RunLoop:
                 async with asyncio.TaskGroup() as group:
                     try:
                         with (
-                            self._stop.watched(self._wake),
+                            self._stop.watched(self._inbox.wake),
                             self._journal.watched(group),
                             self._approvals.watched(),
                         ):
                             await self._loop(group, list(first))
                     finally:
-                        self._is_stopping = True
+                        self._attempts.stop()
         finally:
             await self._journal.release()
 
     def _lose(self, error: StoreError) -> None:
         """Stop as soon as the loop looks: somebody else drives the run now."""
         self._lost = error
-        self._wake()
+        self._inbox.wake()
 
     async def _loop(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         for event in events:
@@ -192,13 +150,13 @@ class RunLoop:
                 asked = self._approvals.effects(events)
                 self._large.committed(await self._journal.commit(events, self._summary(events), asked))
             self._tell(events, committed)
-            self._approvals.watch(group, self._wake)
+            self._approvals.watch(group, self._inbox.wake)
             for start in starts:
-                self._begin(group, start)
+                self._attempts.begin(group, start)
             if self._has_ended():
                 return
-            if not self._approvals.has_news:
-                await self._wait_for_reports()
+            if not self._approvals.has_news and self._lost is None:
+                await self._inbox.wait(until=self._wake_at)
             if self._lost is not None:
                 raise self._lost
             taken = await self._take_effects() if self._has_effects() else None
@@ -230,27 +188,15 @@ class RunLoop:
                 raise RunStoppedError(state.run_id)
         return False
 
-    def _begin(self, group: asyncio.TaskGroup, start: Start) -> None:
-        step, part = unit_of(start)
-        name = f"step:{step}[{part}]" if part else f"step:{step}"
-        task = group.create_task(self._attempt(start), name=name)
-        task.add_done_callback(partial(self._ended, start))
-        self._tasks.setdefault(step, {})[part] = start, task
-
     def _tell(self, events: list[RunEvent], committed: list[asyncio.Future[None]]) -> None:
         """Tell everybody who is to know what is committed now, and stop what was cancelled."""
         for event in events:
             self._show(event)
             if isinstance(event, _CUT_OFF):
-                self._cancel(event.step)
+                self._attempts.cancel(event.step)
         for future in committed:
             if not future.done():
                 future.set_result(None)
-
-    def _cancel(self, step: str) -> None:
-        """Stop what is under way of a step that has its final status."""
-        for _, task in tuple(self._tasks.get(step, {}).values()):
-            task.cancel()
 
     def _summary(self, events: list[RunEvent]) -> RunSummary | None:
         """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
@@ -307,7 +253,8 @@ class RunLoop:
                 continue
             for unit in [unit for unit in self._paused if path.startswith(f"{'/'.join(filter(None, unit))}/")]:
                 start, _ = self._paused.pop(unit)
-                self._begin(group, start)
+                if is_current(self._state, start):
+                    self._attempts.begin(group, start)
 
     def _show(self, event: RunEvent) -> None:
         if isinstance(event, _OUTPUTS):
@@ -322,29 +269,12 @@ class RunLoop:
             self._steps.forget(event.step, event.part)
         self._audience.show(event)
 
-    async def _wait_for_reports(self) -> None:
-        """Return when the inbox holds something, or a retry is due."""
-        await asyncio.sleep(0)  # what does not wait has reported by then, one turn of the loop earlier than by a future
-        if self._inbox or self._lost is not None:
-            return
-        self._reported = asyncio.get_running_loop().create_future()
-        try:
-            if self._wake_at is None:
-                await self._reported
-                return
-            async with self._services.clock.timeout(max(0.0, self._wake_at - self._services.clock.now())) as limit:
-                await self._reported
-        except TimeoutError:
-            if not limit.expired():
-                raise
-        finally:
-            self._reported = None
-
     def _has_effects(self) -> bool:
         """Return whether what waits first in the inbox has effects that count now."""
-        if not self._inbox or getattr(self._inbox[0].content, "effects", None) is None:
+        first = self._inbox.first
+        if first is None or getattr(first.content, "effects", None) is None:
             return False
-        return isinstance(self._inbox[0].content, _Inside) or not self._decider.is_to_be_approved(self._inbox[0].start)
+        return isinstance(first.content, Inside) or not self._decider.is_to_be_approved(first.start)
 
     async def _take_effects(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]] | None:
         """Commit a success that waits first in the inbox with its effects, before anything is decided on it.
@@ -354,14 +284,15 @@ class RunLoop:
         Returns:
             What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
         """
-        outcome = self._inbox[0].content
-        if isinstance(outcome, _Inside) and is_current(self._state, self._inbox[0].start):
-            return await self._take_effects_inside(self._inbox.popleft(), outcome)
+        report = self._inbox.first
+        if report is None or not is_current(self._state, report.start):
+            return None
+        outcome = report.content
+        if isinstance(outcome, Inside):
+            return await self._take_effects_inside(self._inbox.take(), outcome)
         if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
             return None
-        if not is_current(self._state, self._inbox[0].start):
-            return None
-        report = self._inbox.popleft()
+        self._inbox.take()
         now = self._services.clock.now()
         event = self._outcome(report.start, outcome, now)
         told = [report.committed] if report.committed is not None else []
@@ -386,7 +317,7 @@ class RunLoop:
         return [], []
 
     async def _take_effects_inside(
-        self, report: _Report, inside: _Inside
+        self, report: Report, inside: Inside
     ) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Commit what happened in the pipeline inside an attempt with its effects; that one is told of a refusal."""
         events = self._wrapped(report.start, inside, self._services.clock.now())
@@ -403,7 +334,7 @@ class RunLoop:
         self._tell(events, told)
         return [], []
 
-    def _wrapped(self, start: Start, inside: _Inside, now: float) -> list[RunEvent]:
+    def _wrapped(self, start: Start, inside: Inside, now: float) -> list[RunEvent]:
         part = unit_of(start)[1]
         return [InnerProgressed(start.step, start.attempt, event, now, part) for event in inside.events]
 
@@ -420,12 +351,11 @@ class RunLoop:
         events: list[RunEvent] = []
         committed: list[asyncio.Future[None]] = []
         now = self._services.clock.now()
-        while self._inbox:
-            report = self._inbox[0]
+        while (report := self._inbox.first) is not None:
             is_live = is_current(self._state, report.start)
             if is_live and self._has_effects():
                 break  # a commit of its own
-            self._inbox.popleft()
+            self._inbox.take()
             if report.committed is not None:
                 committed.append(report.committed)
             if not is_live:  # its step was cancelled before it could say so
@@ -438,11 +368,11 @@ class RunLoop:
                 events.append(event)
         return events, committed
 
-    def _events_of(self, report: _Report, now: float) -> list[RunEvent]:
+    def _events_of(self, report: Report, now: float) -> list[RunEvent]:
         start, content = report.start, report.content
-        if isinstance(content, _Progress):
+        if isinstance(content, Progress):
             return [AgentProgressed(start.step, start.attempt, content.event, now, unit_of(start)[1])]
-        if isinstance(content, _Inside):
+        if isinstance(content, Inside):
             return self._wrapped(start, content, now)
         if isinstance(content, AttemptPaused):
             raise TypeError("A pause is no event of its own.")
@@ -451,111 +381,3 @@ class RunLoop:
     def _outcome(self, start: Start, outcome: AttemptSucceeded | AttemptFailed, now: float) -> RunEvent:
         """Return the event that says how an attempt ended: badly, if what it changes about steps does not fit."""
         return self._decider.outcome(start, self._changes.checked(*unit_of(start), outcome), now)
-
-    async def _attempt(self, start: Start) -> None:
-        """Run one attempt and report its outcome; a cancellation of the run passes through."""
-        unit = unit_of(start)
-        context: StepContext | None = None
-        attempt = self._attempt_of(start, unit)
-        try:
-            if self._hooks and (context := await self._context_of(unit, attempt)) is not None:
-                await self._hooks.before(context)
-            outcome = await self._steps.run_attempt(*unit, attempt)
-        except asyncio.CancelledError:
-            if context is not None and not is_current(self._state, start):  # its step was cancelled
-                await self._hooks.after(context, self._outcome_of(unit, None))
-            if self._is_stopping or not is_current(self._state, start):
-                raise
-            reason = f"The step {start.step!r} cancelled itself."
-            outcome = AttemptFailed(Failure("step.cancelled", reason))
-        finally:
-            self._forget_task(start, unit)
-        if context is None or isinstance(outcome, AttemptPaused):
-            self._report(_Report(start, outcome))
-            return
-        committed = asyncio.get_running_loop().create_future()
-        self._report(_Report(start, outcome, committed))
-        await committed
-        await self._hooks.after(context, self._outcome_of(unit, outcome))
-
-    async def _context_of(self, unit: Unit, attempt: Attempt) -> StepContext | None:
-        """Return what hooks are given; None if the run cannot be read, which then fails the attempt itself."""
-        try:
-            return await self._steps.context(*unit, attempt)
-        except TAgentError:
-            return None
-
-    def _forget_task(self, start: Start, unit: Unit) -> None:
-        """Let go of a task that ends, unless the next attempt has taken its place."""
-        step, part = unit
-        tasks = self._tasks.get(step, {})
-        if part in tasks and tasks[part][0] is start:
-            del tasks[part]
-            if not tasks:
-                del self._tasks[step]
-
-    def _ended(self, start: Start, task: asyncio.Task[None]) -> None:
-        """Report an attempt that somebody has cancelled before its first line: it could not itself."""
-        if task.cancelled() and not self._is_stopping and is_current(self._state, start):
-            reason = f"The step {start.step!r} was cancelled by something else in its process."
-            self._report(_Report(start, AttemptFailed(Failure("step.cancelled", reason))))
-
-    def _outcome_of(self, unit: Unit, outcome: AttemptOutcome | None) -> StepOutcome:
-        """Return how an attempt ended, as hooks are told; None if it was cancelled."""
-        step, part = unit
-        status = self._state.steps[step].part(part).status if part else self._state.statuses[step]
-        if isinstance(outcome, AttemptSucceeded) and status is StepStatus.COMPLETED:
-            return StepOutcome(status, outcome.output)
-        known = work_at(self._state, unit)  # a success may have been refused when it was to be committed
-        return StepOutcome(status, None, known.code, known.reason)
-
-    def _attempt_of(self, start: Start, unit: Unit) -> Attempt:
-        """Return the attempt as its work sees it."""
-        step = start.step
-
-        async def record(event: AgentEvent) -> None:
-            committed = asyncio.get_running_loop().create_future()
-            self._report(_Report(start, _Progress(event), committed))
-            await committed
-
-        known = work_at(self._state, unit)
-        approval = self._state.graph.rules(step).approval
-        may_merge = approval is None or approval.of != "output"  # what waits to be approved is journalled
-        return Attempt(
-            start.attempt,
-            start.idempotency_key,
-            record,
-            tuple(known.agent_events),
-            known.attempt_began_at,
-            reach=self._steps.reach_of(step),
-            on_event=partial(self._notice, start),
-            spent=known.spent_before,
-            accounts=self._limits.accounts.of(step),
-            work_began_at=self._state.steps[step].opened_at,
-            effects=EffectBuffer(may_merge=may_merge),
-            commit_inner=partial(self._commit_inside, start),
-        )
-
-    async def _commit_inside(self, start: Start, events: Sequence[RunEvent], effects: Effects) -> None:
-        """Return when what happened in the pipeline inside an attempt is durable.
-
-        Raises:
-            EffectRefusedError: If an effect cannot be had; nothing was written.
-        """
-        committed = asyncio.get_running_loop().create_future()
-        self._report(_Report(start, _Inside(events, effects or None), committed))
-        await committed
-
-    def _notice(self, start: Start, event: AgentEvent | AgentNotice) -> None:
-        """Show what an agent does right now; its events are shown when they are committed."""
-        if isinstance(event, AgentNotice):
-            now = self._services.clock.now()
-            self._audience.show(AgentNoticed(start.step, start.attempt, event, now, unit_of(start)[1]))
-
-    def _report(self, report: _Report) -> None:
-        self._inbox.append(report)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._reported is not None and not self._reported.done():
-            self._reported.set_result(None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from tagent.pipeline.bindings import signature_of
 from tagent.pipeline.conditions import Condition, Verdict
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.events import CONDITION, PartCompleted, PartFailed, StepCompleted, StepFailed
@@ -12,6 +11,7 @@ from tagent.pipeline.replay.at_work import Standstill, part_at_work
 from tagent.pipeline.replay.recorded import RecordedAt, RecordedWork
 from tagent.pipeline.replay.recorded_errors import NotRecordedError, RecordedMisfitError, RecordedWorkError
 from tagent.pipeline.routing import THEN
+from tagent.pipeline.signatures import signature_of
 
 
 class RecordedCode:

@@ -18,8 +18,8 @@ from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import events_in, first_definition, journalled, latest_definition, load_events
 from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import outline
-from tagent.pipeline.stored.steps import outlined_step
 from tagent.pipeline.stored.origins import code_of
+from tagent.pipeline.stored.steps import outlined_step
 from tagent.pipeline.transfer.edits import Edits, ForkError
 from tagent.pipeline.transfer.inheriting import in_own_name, inherited, not_inherited, with_dependents
 from tagent.pipeline.work.event_step import listening

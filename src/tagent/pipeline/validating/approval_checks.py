@@ -8,6 +8,7 @@ from tagent.pipeline import bindings
 from tagent.pipeline.approval import Approval, ApprovalDefault, ApprovalOf, approval_of
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import PipelineStep
+from tagent.pipeline.placeholders import placeholders
 from tagent.pipeline.validating.known import Found, Known
 
 LONGEST_QUESTION = 10_000
@@ -56,7 +57,7 @@ def approval_warnings(step: PipelineStep, known: Known) -> Iterator[Problem]:
         return
     if approval is None or not isinstance(approval.question, str):
         return
-    for path in bindings.placeholders(approval.question):
+    for path in placeholders(approval.question):
         if path.root in known.names or (path.root == bindings.OUTPUT and approval.of == "output"):
             continue
         suggestion = known.nearest_known(path.root)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from tagent.pipeline import bindings
 from tagent.pipeline.conditions import Condition, ConditionError, condition_of, condition_problems
 from tagent.pipeline.models import Dependency, ExecutionMode, PipelineStep
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, signature_problems, unfilled
 
@@ -121,7 +122,7 @@ def _where(word: str, known: Known, *, roots: tuple[str, ...]) -> str:
 
 def _cannot_see(function: Callable[..., object], known: Known) -> str:
     """Return why the function of a check is never shown the output that it is to check; empty if it may be."""
-    signature = bindings.signature_of(function)
+    signature = signature_of(function)
     shown = (it.is_context or it.name == bindings.OUTPUT or it.name in known.steps for it in signature.parameters)
     if signature.takes_the_rest or any(shown):
         return ""
@@ -135,7 +136,7 @@ def _function_problems(
     function: Callable[..., object], step: PipelineStep, known: Known, *, whose: str, own: Collection[str] = ()
 ) -> Iterator[Found]:
     yield from signature_problems(function, whose=whose)
-    for parameter in bindings.signature_of(function).parameters:
+    for parameter in signature_of(function).parameters:
         name = parameter.name
         if parameter.is_context or not parameter.is_required or name in own:
             continue

@@ -12,6 +12,7 @@ from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import plain_type
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.validating.condition_checks import check_problems
 from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_number, unknown_field
@@ -66,7 +67,7 @@ def missing_defaults(
 
     A DATA or VALIDATION dependency, or `on_skip="skip"`, leaves the step out then.
     """
-    for parameter in bindings.signature_of(function).parameters:
+    for parameter in signature_of(function).parameters:
         name = parameter.name
         if parameter.is_context or not parameter.is_required or name == step.name or name not in known.steps:
             continue

@@ -10,7 +10,9 @@ from tagent.exceptions import ConfigurationError, DataPathError
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
 from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
+from tagent.pipeline.placeholders import placeholders
 from tagent.pipeline.rules import route_taken, routes_of
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, signature_problems, unfilled, unknown_field
 
@@ -124,7 +126,7 @@ def _compensation_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     if isinstance(work, str):
         if not work.strip():
             yield "bad_compensation", "`compensate` is empty. Write a goal, or give it a function."
-        for path in bindings.placeholders(work):
+        for path in placeholders(work):
             if path.root == step.name or not bindings.is_item_name(step, path.root):
                 yield from unknown_field(path, step, known)
         return
@@ -132,7 +134,7 @@ def _compensation_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
         return
     whose = "its compensation's"
     yield from signature_problems(work, whose=whose)
-    for parameter in bindings.signature_of(work).parameters:
+    for parameter in signature_of(work).parameters:
         name = parameter.name
         if parameter.is_context or not parameter.is_required or name == step.name:
             continue

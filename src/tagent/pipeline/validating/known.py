@@ -13,6 +13,7 @@ from tagent.pipeline.graph import CircularDependencyError, ExecutionGraph
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType, result_schema
 from tagent.pipeline.schema_paths import item_type, type_at
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.validating.branches import Branches
 
 Found = tuple[str, str]
@@ -76,7 +77,7 @@ class Known:
             is_goal = isinstance(work, str) and work not in bindings.MERGES
             if is_goal or (work is None and not is_merge):
                 return _TEXT
-            declared = bindings.signature_of(work).return_type if callable(work) else None
+            declared = signature_of(work).return_type if callable(work) else None
         return _ANYTHING if declared is None else self.type_of(declared)
 
     def _type_of_run(self, pipeline: Pipeline) -> OutputType:

@@ -8,6 +8,7 @@ from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, PipelineStep
 from tagent.pipeline.schema_paths import field_problem, list_problem, type_at
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_whole, takes
 
@@ -59,7 +60,7 @@ def parts_warnings(step: PipelineStep) -> Iterator[Problem]:
         yield Problem("odd_merge", message, step.name, "warning")
     run: object = step.run
     if step.for_each is not None and callable(run):
-        signature = bindings.signature_of(run)
+        signature = signature_of(run)
         # A `StepContext` says which part it is.
         is_told = signature.takes_the_rest or any(it.is_context or it.name in _ITEM for it in signature.parameters)
         if not signature.problem and not is_told:

@@ -13,7 +13,9 @@ from tagent.pipeline import bindings
 from tagent.pipeline.awaited import Event, event_of
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import ExecutionMode, PipelineStep
+from tagent.pipeline.placeholders import placeholders
 from tagent.pipeline.schema_paths import field_problem
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.validating.approval_checks import approval_problems, approval_warnings
 from tagent.pipeline.validating.known import Found, Known
 from tagent.ports.toolsets import MCPServer
@@ -83,7 +85,7 @@ def without_servers(tools: Sequence[object]) -> list[Callable[..., object] | Too
 
 def signature_problems(function: Callable[..., object], *, whose: str) -> Iterator[Found]:
     """Yield why a function cannot be called by the names of its parameters."""
-    signature = bindings.signature_of(function)
+    signature = signature_of(function)
     if signature.problem:
         yield "bad_function", f"The signature of {whose} function cannot be read: {signature.problem}."
     for parameter in signature.parameters:
@@ -184,7 +186,7 @@ def _event_problems(wait_for: str | Event) -> Iterator[Found]:
 def _path_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
     if step.run is None:
         for text in bindings.texts(step, known.pipeline.global_constraints):
-            for path in bindings.placeholders(text):
+            for path in placeholders(text):
                 yield from unknown_field(path, step, known)
     for written in step.read_data:
         try:
@@ -215,7 +217,7 @@ def _function_problems(step: PipelineStep, function: Callable[..., object], know
     yield from signature_problems(function, whose="its")
     if known.pipeline.inputs is None:
         return
-    for parameter in bindings.signature_of(function).parameters:
+    for parameter in signature_of(function).parameters:
         is_filled = parameter.is_context or bindings.is_item_name(step, parameter.name)
         if parameter.is_required and parameter.is_nameable and not is_filled:
             yield from unfilled(parameter.name, step, known, besides=bindings.part_names(step))
@@ -226,7 +228,7 @@ def _unknown_placeholders(step: PipelineStep, known: Known) -> Iterator[Problem]
     if isinstance(step.compensate, str):
         texts = (*texts, step.compensate)
     for text in texts:
-        for path in bindings.placeholders(text):
+        for path in placeholders(text):
             if path.root in known.names or bindings.is_item_name(step, path.root):
                 continue
             if suggestion := known.nearest_known(path.root):

@@ -6,9 +6,9 @@ from tagent.config import TAgentConfig
 from tagent.effects import EffectBuffer
 from tagent.exceptions import DataPathError
 from tagent.paths import DataPath
-from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.placeholders import Absent, fill, found_at, placeholders
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import WHOLE, Scope
 from tagent.task_agent.attempt import Attempt
@@ -76,15 +76,15 @@ class Briefer:
         step = self._step
         # A list is copied for none of its items, unless a text names more of it: that would be quadratic.
         texts = (step.goal or "", *self._rules)
-        named = {path.root for text in texts for path in bindings.placeholders(text)}
+        named = {path.root for text in texts for path in placeholders(text)}
         named |= {DataPath.parse(written).root for written in step.read_data or ()}
         outputs = self._reader.plain_outputs_before(step.name, self._scope.part, but={self._items_of()} - named)
         left_out = dict.fromkeys(self._reader.left_out_before(step.name), NO_OUTPUT)
         known = {**self._reader.plain_inputs(), **left_out, **outputs, **self._scope.given}
         longest = self._context_tokens * CHARACTERS_PER_TOKEN
         try:
-            goal = bindings.fill(step.goal or "", known, max_characters=longest)
-            constraints = tuple(bindings.fill(rule, known, max_characters=longest) for rule in self._rules)
+            goal = fill(step.goal or "", known, max_characters=longest)
+            constraints = tuple(fill(rule, known, max_characters=longest) for rule in self._rules)
             context = self._context(known, outputs)
         except DataPathError as error:
             raise StepInputError(step.name, f"The step {step.name!r} asks for what is not there: {error}") from error
@@ -115,13 +115,13 @@ class Briefer:
         told = EnhancedContextManager(self._description, max_tokens=self._context_tokens)
         if self._step.read_data:
             for written in self._step.read_data:
-                told.add_fact(written, bindings.found_at(DataPath.parse(written), known))
+                told.add_fact(written, found_at(DataPath.parse(written), known))
             return told
         texts = (self._step.goal or "", *self._rules)
-        inserted = {path.root for text in texts for path in bindings.placeholders(text) if not path.parts}
+        inserted = {path.root for text in texts for path in placeholders(text) if not path.parts}
         shared = self._reader.shared(self._step.name, self._scope.part)
         known_by_item = self._items_of()
         for name, fact in {**shared, **outputs, **self._scope.given, **self._scope.facts}.items():
-            if name not in inserted and name != known_by_item and not isinstance(fact, bindings.Absent):
+            if name not in inserted and name != known_by_item and not isinstance(fact, Absent):
                 told.add_fact(name, fact)
         return told

@@ -12,9 +12,9 @@ from tagent.messaging.subscribing import subscriptions_to
 from tagent.names import run_subscriber
 from tagent.paths import DataPath
 from tagent.pipeline.awaited import Event, event_of
-from tagent.pipeline.bindings import PLACEHOLDER
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.models import Pipeline
+from tagent.pipeline.placeholders import PLACEHOLDER
 from tagent.pipeline.work.reading import RunReader
 from tagent.ports.effects import Effects
 from tagent.ports.messages import Subscription

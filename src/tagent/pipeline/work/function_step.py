@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tagent.exceptions import text_of
-from tagent.pipeline.bindings import Parameter, signature_of
 from tagent.pipeline.caching.making import made_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepInputError
 from tagent.pipeline.plan import Plan
+from tagent.pipeline.signatures import Parameter, signature_of
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import WHOLE, Scope
 from tagent.task_agent.attempt import Attempt

@@ -8,6 +8,7 @@ from tagent.pipeline.context import StepContext
 from tagent.pipeline.exceptions import StepNotReachedError
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.placeholders import Absent
 from tagent.pipeline.work.judging import Judge
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import Scope
@@ -48,7 +49,7 @@ def round_scope(step: PipelineStep, part: str, reader: RunReader, output: Output
         previous = reader.round_output(step.name, str(number - 1))
         previous = previous if step.run is None else output.load(previous, step=step.name)
     elif step.goal is not None:
-        previous = bindings.Absent(FIRST_ROUND)
+        previous = Absent(FIRST_ROUND)
     return Scope(part, {bindings.PREVIOUS: previous, bindings.ROUND: number})
 
 

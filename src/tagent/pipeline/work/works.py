@@ -10,6 +10,8 @@ from tagent.pipeline.context import StepContext
 from tagent.pipeline.driving.accounts import step_settings
 from tagent.pipeline.models import Pipeline, PipelineStep, Work
 from tagent.pipeline.outputs import OutputType, part_type
+from tagent.pipeline.placeholders import placeholders
+from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.work.agent_step import AgentStep
 from tagent.pipeline.work.condition_step import ConditionStep, Judgement, question_of
 from tagent.pipeline.work.event_step import EventStep
@@ -97,8 +99,8 @@ class Works:
         """Return what the compensation of `step` reads by name: steps, inputs."""
         work = step.compensate
         if callable(work):
-            return frozenset({step.name, *(it.name for it in bindings.signature_of(work).parameters)})
-        return frozenset({step.name, *(path.root for path in bindings.placeholders(work or ""))})
+            return frozenset({step.name, *(it.name for it in signature_of(work).parameters)})
+        return frozenset({step.name, *(path.root for path in placeholders(work or ""))})
 
     def _whole(self, step: PipelineStep) -> StepWork:
         if step.wait_for is not None:
