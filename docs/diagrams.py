@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tagent.pipeline.state import PART_TABLE, STEP_TABLE
+from tagent.pipeline.course.tables import PART_TABLE, STEP_TABLE
 from tagent.task_agent.state_machine import TABLE
 
 EXPLANATION = Path(__file__).parent / "explanation"

@@ -36,7 +36,9 @@ MOST_MERGES = 20
 
 
 class MergeNotKeptError(TAgentError):
-    """A tool of an agent wants to merge what it remembers, which a crash would forget.
+    """What is remembered is to be merged where it waits in the journal, which can hold no function.
+
+    So it is for the tools of agents, and for steps whose output has to be approved.
 
     Attributes:
         key: What it wants to remember.
@@ -47,8 +49,8 @@ class MergeNotKeptError(TAgentError):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(
-            f"A tool cannot merge the memory {key!r}: a crash would forget the function.",
-            hint="Merge in a function step, or put with expected_version.",
+            f"The memory {key!r} cannot be merged here: what is written waits in the journal, which holds no function.",
+            hint="Merge in a function step whose output needs no approval, or put with expected_version.",
         )
 
 

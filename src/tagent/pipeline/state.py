@@ -22,6 +22,7 @@ from tagent.pipeline.course.settling import (
     settle_enabled,
     stop_the_clock,
 )
+from tagent.pipeline.course.tables import PART_TABLE, STEP_TABLE
 from tagent.pipeline.course.timers import ATTEMPT
 from tagent.pipeline.events import (
     COMPENSATION,
@@ -56,56 +57,14 @@ from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.task_agent.events import calls_of
 from tagent.task_agent.models import ModelCall
-from tagent.transitions import TransitionTable
 
 _StepBegins = ConditionJudged | StepExpanded | StepStarted
 _StepEnds = StepCompleted | StepFailed | StepSubstituted | StepGiven | StepSkipped | StepCancelled
 _BEGINNINGS = (RunStarted, RunResumed)
 
-__all__ = ["PART_TABLE", "STEP_TABLE", "PipelineState", "apply", "fold"]
+__all__ = ["PipelineState", "apply", "fold"]
 
 _S = StepStatus
-
-STEP_TABLE: TransitionTable[StepStatus] = TransitionTable(
-    {
-        (_S.PENDING, StepGiven): (_S.COMPLETED,),
-        (_S.PENDING, ConditionJudged): (_S.PENDING,),
-        (_S.PENDING, ApprovalRequested): (_S.WAITING,),
-        (_S.PENDING, StepExpanded): (_S.WAITING,),
-        (_S.PENDING, StepStarted): (_S.RUNNING,),
-        (_S.PENDING, StepFailed): (_S.FAILED, _S.WAITING),
-        (_S.PENDING, StepSkipped): (_S.SKIPPED,),
-        (_S.PENDING, StepCancelled): (_S.CANCELLED,),
-        (_S.RUNNING, AgentProgressed): (_S.RUNNING,),
-        (_S.RUNNING, InnerProgressed): (_S.RUNNING,),
-        (_S.RUNNING, ApprovalRequested): (_S.WAITING,),
-        (_S.RUNNING, StepCompleted): (_S.COMPLETED,),
-        (_S.RUNNING, StepFailed): (_S.WAITING, _S.FAILED),
-        (_S.RUNNING, StepCancelled): (_S.CANCELLED,),
-        (_S.WAITING, ApprovalAnswered): (_S.PENDING, _S.WAITING),
-        (_S.WAITING, StepStarted): (_S.RUNNING,),
-        (_S.WAITING, StepFailed): (_S.FAILED, _S.WAITING),
-        (_S.WAITING, StepSubstituted): (_S.COMPLETED,),
-        (_S.WAITING, StepCancelled): (_S.CANCELLED,),
-        (_S.COMPLETED, PartCompleted): (_S.COMPENSATED,),
-    }
-)
-"""A step's way through a run. The agent inside a step has a table of its own."""
-
-PART_TABLE: TransitionTable[StepStatus] = TransitionTable(
-    {
-        (_S.PENDING, PartStarted): (_S.RUNNING,),
-        (_S.RUNNING, AgentProgressed): (_S.RUNNING,),
-        (_S.RUNNING, InnerProgressed): (_S.RUNNING,),
-        (_S.RUNNING, PartCompleted): (_S.COMPLETED,),
-        (_S.RUNNING, PartFailed): (_S.WAITING, _S.FAILED),
-        (_S.RUNNING, StepCancelled): (_S.CANCELLED,),
-        (_S.WAITING, PartStarted): (_S.RUNNING,),
-        (_S.WAITING, PartFailed): (_S.FAILED,),
-        (_S.WAITING, StepCancelled): (_S.CANCELLED,),
-    }
-)
-"""A part's way: an item's, a branch's or a round's, a condition's or a compensation's."""
 
 
 def fold(graph: ExecutionGraph, events: Iterable[RunEvent]) -> PipelineState:

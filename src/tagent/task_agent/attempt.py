@@ -33,7 +33,7 @@ class Attempt:
         accounts: What else its model calls are paid from, together with other agents: its step's, then its run's.
         work_began_at: When the first try at the same work began; a deadline counts from then. None means `began_at`.
         commit_inner: Commits events of a pipeline that is the work, with their effects; returns once they are durable.
-            Raises an `EffectRefusedError` if an effect cannot be had; nothing was written then. None outside a pipeline.
+            Raises `EffectRefusedError` if an effect cannot be had; nothing was written then. None outside a pipeline.
         on_event: Is shown each event once it is committed, and what is never journalled. It must not raise.
     """
 

@@ -22,7 +22,8 @@ def copied(state: PipelineState) -> PipelineState:
 
 
 def _share(state: PipelineState, shared: dict[int, Any]) -> None:
-    contents: list[object] = [state.graph, state.defined, state.inputs, *state.shared_writes, *state.asked.values(), *state.changes]
+    contents: list[object] = [state.graph, state.defined, state.inputs]
+    contents += [*state.shared_writes, *state.asked.values(), *state.changes]
     for record in state.steps.values():
         contents += [record.held, record.answer]
         for work in (record, *record.parts.values()):

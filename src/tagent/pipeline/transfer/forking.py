@@ -129,7 +129,8 @@ async def fork_run(
     for inner, pipeline_inside in _going_on_inside(state, outlined):
         was = f"{run_id}/{inner.run_id.removeprefix(f'{new_id}/')}"
         ended = tuple(name for name, status in inner.statuses.items() if status is StepStatus.COMPLETED)
-        mail = await listening(_with_added(pipeline_inside, inner), run_id=inner.run_id, store=services.store, done=ended)
+        inside = _with_added(pipeline_inside, inner)
+        mail = await listening(inside, run_id=inner.run_id, store=services.store, done=ended)
         memory = await _memory_of(services.store, was, inner.memories, new_id=inner.run_id)
         remembered = remembered.plus(mail).plus(memory)
     await services.store.create_run(

@@ -125,7 +125,7 @@ def _name_problems(name: str) -> Iterator[Found]:
     elif not name.isprintable():
         yield "bad_name", "Its name holds control characters."
     elif "/" in name:
-        yield "bad_name", "Its name holds a slash, which leads to a step inside it: outer/inner. Write another character."
+        yield "bad_name", "Its name holds a slash, which leads to a step inside it: outer/inner. Leave it out."
 
 
 def _number_problems(step: PipelineStep) -> Iterator[Found]:

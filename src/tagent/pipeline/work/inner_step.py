@@ -190,7 +190,7 @@ class InnerStep:
             raise StepInputError(self._step.name, message) from error
 
     def _known(self, names: Collection[str]) -> dict[str, object]:
-        """Return what of these the step may read, by name as JSON values: each item reads anew, so no more than that."""
+        """Return what of these the step may read, by name as JSON values; no more, as each item reads anew."""
         reader, step, given = self._reader, self._step.name, self._scope.given
         known = {name: given[name] for name in names if name in given}
         others = {name for name in names if name not in known}
