@@ -24,8 +24,8 @@ def what_is_asked(asked: OpenApproval | ApprovalRequested) -> str:
         >>> what_is_asked(ApprovalRequested("refund", "start", 0, "", at=0.0))
         'May it start?'
     """
-    plain = "May it start?" if asked.of == "start" else "Is its output right?"
-    return bounded(asked.question) or plain
+    plain = {"start": "May it start?", "output": "Is its output right?", "call": "May its call be made again?"}
+    return bounded(asked.question) or plain[asked.of]
 
 
 def until(asked: OpenApproval | ApprovalRequested) -> str:

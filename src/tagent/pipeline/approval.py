@@ -6,6 +6,9 @@ from typing import Literal
 ApprovalOf = Literal["start", "output"]
 """What is approved of a step: that it starts, or what it gave."""
 
+AskedOf = Literal["start", "output", "call"]
+"""What somebody is asked about: also whether a call is made again that a crash cut off and that may have happened."""
+
 ApprovalDefault = Literal["approve", "reject"]
 """What counts as the answer when nobody has given one in time."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 
-from tagent.pipeline.approval import ApprovalDefault, ApprovalOf
+from tagent.pipeline.approval import ApprovalDefault, AskedOf
 from tagent.pipeline.changes import Change
 from tagent.pipeline.kinds import RunStatus
 from tagent.ports.effects import Effects
@@ -150,8 +150,8 @@ class ApprovalRequested:
 
     Attributes:
         step: The step.
-        of: To what: that it starts, or its output.
-        attempt: The attempt that gave the output; 0 before it starts.
+        of: To what: that it starts, its output, or that a `call` is made again that a crash cut off.
+        attempt: The attempt that it is about; 0 before it starts.
         question: What whoever decides is asked.
         at: When.
         due_at: When `default` counts as the answer; None for never.
@@ -165,7 +165,7 @@ class ApprovalRequested:
     """
 
     step: str
-    of: ApprovalOf
+    of: AskedOf
     attempt: int
     question: str
     at: float

@@ -218,7 +218,7 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
         record.held = event if event.of == "output" else None
         record.answer = None
         return
-    state.asked.pop(event.step, None)
+    asked = state.asked.pop(event.step, None)
     state.idle_resumes = 0
     record.answer = event
     if not event.is_approved:
@@ -226,8 +226,10 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
         refuse(state, event.step, event)
         return
     _move(state, event, _S.PENDING)
+    record.is_interrupted = asked is not None and asked.attempt > 0  # its attempt goes on, with what was approved
+    if asked is not None and asked.of == "call":
+        record.cleared = len(record.agent_events)
     if record.held is not None:
-        record.is_interrupted = True  # its attempt goes on, with what was approved
         record.held = replace(record.held, output=event.output, cached=False) if event.is_edited else record.held
     state.make_ready(event.step)
 
@@ -244,6 +246,7 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
                 state.serial_running = event.step
             if record.begin(event.attempt, at=event.at):
                 record.held = None
+                record.cleared = 0
                 record.shared_seen = len(state.shared_writes)
                 record.seen = event.seen
         case ConditionJudged():

@@ -26,6 +26,8 @@ class Attempt:
         record: Commits an event of the agent; returns once it is durable. An event that it was given is committed
             also when the waiting for it is cancelled. None keeps no journal.
         history: What the agent had done when this try was interrupted; its finished calls are not made again.
+        cleared: How much of `history` somebody has looked at: a call cut off there may be made again, although it may
+            have happened.
         began_at: When it began, in the process it began in, in seconds since 1970-01-01 UTC.
         effects: Gathers what it changes besides its output.
         reach: Opens memory and mail; None outside a pipeline.
@@ -48,4 +50,5 @@ class Attempt:
     accounts: tuple[Account, ...] = ()
     work_began_at: float | None = None
     commit_inner: CommitInner | None = None
+    cleared: int = 0
     on_event: Callable[[AgentEvent | AgentNotice], None] | None = None

@@ -57,9 +57,11 @@ class PlanExecutor:
         Raises:
             ToolInDoubtError: If one was.
         """
+        attempt = self._progress.attempt
+        begun = {it.index for it in attempt.history[attempt.cleared :] if isinstance(it, TaskStarted)}
         for task in self._progress.state.tasks:
             tool = self._assignment.tools.get(task.tool_name)
-            may_repeat = tool is not None and (tool.idempotent or not tool.side_effect)
+            may_repeat = (tool is not None and (tool.idempotent or not tool.side_effect)) or task.index not in begun
             if task.status is TaskStatus.RUNNING and not may_repeat:
                 raise ToolInDoubtError(task.tool_name, task.description)
 

@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from tagent.payloads import LARGEST_VALUE, PayloadTooLargeError
-from tagent.pipeline.approval import ApprovalDefault, ApprovalOf
+from tagent.pipeline.approval import ApprovalDefault, AskedOf
 from tagent.ports.documents import Document, Put
 from tagent.values import value
 
@@ -52,7 +52,7 @@ class OpenApproval:
         run_id: The run.
         pipeline: Its pipeline's name.
         step: The step; one inside another by its path, `outer/inner`.
-        of: To what he says yes or no: that the step starts, or its output.
+        of: To what he says yes or no: that the step starts, its output, or that a `call` of it is made again.
         question: What he is asked.
         at: Since when, in seconds since 1970-01-01 UTC.
         due_at: Until when; None for ever.
@@ -67,7 +67,7 @@ class OpenApproval:
     run_id: str
     pipeline: str
     step: str
-    of: ApprovalOf
+    of: AskedOf
     question: str
     at: Time
     due_at: Time | None = None

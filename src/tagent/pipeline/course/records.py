@@ -111,6 +111,7 @@ class StepRecord(WorkRecord):
         undone: How often its effects were undone.
         answer: What was said when it had to be approved; None before.
         held: What its current attempt gave and was asked about; None where nothing is.
+        cleared: How much of what its agent has done somebody has looked at: a call cut off there may be made again.
         given_by: From where it has its output, if it does not run in this run: a run, or by hand.
     """
 
@@ -128,6 +129,7 @@ class StepRecord(WorkRecord):
     undone: int = 0
     answer: ApprovalAnswered | None = None
     held: ApprovalRequested | None = None
+    cleared: int = 0
     given_by: str = ""
 
     def next_attempt_at(self, part: str) -> int:

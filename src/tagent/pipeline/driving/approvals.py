@@ -181,10 +181,14 @@ class ApprovalDesk:
 
     async def _ask_again(self, path: str, request: ApprovalRequested, damaged: Document | None) -> None:
         """Write a question that is not there, as in the store of an imported run, or that nobody can read."""
+        if path not in open_requests(self._state):  # it was answered while the documents were read
+            return
         put = self._question(path, request)
         version = 0 if damaged is None else damaged.version
         with suppress(DocumentConflictError):
             await self._store.write(Effects(puts=(Put(put.scope, put.key, put.value, expected_version=version),)))
+        if path not in open_requests(self._state):  # or while this was written
+            await self._store.write(Effects(puts=(Put(put.scope, put.key, None),)))
 
     async def _default(self, path: str, request: ApprovalRequested) -> Answer | None:
         """Return what counts now that the time is over; somebody may be faster yet."""

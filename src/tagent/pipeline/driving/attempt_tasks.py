@@ -152,6 +152,7 @@ class AttemptTasks:
             work_began_at=self._state.steps[step].opened_at,
             effects=EffectBuffer(may_merge=may_merge),
             commit_inner=partial(self._commit_inside, start),
+            cleared=0 if unit[1] else self._state.steps[step].cleared,
         )
 
     async def _commit_inside(self, start: Start, events: Sequence[RunEvent], effects: Effects) -> None:

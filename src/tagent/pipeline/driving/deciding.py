@@ -57,6 +57,9 @@ from tagent.retries import backoff_seconds, retries
 LONGEST_WAIT_SECONDS = 3600.0
 """A provider that asks to wait longer than this has failed the step."""
 
+IN_DOUBT = "tool.in_doubt"
+"""The code of an attempt that cannot go on before somebody says whether a call may be made again."""
+
 Start = StepStarted | PartStarted
 _STARTS = (StepStarted, PartStarted)
 Unit = tuple[str, str]
@@ -168,6 +171,8 @@ class Decider:
                     return self._asked(step, now, of=outcome)
                 return StepCompleted(step, attempt, output, now, facts, memories, cached, change)
             case AttemptFailed(failure):
+                if failure.code == IN_DOUBT and isinstance(start, StepStarted) and self._state.halted is None:
+                    return ApprovalRequested(step, "call", attempt, failure.reason, now)
                 retry_at = self._retry_at(start, outcome, now)
                 if isinstance(start, PartStarted):
                     return PartFailed(step, start.part, attempt, failure.code, failure.reason, retry_at, now)

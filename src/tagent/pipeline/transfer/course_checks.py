@@ -159,7 +159,8 @@ class Course:
                 return True
 
     def _may_ask(self, event: ApprovalRequested, rules: StepRules) -> bool:
-        if rules.approval is None or event.of != rules.approval.of:
+        is_asked = rules.approval is not None and event.of == rules.approval.of
+        if not (is_asked or event.of == "call"):
             return False
         status, record = self._state.statuses[event.step], self._state.steps[event.step]
         if event.of == "start":

@@ -129,7 +129,8 @@ def _require_sane_approval(event: ApprovalRequested | ApprovalAnswered, *, seq: 
         is_odd = bool(event.attempt or event.facts or event.memories or event.effects or event.change)
         is_odd = is_odd or event.output is not None
     else:
-        is_odd = not event.attempt
+        holds = event.facts or event.memories or event.effects or event.change or event.output is not None
+        is_odd = not event.attempt or (event.of == "call" and bool(holds))
     if is_odd:
         raise RunImportError(f"its event {seq} asks or answers what nobody could.")
     if isinstance(event, ApprovalRequested) and event.due_at is not None and not 0 <= event.due_at <= LATEST:

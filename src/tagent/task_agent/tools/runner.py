@@ -78,8 +78,8 @@ class ToolInDoubtError(ToolError):
         self.description = description
         super().__init__(
             tool,
-            f"A crash cut off a call of {tool!r} ({description}), and it is not made again: it may have happened.",
-            hint="Look whether it did; resume the run once more to let the step begin anew.",
+            f"A crash cut off a call of {tool!r} ({description}): it may have happened, and is not made again unasked.",
+            hint="Look whether it did before you say that it may be made again.",
         )
 
 

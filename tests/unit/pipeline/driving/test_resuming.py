@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, PipelineState, RunStatus, StepOutputError
+from tagent.pipeline.answering.answering import answer_approval, open_approvals
 from tagent.pipeline.course.timers import ATTEMPT
 from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.events import RunResumed, RunStarted, StepCompleted, StepFailed, StepStarted
@@ -456,13 +458,23 @@ async def test_a_call_with_side_effects_that_may_have_happened_is_not_made_again
     )
     pipeline = Pipeline("p").step("a", "Pay me", tools=[Tool.of(pay, side_effect=True)])
     store = CrashingStore().arm(5, is_written=False)  # the outcome of the call is lost
-    opened = await crash(pipeline, store, model)
+    opened = replace(await crash(pipeline, store, model), store_url="kept://")
     assert paid == ["me"]
-    result = await resume(opened, pipeline)
-    metadata = result.step_metadata["a"]
-    assert (paid, metadata["code"], result.status) == (["me"], "tool.in_doubt", RunStatus.FAILED)
-    assert "it may have happened" in metadata["reason"]
-    assert (await resume(opened, pipeline)).final_output == "done", "a person has looked, and resumed it again"
+    waiting = await resume(opened, pipeline)
+    assert (paid, waiting.code, waiting.status) == (["me"], "approval.waiting", RunStatus.WAITING)
+    [asked] = await open_approvals(opened)
+    assert asked.of == "call"
+    assert "it may have happened" in asked.question
+    await answer_approval("run-1", "a", opened, is_approved=True, actor="me", comment="The bank knows of nothing.")
+    store.arm(4, is_written=False)  # and the outcome of the second call is lost too
+    with pytest.raises(Crash):
+        await resume(opened, pipeline)
+    opened = everybody_is_gone(opened)
+    assert paid == ["me", "me"]
+    assert (await resume(opened, pipeline)).status is RunStatus.WAITING, "who said yes said it of one call"
+    await answer_approval("run-1", "a", opened, is_approved=False, actor="me", comment="It is paid.")
+    rejected = await resume(opened, pipeline)
+    assert (paid, rejected.step_metadata["a"]["code"]) == (["me", "me"], "approval.rejected")
 
 
 def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
