@@ -183,7 +183,8 @@ class ApprovalRequested:
 class ApprovalAnswered:
     """Somebody said yes or no, or the time for it is over; then `by_default` is true.
 
-    `output` is what counts instead of what the step gave, as JSON values, if it `is_edited`.
+    `output` is what counts instead of what the step gave, as JSON values, if it `is_edited`. `at` is when the run took
+    the answer up, which may be long after it was given; `said_at` is when that was, None in older journals.
     """
 
     step: str
@@ -194,6 +195,12 @@ class ApprovalAnswered:
     by_default: bool = False
     is_edited: bool = False
     output: object = None
+    said_at: float | None = None
+
+    @property
+    def given_at(self) -> float:
+        """When it was said; where that is not known, when the run took it up."""
+        return self.at if self.said_at is None else self.said_at
 
 
 @value

@@ -121,7 +121,7 @@ def _of_request(asked: ApprovalRequested) -> dict[str, object]:
 def _of_answer(answered: ApprovalAnswered) -> dict[str, object]:
     """Return what somebody said, as JSON values."""
     told = {name: getattr(answered, name) for name in ("is_approved", "actor", "comment", "by_default", "is_edited")}
-    return {**told, "at": time_text(answered.at)}
+    return {**told, "at": time_text(answered.given_at)}
 
 
 def _of_step(told: Mapping[str, Any], record: StepRecord) -> dict[str, object]:

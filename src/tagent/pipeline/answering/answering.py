@@ -217,7 +217,7 @@ async def _asked_by_journal(run_id: str, path: str, services: Services) -> OpenA
             path,
             is_approved=answered.is_approved,
             actor=answered.actor,
-            at=answered.at,
+            at=answered.given_at,
             comment=answered.comment,
         )
     raise ApprovalNotOpenError(run_id, path, open=tuple(requests), status=state.status if state.is_finished else "")

@@ -15,7 +15,7 @@ from tagent.ports.records import RunSummary
 from tagent.search import searchable
 
 _OF_QUESTION = ("of", "question", "at", "due_at", "default")
-_OF_ANSWER = ("is_approved", "actor", "comment", "at", "by_default", "is_edited")
+_OF_ANSWER = ("is_approved", "actor", "comment", "by_default", "is_edited")
 
 
 def report_of(state: PipelineState, name: str) -> StepReport:
@@ -120,7 +120,7 @@ def _approval(state: PipelineState, name: str) -> dict[str, object]:
     if asked is not None:
         told["asked"] = {key: getattr(asked, key) for key in _OF_QUESTION}
     if answer is not None:
-        told["approval"] = {key: getattr(answer, key) for key in _OF_ANSWER}
+        told["approval"] = {**{key: getattr(answer, key) for key in _OF_ANSWER}, "at": answer.given_at}
     return told
 
 

@@ -247,6 +247,7 @@ class RunLoop:
                     answer.by_default,
                     answer.is_edited,
                     answer.output,
+                    answer.at,
                 )
                 apply(self._state, event)
                 events.append(event)

@@ -211,7 +211,12 @@ def _approval(event: ApprovalRequested | ApprovalAnswered) -> str:
     told = "approved" if event.is_approved else "rejected"
     edited = "with another output" if event.is_edited else ""
     late = "as nobody answered in time" if event.by_default else ""
-    return ": ".join(filter(None, (" ".join(filter(None, (told, edited, late))), event.comment)))
+    said = ": ".join(filter(None, (" ".join(filter(None, (told, edited, late))), event.comment)))
+    return f"{said}; said {_moment(event.given_at)}" if event.at - event.given_at >= WORTH_TELLING_SECONDS else said
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def _verdict(reason: str, *, holds: bool) -> str:

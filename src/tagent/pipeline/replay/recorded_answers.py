@@ -57,10 +57,12 @@ class RecordedAnswers:
     def _answer(self, path: str) -> Answer:
         """Return what was said about a step; no, if nobody was asked about it then."""
         said = self._answers.get(path)
-        now = self._clock.now()
         if said is None:
-            return Answer(is_approved=False, actor="", at=now, comment="When the run was recorded, nobody was asked.")
-        return Answer(said.is_approved, said.actor, now, said.comment, said.is_edited, said.output, said.by_default)
+            why = "When the run was recorded, nobody was asked."
+            return Answer(is_approved=False, actor="", at=self._clock.now(), comment=why)
+        return Answer(
+            said.is_approved, said.actor, said.given_at, said.comment, said.is_edited, said.output, said.by_default
+        )
 
 
 def _innermost(event: object) -> tuple[str, object]:

@@ -133,8 +133,10 @@ def _require_sane_approval(event: ApprovalRequested | ApprovalAnswered, *, seq: 
         is_odd = not event.attempt or (event.of == "call" and bool(holds))
     if is_odd:
         raise RunImportError(f"its event {seq} asks or answers what nobody could.")
-    if isinstance(event, ApprovalRequested) and event.due_at is not None and not 0 <= event.due_at <= LATEST:
-        raise RunImportError(f"what its event {seq} asks is due at no time.")
+    at = event.said_at if isinstance(event, ApprovalAnswered) else event.due_at
+    if at is not None and not 0 <= at <= LATEST:
+        what = "asks is due" if isinstance(event, ApprovalRequested) else "answers was said"
+        raise RunImportError(f"what its event {seq} {what} at no time.")
 
 
 def _is_verdict(output: object) -> bool:
