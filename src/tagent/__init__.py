@@ -10,25 +10,20 @@ from tagent.exports import loaded_late
 
 if TYPE_CHECKING:
     from tagent.agent import (
-        aapprovals,
-        aapprove,
         acancel,
         afork,
-        approvals,
-        approve,
-        areject,
         aresume,
         arun_agent,
         arun_pipeline,
         astate_at,
         cancel,
         fork,
-        reject,
         resume,
         run_agent,
         run_pipeline,
         state_at,
     )
+    from tagent.approving import aapprovals, aapprove, approvals, approve, areject, reject
     from tagent.config import ModelLimits, TAgentConfig
     from tagent.exceptions import MissingExtraError, TAgentError
     from tagent.ports.toolsets import MCPServer
@@ -106,12 +101,12 @@ _HOMES = {
     "afork": "tagent.agent",
     "cancel": "tagent.agent",
     "acancel": "tagent.agent",
-    "approvals": "tagent.agent",
-    "aapprovals": "tagent.agent",
-    "approve": "tagent.agent",
-    "aapprove": "tagent.agent",
-    "reject": "tagent.agent",
-    "areject": "tagent.agent",
+    "approvals": "tagent.approving",
+    "aapprovals": "tagent.approving",
+    "approve": "tagent.approving",
+    "aapprove": "tagent.approving",
+    "reject": "tagent.approving",
+    "areject": "tagent.approving",
     "state_at": "tagent.agent",
     "astate_at": "tagent.agent",
     "stream": "tagent.streaming",

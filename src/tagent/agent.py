@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
@@ -20,17 +20,12 @@ from tagent.task_agent.tools.servers import ToolSource
 from tagent.threads import standing_still
 
 if TYPE_CHECKING:
-    from tagent.pipeline.answering.answering import AnsweredApproval
-    from tagent.pipeline.answering.documents import OpenApproval
     from tagent.pipeline.driving.cancelling import Cancellation
     from tagent.pipeline.executor import PipelineExecutor
     from tagent.pipeline.models import Pipeline, PipelineResult
     from tagent.pipeline.selecting import Selection
     from tagent.pipeline.state import PipelineState
     from tagent.pipeline.transfer.forking import Fork
-
-UNEDITED: Final = ...
-"""Stands for the output that a step gave."""
 
 Result = TypeVar("Result")
 Output = TypeVar("Output")
@@ -311,7 +306,7 @@ def resume(
         ...     resume(failed.run_id, report, store=store).final_output
         'Seven hills'
     """
-    return _run_to_end(aresume(run_id, pipeline, config, definition=definition, **options))
+    return run_to_end(aresume(run_id, pipeline, config, definition=definition, **options))
 
 
 @overload
@@ -353,7 +348,7 @@ def run_agent(
         >>> run_agent("Say hello", model=ScriptedModel(["Hello."])).output
         'Hello.'
     """
-    result: TaskBasedAgentResult[Any] | PipelineResult = _run_to_end(
+    result: TaskBasedAgentResult[Any] | PipelineResult = run_to_end(
         arun_agent(goal_or_pipeline, config, **options)  # the parameters are the same
     )
     return result
@@ -386,7 +381,7 @@ def run_pipeline(
         >>> run_pipeline(report, inputs={"city": "Lisbon"}).final_output
         'Lisbon has 7 hills.'
     """
-    return _run_to_end(
+    return run_to_end(
         arun_pipeline(
             pipeline,
             config,
@@ -409,6 +404,7 @@ async def afork(
     at_event: int | None = None,
     overrides: Mapping[str, object] | None = None,
     pipeline: "Pipeline | None" = None,
+    **options: Unpack[CallOptions],
 ) -> "Fork":
     """Make a new run of what happened in an old one, which stays as it is; `resume` the new one to do the rest.
 
@@ -420,6 +416,7 @@ async def afork(
         overrides: What is different: `{"inputs": {...}, "model": "...", "steps": {name: {"goal": "...",
             "model": "...", "output": ...}}}`.
         pipeline: The code, to check new inputs and outputs; None loads it from where the run came from.
+        options: Settings of this call, over all others.
 
     Raises:
         UnknownRunError: If no run has this id; the nearest one is named.
@@ -443,7 +440,7 @@ async def afork(
     """
     from tagent.pipeline.transfer.forking import fork_run
 
-    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+    async with open_services(settings_of(config, options)) as services:
         return await fork_run(
             run_id, services, from_step=from_step, at_event=at_event, overrides=overrides, pipeline=pipeline
         )
@@ -457,6 +454,7 @@ def fork(
     at_event: int | None = None,
     overrides: Mapping[str, object] | None = None,
     pipeline: "Pipeline | None" = None,
+    **options: Unpack[CallOptions],
 ) -> "Fork":
     """Do what `afork` does and wait for it; also where an event loop is already running.
 
@@ -474,12 +472,14 @@ def fork(
         ...     new.reused, new.again, resume(new.run_id, report, store).final_output
         (('facts',), ('text',), '7 hills')
     """
-    return _run_to_end(
-        afork(run_id, config, from_step=from_step, at_event=at_event, overrides=overrides, pipeline=pipeline)
+    return run_to_end(
+        afork(run_id, config, from_step=from_step, at_event=at_event, overrides=overrides, pipeline=pipeline, **options)
     )
 
 
-async def acancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancellation":
+async def acancel(
+    run_id: str, config: Config = None, *, reason: str = "", **options: Unpack[CallOptions]
+) -> "Cancellation":
     """Cancel a run, whoever drives it, and return what it had come to; when this returns, that is durable.
 
     No step starts any more. Those that run are stopped within a second, wherever that is; the driver then returns
@@ -489,6 +489,7 @@ async def acancel(run_id: str, config: Config = None, *, reason: str = "") -> "C
         run_id: The run.
         config: Settings over those of file and environment; `store` says where the run is.
         reason: Why, for people; it stays with the run.
+        options: Settings of this call, over all others.
 
     Raises:
         UnknownRunError: If no run has this id; the nearest one is named.
@@ -507,11 +508,11 @@ async def acancel(run_id: str, config: Config = None, *, reason: str = "") -> "C
     """
     from tagent.pipeline.driving.cancelling import cancel_run
 
-    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+    async with open_services(settings_of(config, options)) as services:
         return await cancel_run(run_id, services, reason=reason)
 
 
-def cancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancellation":
+def cancel(run_id: str, config: Config = None, *, reason: str = "", **options: Unpack[CallOptions]) -> "Cancellation":
     """Do what `acancel` does and wait for it; also where an event loop is already running.
 
     Raises:
@@ -528,198 +529,15 @@ def cancel(run_id: str, config: Config = None, *, reason: str = "") -> "Cancella
         ...     cancelled.completed, cancelled.left, resume(new.run_id, report, store).final_output
         (('facts',), ('text',), '7 hills')
     """
-    return _run_to_end(acancel(run_id, config, reason=reason))
+    return run_to_end(acancel(run_id, config, reason=reason, **options))
 
 
-async def aapprovals(run_id: str | None = None, config: Config = None) -> "tuple[OpenApproval, ...]":
-    """Return what somebody is asked and has not answered, what has waited longest first.
-
-    Args:
-        run_id: Only of this run; None for all.
-        config: Settings over those of file and environment; `store` says where the runs are. What is asked by runs in
-            memory is known only in the process that drives them.
-
-    Raises:
-        UnknownRunError: If no run has this id; the nearest one is named.
-        StoreError: If the store fails.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from tagent.pipeline import Pipeline
-        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
-        >>> async def asked(store: dict[str, object]) -> list[str]:
-        ...     result = await arun_pipeline(pipeline, store)
-        ...     return [it.step for it in await aapprovals(result.run_id, store)]
-        >>> with TemporaryDirectory() as folder:
-        ...     asyncio.run(asked({"store": f"file:///{folder}"}))
-        ['refund']
-    """
-    from tagent.pipeline.answering.answering import open_approvals
-
-    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
-        return await open_approvals(services, run_id)
-
-
-def approvals(run_id: str | None = None, config: Config = None) -> "tuple[OpenApproval, ...]":
-    """Do what `aapprovals` does and wait for it; also where an event loop is already running.
-
-    Raises:
-        TAgentError: As for `aapprovals`.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from tagent.pipeline import Approval, Pipeline
-        >>> ask = Approval(question="Refund 40 EUR?")
-        >>> with TemporaryDirectory() as folder:
-        ...     store = {"store": f"file:///{folder}"}
-        ...     waiting = run_pipeline(Pipeline("refunds").step("refund", run=lambda: "paid", approval=ask), store)
-        ...     [(it.step, it.question) for it in approvals(config=store)]
-        [('refund', 'Refund 40 EUR?')]
-    """
-    return _run_to_end(aapprovals(run_id, config))
-
-
-async def aapprove(
-    run_id: str,
-    step: str,
-    config: Config = None,
-    *,
-    comment: str = "",
-    actor: str = "",
-    output: object = UNEDITED,
-    pipeline: "Pipeline | None" = None,
-) -> "AnsweredApproval":
-    """Say yes to what a step waits for, and return who goes on with the run; when this returns, that is durable.
-
-    Nothing is run here: the process that drives the run goes on with it, or a worker; else `resume` it.
-
-    Args:
-        run_id: The run.
-        step: The step; one inside another by its path, `outer/inner`, in an item or a round `outer/2/inner`.
-        config: Settings over those of file and environment; `store` says where the run is.
-        comment: Why, for people; it stays with the run.
-        actor: Who says so; empty for the user of this process.
-        output: What counts instead of what the step gave, if it is asked about its output.
-        pipeline: The code, to check `output`; None loads it from the file that the run remembers.
-
-    Raises:
-        UnknownRunError: If no run has this id; the nearest one is named.
-        ApprovalNotOpenError: If nobody is asked about this step; it says what is asked.
-        ApprovalAnsweredError: If somebody was faster, or the time was over; it says who and when.
-        ApprovalOutputError: If there is no output to edit.
-        StepOutputError: If `output` does not fit the type of the step; nothing is written.
-        NoPipelineError: If `output` is given, the pipeline was built in code, and no `pipeline` is given.
-        StoreError: If the store fails.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from tagent.pipeline import Pipeline
-        >>> pipeline = Pipeline("letters").step("draft", run=lambda: "Dear Sir", approval="output")
-        >>> async def edited(store: dict[str, object]) -> object:
-        ...     waiting = await arun_pipeline(pipeline, store)
-        ...     await aapprove(waiting.run_id, "draft", store, output="Dear Madam", pipeline=pipeline)
-        ...     return (await aresume(waiting.run_id, pipeline, store)).final_output
-        >>> with TemporaryDirectory() as folder:
-        ...     asyncio.run(edited({"store": f"file:///{folder}"}))
-        'Dear Madam'
-    """
-    from tagent.pipeline.answering.answering import answer_approval
-
-    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
-        return await answer_approval(
-            run_id, step, services, is_approved=True, comment=comment, actor=actor, output=output, pipeline=pipeline
-        )
-
-
-def approve(
-    run_id: str,
-    step: str,
-    config: Config = None,
-    *,
-    comment: str = "",
-    actor: str = "",
-    output: object = UNEDITED,
-    pipeline: "Pipeline | None" = None,
-) -> "AnsweredApproval":
-    """Do what `aapprove` does and wait for it; also where an event loop is already running.
-
-    Raises:
-        TAgentError: As for `aapprove`.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from tagent.pipeline import Pipeline
-        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
-        >>> with TemporaryDirectory() as folder:
-        ...     store = {"store": f"file:///{folder}"}
-        ...     waiting = run_pipeline(pipeline, store)
-        ...     answered = approve(waiting.run_id, "refund", store, comment="He is right.")
-        ...     waiting.status.value, answered.goes_on.by, resume(waiting.run_id, pipeline, store).final_output
-        ('waiting', 'nobody', 'paid')
-    """
-    return _run_to_end(aapprove(run_id, step, config, comment=comment, actor=actor, output=output, pipeline=pipeline))
-
-
-async def areject(
-    run_id: str, step: str, config: Config = None, *, comment: str = "", actor: str = ""
-) -> "AnsweredApproval":
-    """Say no to what a step waits for, and return who goes on with the run; when this returns, that is durable.
-
-    The step then fails with the code `approval.rejected`, and what follows from that is as for any failure.
-
-    Args:
-        run_id: The run.
-        step: The step; one inside another by its path, `outer/inner`, in an item or a round `outer/2/inner`.
-        config: Settings over those of file and environment; `store` says where the run is.
-        comment: Why, for people; it stays with the run.
-        actor: Who says so; empty for the user of this process.
-
-    Raises:
-        UnknownRunError: If no run has this id; the nearest one is named.
-        ApprovalNotOpenError: If nobody is asked about this step; it says what is asked.
-        ApprovalAnsweredError: If somebody was faster, or the time was over; it says who and when.
-        StoreError: If the store fails.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from tagent.pipeline import Pipeline
-        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
-        >>> async def refused(store: dict[str, object]) -> object:
-        ...     waiting = await arun_pipeline(pipeline, store)
-        ...     await areject(waiting.run_id, "refund", store, comment="Too late.")
-        ...     return (await aresume(waiting.run_id, pipeline, store)).step_metadata["refund"]["code"]
-        >>> with TemporaryDirectory() as folder:
-        ...     asyncio.run(refused({"store": f"file:///{folder}"}))
-        'approval.rejected'
-    """
-    from tagent.pipeline.answering.answering import answer_approval
-
-    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
-        return await answer_approval(run_id, step, services, is_approved=False, comment=comment, actor=actor)
-
-
-def reject(run_id: str, step: str, config: Config = None, *, comment: str = "", actor: str = "") -> "AnsweredApproval":
-    """Do what `areject` does and wait for it; also where an event loop is already running.
-
-    Raises:
-        TAgentError: As for `areject`.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from tagent.pipeline import Pipeline
-        >>> pipeline = Pipeline("refunds").step("refund", run=lambda: "paid", approval=True)
-        >>> with TemporaryDirectory() as folder:
-        ...     store = {"store": f"file:///{folder}"}
-        ...     waiting = run_pipeline(pipeline, store)
-        ...     answered = reject(waiting.run_id, "refund", store)
-        ...     resume(waiting.run_id, pipeline, store).status.value
-        'failed'
-    """
-    return _run_to_end(areject(run_id, step, config, comment=comment, actor=actor))
-
-
-async def astate_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":
+async def astate_at(
+    run_id: str, event: int | None = None, config: Config = None, **options: Unpack[CallOptions]
+) -> "PipelineState":
     """Return the state that a run had after its first `event` events, from 1; None means now.
+
+    Settings are given as to `aresume`: `store` says where the run is.
 
     Raises:
         UnknownRunError: If no run has this id; the nearest one is named.
@@ -738,11 +556,13 @@ async def astate_at(run_id: str, event: int | None = None, config: Config = None
     """
     from tagent.pipeline.transfer import forking
 
-    async with open_services(TAgentConfig.load().merged(TAgentConfig.of(config))) as services:
+    async with open_services(settings_of(config, options)) as services:
         return await forking.state_at(services.store, run_id, event)
 
 
-def state_at(run_id: str, event: int | None = None, config: Config = None) -> "PipelineState":
+def state_at(
+    run_id: str, event: int | None = None, config: Config = None, **options: Unpack[CallOptions]
+) -> "PipelineState":
     """Do what `astate_at` does and wait for it; also where an event loop is already running.
 
     Raises:
@@ -758,10 +578,19 @@ def state_at(run_id: str, event: int | None = None, config: Config = None) -> "P
         ...     {name: status.value for name, status in state_at(run.run_id, 3, store).statuses.items()}
         {'facts': 'completed', 'text': 'pending'}
     """
-    return _run_to_end(astate_at(run_id, event, config))
+    return run_to_end(astate_at(run_id, event, config, **options))
 
 
-def _run_to_end(work: Coroutine[object, object, Result]) -> Result:
+def settings_of(config: Config, options: Mapping[str, object]) -> TAgentConfig:
+    """Return the settings of a call: `options` over `config`, over those of file and environment.
+
+    Raises:
+        ConfigurationError: If a setting is unknown or wrong.
+    """
+    return TAgentConfig.load().merged(TAgentConfig.of(config), TAgentConfig.of(options))
+
+
+def run_to_end(work: Coroutine[object, object, Result]) -> Result:
     """Return what `work` returns, on a loop of its own: here, or in a thread when this one has a running loop."""
     return _run_in_thread(work) if _is_inside_a_loop() else asyncio.run(work)
 

@@ -14,6 +14,9 @@ from types import ModuleType
 
 from tagent.exceptions import text_of
 
+FILE_PREFIX = "tagent_file_"
+"""What the name of a module begins with that was run from a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
@@ -47,7 +50,7 @@ def run_file(file: Path) -> ModuleType | LoadFailure:
         return LoadFailure("there is no such file")
     digest = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     stem = re.sub(r"\W", "_", file.stem)  # what stands before a dot would be taken for a package
-    spec = spec_from_file_location(f"tagent_file_{stem}_{digest}", file)
+    spec = spec_from_file_location(f"{FILE_PREFIX}{stem}_{digest}", file)
     if spec is None or spec.loader is None:
         return LoadFailure("it is no Python file")
     module = module_from_spec(spec)

@@ -62,6 +62,16 @@ def time_text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
+def brief_time_text(at: float) -> str:
+    """Return a time as people read it in a table, to the second.
+
+    Example:
+        >>> brief_time_text(86_400.5)
+        '1970-01-02 00:00:00Z'
+    """
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
 def age(text: str) -> float:
     """Return the seconds of an option's value like `30d`.
 

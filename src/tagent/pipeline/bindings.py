@@ -35,6 +35,9 @@ ROUND_NAMES = frozenset({PREVIOUS, ROUND})
 OUTPUT = "output"
 """What the check of a dependency calls what that has given, and the end of a repetition what the round has."""
 
+_CONTEXT_NAMES = frozenset({"context", "ctx", "step_context"})
+"""What people call a parameter that is to take the `StepContext`."""
+
 MERGES = ("list", "dict")
 """The merges that are named by a word; any other text is a goal."""
 
@@ -127,6 +130,20 @@ def part_names(step: PipelineStep) -> frozenset[str]:
     if step.for_each is not None:
         return ITEM_NAMES
     return ROUND_NAMES if is_repeated(step) else frozenset()
+
+
+def what_was_meant(name: str) -> str:
+    """Return what to do about a name that nothing fills, if it says what was meant; empty for any other name.
+
+    Example:
+        >>> what_was_meant("ctx"), what_was_meant("topic")
+        (' To take the context of the step, it needs the annotation: `ctx: StepContext`.', '')
+    """
+    if name in _CONTEXT_NAMES:
+        return f" To take the context of the step, it needs the annotation: `{name}: StepContext`."
+    if name in ROUND_NAMES:
+        return " Only a step that is repeated has it: see `repeat`."
+    return " Only a step with `for_each` has it." if name in ITEM_NAMES else ""
 
 
 def is_item_name(step: PipelineStep, name: str) -> bool:

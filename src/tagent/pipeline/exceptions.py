@@ -246,6 +246,12 @@ class StepInputError(StepError):
 class StepRouteError(StepError):
     """What a step gave is to say which steps run next, and names none of its routes.
 
+    Args:
+        step: The step's name.
+        routes: The routes that there are.
+        given: What the step gave, or what it chooses by.
+        switched_on: The path of what it chooses by; empty for a step whose own output names the route.
+
     Attributes:
         routes: The routes that there are.
 
@@ -253,18 +259,40 @@ class StepRouteError(StepError):
         >>> from tagent import run_pipeline
         >>> from tagent.pipeline import Pipeline
         >>> pipeline = Pipeline("p").step("triage", run=lambda: "praise", routes={"bug": "fix"}).step("fix", "Fix it")
-        >>> run_pipeline(pipeline).step_metadata["triage"]["code"]
-        'step.route'
+        >>> facts = run_pipeline(pipeline).step_metadata["triage"]
+        >>> facts["code"], facts["reason"].partition(". ")[0]
+        ('step.route', "The output 'praise' of the step 'triage' names none of its routes ('bug')")
     """
 
     code = "step.route"
 
-    def __init__(self, step: str, routes: Collection[str]) -> None:
+    def __init__(self, step: str, routes: Collection[str], *, given: object = None, switched_on: str = "") -> None:
         self.routes = tuple(routes)
         listed = ", ".join(repr(route[:_LONGEST_SHOWN]) for route in self.routes[:_MOST_SHOWN])
         listed += ", ..." if len(self.routes) > _MOST_SHOWN else ""
-        message = f"The output of the step {step!r} names none of its routes ({listed})."
-        super().__init__(step, message, hint="Add the route, or one that is called 'default'.")
+        told = shown(given)
+        if switched_on:
+            message = f"The step {step!r} chooses by {switched_on!r}, whose value {told} names none of its routes"
+            hint = "Add the route, or say default= for all others."
+        else:
+            message = f"The output {told} of the step {step!r} names none of its routes"
+            hint = "Add the route, or one that is called 'default'."
+        if isinstance(given, Mapping) and given:
+            field = next((name for name, value in given.items() if value in self.routes), next(iter(given)))
+            path = f"{switched_on or step}.{field}"[:_LONGEST_SHOWN]
+            hint = f"Name the field that says it: switch({path!r}, ...)."
+        super().__init__(step, f"{message} ({listed}).", hint=hint)
+
+
+def shown(value: object) -> str:
+    """Return the beginning of a value for a message: in one line, escaped, and short.
+
+    Example:
+        >>> shown({"kind": "praise"}), len(shown("x" * 1000))
+        ("{'kind': 'praise'}", 60)
+    """
+    told = repr(value)
+    return told if len(told) <= _LONGEST_SHOWN else f"{told[: _LONGEST_SHOWN - 3]}..."
 
 
 class StepNotReachedError(StepError):

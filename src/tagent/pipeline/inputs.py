@@ -6,9 +6,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from tagent.exceptions import nearest
+from tagent.exceptions import DataPathError, nearest
 from tagent.paths import DataPath, field_values
-from tagent.pipeline.bindings import OUTPUT, conditions_of, functions, part_names
+from tagent.pipeline.bindings import OUTPUT, conditions_of, functions, names_read, part_names, what_was_meant
 from tagent.pipeline.conditions import Condition
 from tagent.pipeline.conditions.writing import path_text
 from tagent.pipeline.exceptions import InputError, StepOutputError
@@ -16,12 +16,18 @@ from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.signatures import signature_of
 
+_HOW: Final = "Pass them as inputs={...}, or --input name=value."
+
 _MOST_SUGGESTIONS: Final = 50
 """So many missing inputs are compared with what is there: each takes the time of all of these together."""
 
 
 def check_inputs(
-    pipeline: Pipeline, given: Mapping[str, object] | BaseModel | None, *, steps: Collection[str] | None = None
+    pipeline: Pipeline,
+    given: Mapping[str, object] | BaseModel | None,
+    *,
+    steps: Collection[str] | None = None,
+    inside: str = "",
 ) -> dict[str, object]:
     """Return the inputs by name as JSON values.
 
@@ -29,6 +35,7 @@ def check_inputs(
         pipeline: The definition.
         given: The inputs.
         steps: The steps that run; None for all. What only others ask for need not be given, unless a model declares it.
+        inside: The step whose work the pipeline is; empty if it runs by itself.
 
     Raises:
         InputError: If one is missing, unknown to the declared model, does not fit, or is not JSON.
@@ -37,7 +44,9 @@ def check_inputs(
     if odd := {str(name): "is no text; names are." for name in named if not isinstance(name, str)}:
         raise InputError(pipeline.name, odd)
     if pipeline.inputs is None:
-        return _undeclared(pipeline, named, [step for step in pipeline.steps if steps is None or step.name in steps])
+        needing = [step for step in pipeline.steps if steps is None or step.name in steps]
+        where = f"Give it in `inputs=` of the step {inside!r}." if inside else _HOW
+        return _undeclared(pipeline, named, needing, hint=where)
     try:
         checked = pipeline.inputs.model_validate(named, by_alias=True, by_name=True)
     except ValidationError as error:
@@ -90,38 +99,84 @@ def _names(model: type[BaseModel]) -> set[str]:
     return set(model.model_fields) | aliases
 
 
-def _wanted(step: PipelineStep, steps: Set[str], items: Set[str]) -> Iterator[tuple[str, str, bool]]:
-    """Yield the inputs without which a step cannot work, why it needs them, and whether they are parameters."""
+def missing_inputs(
+    pipeline: Pipeline, given: Collection[str], steps: Iterable[PipelineStep]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield which inputs are not given and that one of these steps cannot do without: the step, the name, and why.
+
+    Each name is told once, with the name that may have been meant.
+
+    Raises:
+        DataPathError: If a path of a step is malformed.
+    """
+    names = {step.name for step in pipeline.steps}
+    told: set[str] = set()
+    for step in steps:
+        items = part_names(step)
+        for name, why, others in _wanted(step, names, items):
+            if name in given or name in told:
+                continue
+            told.add(name)
+            hint = what_was_meant(name) if others is not None else ""
+            if not hint and len(told) <= _MOST_SUGGESTIONS:
+                hint = nearest(name, given if others is None else {*given, *names, *others} - {step.name})
+            yield step.name, name, f"{why}{hint}"
+
+
+def unused_inputs(pipeline: Pipeline, given: Collection[str]) -> Iterator[str]:
+    """Yield that no step reads an input, for each that is given for nothing to a pipeline without an input model."""
+    if pipeline.inputs is not None or not given:
+        return
+    read = {name for step in pipeline.steps for name in _names_read(step, pipeline)}
+    for name in sorted(set(given) - read):
+        yield f"No step reads the input {name!r}.{nearest(name, read)}"
+
+
+def _names_read(step: PipelineStep, pipeline: Pipeline) -> list[str]:
+    try:
+        return list(names_read(step, pipeline.global_constraints))
+    except DataPathError:
+        return []  # the step's own check names the malformed path
+
+
+def _wanted(
+    step: PipelineStep, steps: Set[str], items: Set[str]
+) -> Iterator[tuple[str, str, Collection[str] | None]]:
+    """Yield the inputs without which a step cannot work, and why it needs them.
+
+    With each go the names that would do besides those of steps and inputs, None if nothing but an input would.
+    """
     if step.for_each is not None and (root := DataPath.parse(step.for_each).root) not in steps:
-        yield root, f"`for_each` of step {step.name!r} goes through it.", False
+        yield root, f"`for_each` of step {step.name!r} goes through it.", ()
     if step.switch_on is not None and (root := DataPath.parse(step.switch_on).root) not in steps:
-        yield root, f"the step {step.name!r} chooses by it.", False
+        yield root, f"the step {step.name!r} chooses by it.", ()
     if step.pipeline is not None:
-        yield from _wanted_inside(step, step.pipeline, {*steps, *items})
+        yield from _wanted_inside(step, step.pipeline, steps, items)
     conditions = list(conditions_of(step))
+    own = {*items, OUTPUT} if step.depends_on or step.until is not None else items
     for function in _functions(step, conditions):
         for parameter in signature_of(function).parameters:
             name = parameter.name
-            has_output = step.depends_on or step.until is not None
-            is_fed = parameter.is_context or name in steps or name in items or (name == OUTPUT and has_output)
-            if parameter.is_required and not is_fed:
-                yield name, f"the function of step {step.name!r} asks for it.", True
+            if parameter.is_required and not (parameter.is_context or name in steps or name in own):
+                yield name, f"the function of step {step.name!r} asks for it.", own
     for condition in conditions:
         for name in sorted(condition.inputs_needed):
             guard = f"has({path_text('inputs', (name,))}) && ..."
-            yield name, f"a condition of step {step.name!r} reads it. If it may be missing, write {guard}.", False
+            yield name, f"a condition of step {step.name!r} reads it. If it may be missing, write {guard}.", None
 
 
-def _wanted_inside(step: PipelineStep, pipeline: Pipeline, others: Set[str]) -> Iterator[tuple[str, str, bool]]:
+def _wanted_inside(
+    step: PipelineStep, pipeline: Pipeline, steps: Set[str], items: Set[str]
+) -> Iterator[tuple[str, str, Collection[str]]]:
     """Yield what the pipeline inside a step needs of the inputs, those besides steps and items."""
     if isinstance(step.inputs, Mapping):
         for path in map(DataPath.parse, step.inputs.values()):
-            if path.root not in others:
-                yield path.root, f"the step {step.name!r} hands it to its pipeline.", False
+            if path.root not in steps and path.root not in items:
+                yield path.root, f"the step {step.name!r} hands it to its pipeline.", items
     elif step.inputs is None:
         for name, _ in inputs_required(pipeline):
-            if name not in others:
-                yield name, f"the pipeline of step {step.name!r} asks for it.", True
+            if name not in steps and name not in items:
+                yield name, f"the pipeline of step {step.name!r} asks for it.", items
 
 
 def inputs_required(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
@@ -152,7 +207,9 @@ def _functions(step: PipelineStep, conditions: Iterable[Condition]) -> Iterator[
         yield from condition.functions
 
 
-def _undeclared(pipeline: Pipeline, named: dict[str, object], steps: Iterable[PipelineStep]) -> dict[str, object]:
+def _undeclared(
+    pipeline: Pipeline, named: dict[str, object], steps: Iterable[PipelineStep], *, hint: str
+) -> dict[str, object]:
     problems: dict[str, str] = {}
     values: dict[str, object] = {}
     for name, value in named.items():
@@ -160,18 +217,7 @@ def _undeclared(pipeline: Pipeline, named: dict[str, object], steps: Iterable[Pi
             values[name] = OutputType().dump(value, step=name)
         except StepOutputError:
             problems[name] = "cannot be written as JSON."
-    step_names = {step.name for step in pipeline.steps}
-    left = _MOST_SUGGESTIONS
-    for step in steps:
-        items = part_names(step)
-        for name, why, is_parameter in _wanted(step, step_names, items):
-            if name in named or name in problems:
-                continue
-            problems[name] = f"is missing; {why}"
-            if left > 0:
-                left -= 1
-                known = {*named, *step_names, *items} - {step.name} if is_parameter else named.keys()
-                problems[name] += nearest(name, known)
+    problems |= {name: f"is missing; {why}" for _, name, why in missing_inputs(pipeline, named, steps)}
     if problems:
-        raise InputError(pipeline.name, problems, hint="Pass them as inputs={...}, or --input name=value.")
+        raise InputError(pipeline.name, problems, hint=hint)
     return values

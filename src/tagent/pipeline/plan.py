@@ -71,7 +71,8 @@ class Plan:
         """
         given: object = step
         if not isinstance(given, PipelineStep):
-            Pipeline("plan").add_step(step)  # which says what it is instead
+            told = f"plan.add(...) takes a step that is made already, not a {type(given).__name__}."
+            raise PipelineError(told, hint="Write plan.add(PipelineStep(name=..., run=...)), or plan.step(name, ...).")
         self.added.append(replace(step))
         return self
 

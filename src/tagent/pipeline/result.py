@@ -34,7 +34,7 @@ class PipelineResult:
             `execution_time` (seconds), `model`, `reason` and `code` (why it failed or was skipped),
             `cached` (whether its output came from a cache), `substituted_by` (whose output it has: a step, or
             `default`). Where it applies also `given_by` (the run from which its output was taken, or `by hand`),
-            `optional` (True), `asked` (what somebody is asked about it: `of`, `question`, `at`, `due_at`, `default`),
+            `added_by` (the step that has added it while the run went on), `optional` (True), `asked` (what somebody is asked about it: `of`, `question`, `at`, `due_at`, `default`),
             `approval` (what was said: `is_approved`, `actor`, `comment`, `at`, `by_default`, `is_edited`),
             `condition` (`holds` and `reason`: what the step's condition came to), `seen` (the SOFT dependencies whose
             outputs it saw) and `unseen` (the others -> where they stood: `failed`, `skipped`, `cancelled` or
@@ -77,7 +77,7 @@ class PipelineResult:
         Named are the steps that were skipped, failed, cancelled or undone, those that have another one's output, those
         that wait for somebody's approval or have it,
         those that ran because their condition holds, and those that went on without what they wait for only SOFT; of
-        failed parts the first ones.
+        failed parts the first ones. Last come the steps that were added, and those whose outputs were there already.
 
         Example:
             >>> from tagent import run_pipeline

@@ -124,6 +124,9 @@ def repeat(
         if_not_reached: What becomes of it when the last round did not reach `until`: it may `fail`, or `keep` what that
             round gave.
 
+    Raises:
+        PipelineError: If `step` is no step: the name of one, for example, or a function.
+
     Example:
         >>> from tagent import run_pipeline
         >>> from tagent.pipeline import Pipeline
@@ -135,6 +138,11 @@ def repeat(
         >>> result.final_output, sorted(result.step_metadata["halved"]["parts"])
         (6, ['1', '2', '3', '4'])
     """
+    given: object = step
+    if not isinstance(given, PipelineStep):
+        message = f"`repeat` takes a step that is made already, not a {type(given).__name__}."
+        hint = "Write repeat(PipelineStep(name=..., run=...), ...), or .step(name, ..., until=..., max_times=...)."
+        raise PipelineError(message, hint=hint)
     return replace(step, until=until, max_times=max_times, if_not_reached=if_not_reached)
 
 
@@ -148,5 +156,5 @@ def required_route(step: PipelineStep, output: object) -> str | None:
     if routes is None or step.when is not None:  # without `otherwise` it starts nothing then
         return None
     if (taken := route_taken(output, routes)) is None:
-        raise StepRouteError(step.name, routes)
+        raise StepRouteError(step.name, routes, given=output, switched_on=step.switch_on or "")
     return taken

@@ -5,7 +5,10 @@ from dataclasses import field
 from typing import cast
 
 from tagent.exceptions import DataPathError
+from tagent.paths import DataPath
+from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.conditions import ConditionError
+from tagent.pipeline.conditions.problems import kind_of
 from tagent.pipeline.course.commands import (
     AskApproval,
     CancelStep,
@@ -107,13 +110,15 @@ def _pause(state: PipelineState, limits: Limits) -> PauseRun:
     Raises:
         DeadlockError: If it waits for nobody.
     """
-    if limits.paused:
-        return PauseRun(*next(iter(limits.paused.values())))
-    if not state.asked:
-        raise DeadlockError(blocked_steps(state.graph, state.statuses))
-    first, *others = state.asked
-    more = f" and {len(others)} more" if others else ""
-    return PauseRun(AWAITING_APPROVAL, f"The step {first!r}{more} waits for an approval.")
+    code, reason = next(iter(limits.paused.values()), ("", ""))
+    asked = open_requests(state) if code in ("", AWAITING_APPROVAL) else {}
+    if asked:
+        first, *others = asked  # by their paths, those inside steps too
+        who = f"The step {first!r} and {len(others)} more wait" if others else f"The step {first!r} waits"
+        return PauseRun(AWAITING_APPROVAL, f"{who} for an approval.")
+    if code:
+        return PauseRun(code, reason)
+    raise DeadlockError(blocked_steps(state.graph, state.statuses))
 
 
 def _settled(state: PipelineState) -> Iterator[Settling]:
@@ -207,7 +212,8 @@ def _expansion(state: PipelineState, name: str, expansion: Expansion) -> ExpandS
     except DataPathError as error:
         return FailStep(name, "step.input", f"The step {name!r} cannot go through {expansion.path}: {error}")
     if items is None:
-        return FailStep(name, "step.input", f"The step {name!r} cannot go through {expansion.path}: it is no list.")
+        told = _no_list(_led_to(state, expansion.path), expansion.path, is_input=expansion.path.root in state.inputs)
+        return FailStep(name, "step.input", f"The step {name!r} cannot go through {expansion.path}: {told}")
     if len(items) > MOST_PARTS:
         return FailStep(name, "step.input", f"{expansion.path} has {len(items):,} items; {MOST_PARTS:,} are allowed.")
     least = expansion.min_success
@@ -222,12 +228,20 @@ def items_of(state: PipelineState, expansion: Expansion) -> Sequence[object] | N
     Raises:
         DataPathError: If its path leads nowhere.
     """
-    path = expansion.path
-    if path is None:
-        return None
-    known = state.steps[path.root].output if path.root in state.statuses else state.inputs.get(path.root)
-    found = path.look_up({path.root: known})
+    found = None if expansion.path is None else _led_to(state, expansion.path)
     return cast("list[object]", found) if isinstance(found, list) else None
+
+
+def _led_to(state: PipelineState, path: DataPath) -> object:
+    known = state.steps[path.root].output if path.root in state.statuses else state.inputs.get(path.root)
+    return path.look_up({path.root: known})
+
+
+def _no_list(found: object, path: DataPath, *, is_input: bool) -> str:
+    told = f"it is {'a text' if isinstance(found, str) else kind_of(found)}, not a list."
+    if is_input and isinstance(found, str) and found.lstrip().startswith("["):  # written where a shell is used
+        told += f" On the command line, JSON is given with a colon: --input '{path.root}:=[...]'."
+    return told
 
 
 def _part_starts(state: PipelineState, due: list[tuple[str, str]]) -> Iterator[StartPart]:

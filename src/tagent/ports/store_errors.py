@@ -1,5 +1,7 @@
 """What a store answers when it cannot do what is asked."""
 
+from typing import Self
+
 from tagent.exceptions import StoreError
 
 
@@ -43,13 +45,27 @@ class UnknownRunError(StoreError):
 
     Attributes:
         run_id: The id asked for.
+        suggestion: Which one may have been meant; empty if none is like it.
+
+    Example:
+        >>> UnknownRunError("1f2e").looked_for_in("sqlite:///runs.db").hint
+        'It was looked for in sqlite:///runs.db.'
     """
 
     code = "store.unknown_run"
 
-    def __init__(self, run_id: str, *, suggestion: str = "") -> None:
+    def __init__(self, run_id: str, *, suggestion: str = "", hint: str = "") -> None:
         self.run_id = run_id
-        super().__init__(f"No run has the id {run_id!r}.{suggestion}")
+        self.suggestion = suggestion
+        super().__init__(f"No run has the id {run_id!r}.{suggestion}", hint=hint)
+
+    def looked_for_in(self, store: str) -> Self:
+        """Return the error that also says which store has no such run.
+
+        Args:
+            store: Its URL, without a password.
+        """
+        return type(self)(self.run_id, suggestion=self.suggestion, hint=f"It was looked for in {store}.")
 
 
 class MissingBlobError(StoreError):

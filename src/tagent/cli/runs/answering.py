@@ -12,6 +12,7 @@ import click
 from pydantic_core import to_json
 
 from tagent.cli.errors import DONE, printable
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, look_at, store_option, time_text, verbose_option
 from tagent.cli.stores import DEFAULT_STORE, resume_command, store_url
 from tagent.cli.tables import table_lines
@@ -44,6 +45,7 @@ resume_option = click.option(
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def approve_command(
     run_id: str,
     step: str,
@@ -72,6 +74,7 @@ def approve_command(
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def reject_command(run_id: str, step: str, comment: str, is_resumed: bool, store: str | None, as_json: bool) -> int:
     """Say no to what STEP of a run waits for: the step fails, and what follows from that is as for any failure."""
 
@@ -86,6 +89,7 @@ def reject_command(run_id: str, step: str, comment: str, is_resumed: bool, store
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def approvals_command(run_id: str | None, store: str | None, as_json: bool) -> None:
     """List what waits for somebody's word, of one run or of all, what has waited longest first."""
 

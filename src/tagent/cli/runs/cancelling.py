@@ -6,6 +6,7 @@ from pydantic_core import to_json
 from tagent.cli.agreement import agrees, yes_option
 from tagent.cli.errors import DONE, FAILED, printable, report
 from tagent.cli.labels import label, labels_of
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import (
     INTERRUPTED,
     RUNNING,
@@ -42,6 +43,7 @@ OPEN = (RUNNING, INTERRUPTED, WAITING)
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_ids")
 def cancel_command(
     run_ids: tuple[str, ...],
     statuses: tuple[str, ...],

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option
 from tagent.pipeline.transfer.comparing import RunDifference, compare_runs
 from tagent.pipeline.transfer.differences import StepOutcome
@@ -19,6 +20,7 @@ from tagent.ports import Services
 @store_option
 @json_option
 @verbose_option
+@short_ids("one", "other")
 def diff_command(one: str, other: str, step: str | None, store: str | None, as_json: bool) -> None:
     """Compare two runs step by step: where each stands and why, whether outputs are equal, cost and time."""
 

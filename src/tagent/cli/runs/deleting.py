@@ -5,6 +5,7 @@ from pydantic_core import to_json
 
 from tagent.cli.agreement import agrees, yes_option
 from tagent.cli.errors import DONE, FAILED, report
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import counted, json_option, look_at, store_option, verbose_option
 from tagent.exceptions import StoreError
 from tagent.pipeline.journal.retention import delete_run
@@ -17,6 +18,7 @@ from tagent.ports import Services
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_ids")
 def delete_command(run_ids: tuple[str, ...], is_agreed: bool, store: str | None, as_json: bool) -> int:
     """Delete finished runs, with all that only they need."""
     run_ids = tuple(dict.fromkeys(run_ids))

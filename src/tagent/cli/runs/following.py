@@ -6,6 +6,7 @@ import click
 from pydantic_core import to_json
 
 from tagent.cli.errors import printable
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, look_at, store_option, time_text, verbose_option
 from tagent.pipeline.journal.history import HistoryEntry, history
 from tagent.pipeline.journal.serialization import event_of
@@ -22,6 +23,7 @@ LONGEST_WAIT_SECONDS = 5.0
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def logs_command(run_id: str, follow: bool, store: str | None, as_json: bool) -> None:
     """Print what happened in a run: when, by whom, in which attempt, with which model, for how much."""
 

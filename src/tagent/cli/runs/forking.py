@@ -6,6 +6,7 @@ import json
 import click
 from pydantic_core import to_json
 
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
 from tagent.cli.stores import resume_command, with_store
 from tagent.config import TAgentConfig
@@ -34,6 +35,7 @@ tagent runs fork ID --from write --set model=openai:gpt-5
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def fork_command(
     run_id: str,
     from_step: str | None,

@@ -6,6 +6,7 @@ from typing import BinaryIO
 import click
 from pydantic_core import to_json
 
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, listed, look_at, store_option, verbose_option
 from tagent.pipeline.transfer.documents import LARGEST_DOCUMENT
 from tagent.pipeline.transfer.exporting import export_run
@@ -20,6 +21,7 @@ _MEGABYTE = 1024 * 1024
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file instead.")
 @store_option
 @verbose_option
+@short_ids("run_id")
 def export_command(run_id: str, output: Path | None, store: str | None) -> None:
     """Print a run as one JSON document."""
 

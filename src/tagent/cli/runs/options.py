@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tagent.cli.stores import store_url
+from tagent.cli.stores import store_url, without_password
 from tagent.cli.tables import table_lines
 from tagent.cli.times import time_text
+from tagent.exceptions import TAgentError
 from tagent.ports import RunRecord, Services
+from tagent.ports.store_errors import UnknownRunError
 from tagent.runtime import open_services, open_services_on
 
 if TYPE_CHECKING:
@@ -31,10 +33,12 @@ __all__ = [
     "store_option",
     "time_text",
     "verbose_option",
+    "with_its_store",
     "with_services",
 ]
 
 Result = TypeVar("Result")
+Refused = TypeVar("Refused", bound=TAgentError)
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"
@@ -57,19 +61,28 @@ verbose_option = click.option(
 
 def look_at(store: str | None, look: Callable[[Services], Awaitable[Result]]) -> Result:
     """Return what `look` returns, given the services with the store to use."""
-    return asyncio.run(_given(open_services_on(store_url(store)), look))
+    url = store_url(store)
+    return asyncio.run(_given(open_services_on(url), look, url))
 
 
 async def with_services(config: "TAgentConfig", look: Callable[[Services], Awaitable[Result]]) -> Result:
     """Return what `look` returns, given the services that `config` names."""
-    return await _given(open_services(config), look)
+    return await _given(open_services(config), look, config.store)
 
 
 async def _given(
-    opening: AbstractAsyncContextManager[Services], look: Callable[[Services], Awaitable[Result]]
+    opening: AbstractAsyncContextManager[Services], look: Callable[[Services], Awaitable[Result]], url: str
 ) -> Result:
-    async with opening as services:
-        return await look(services)
+    try:
+        async with opening as services:
+            return await look(services)
+    except UnknownRunError as error:
+        raise with_its_store(error, url) from error
+
+
+def with_its_store(error: Refused, url: str) -> Refused | UnknownRunError:
+    """Return an error; one that there is no such run with the store that was looked in."""
+    return error.looked_for_in(without_password(url)) if isinstance(error, UnknownRunError) else error
 
 
 def shown_status(run: RunRecord, services: Services) -> str:

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from tagent.cli.errors import DONE, FAILED, printable
 from tagent.cli.run import pipeline_of, speak_plainly
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option, with_services
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline
@@ -69,6 +70,7 @@ def test_a_replay_gives_what_was_recorded() -> None:
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def replay_command(
     run_id: str,
     against: str | None,

@@ -9,6 +9,7 @@ import click
 from tagent.cli.driving import drive
 from tagent.cli.overrides import config_option, overrides_option
 from tagent.cli.run import speak_plainly
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
@@ -35,6 +36,7 @@ from tagent.ports import Services
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def resume_command(
     run_id: str,
     definition: DefinitionChoice,

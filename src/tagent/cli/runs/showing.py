@@ -11,6 +11,7 @@ from rich.text import Text
 from tagent.adapters.clock import SystemClock
 from tagent.cli.driving import as_text
 from tagent.cli.errors import printable
+from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import INTERRUPTED, json_option, listed, look_at, store_option, time_text, verbose_option
 from tagent.cli.stores import DEFAULT_STORE, store_url
 from tagent.cli.view import Picture
@@ -38,6 +39,7 @@ _SOMETIMES = ("given_by", "optional", "condition", "seen", "unseen", "part_count
 @store_option
 @json_option
 @verbose_option
+@short_ids("run_id")
 def show_command(run_id: str, step: str | None, store: str | None, as_json: bool) -> None:
     """Show the steps of a run, what they cost and why they failed."""
 

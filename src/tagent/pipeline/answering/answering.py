@@ -117,22 +117,36 @@ async def open_approvals(services: Services, run_id: str | None = None) -> tuple
         UnknownRunError: If no run has this id.
         StoreError: If the store fails.
     """
+    return tuple(it.approval for it in await approval_documents(services, run_id) if it.answer is None)
+
+
+async def approval_documents(services: Services, run_id: str | None = None) -> tuple[ApprovalDocument, ...]:
+    """Return what somebody is asked, with the answers that the runs have not taken up, what has waited longest first.
+
+    Args:
+        services: As for `open_approvals`.
+        run_id: Only of this run; None for all.
+
+    Raises:
+        UnknownRunError: If no run has this id.
+        StoreError: If the store fails.
+    """
     if run_id is not None:
         found = list(await done_at_home(run_id, services, partial(_of_run, run_id)))
     else:
         elsewhere = await done_in_every_live_store(services, _in_store)
         found = [it for of_store in (await _in_store(services), *elsewhere) for it in of_store]
-    return tuple(sorted(found, key=lambda it: (it.at, it.run_id, it.step)))
+    return tuple(sorted(found, key=lambda it: (it.approval.at, it.approval.run_id, it.approval.step)))
 
 
-async def _of_run(run_id: str, services: Services) -> Sequence[OpenApproval]:
+async def _of_run(run_id: str, services: Services) -> Sequence[ApprovalDocument]:
     await services.store.run(run_id)  # one that nobody knows waits for nothing, but that is a mistake
     return await _in_store(services, prefix=key_of(run_id, ""))
 
 
-async def _in_store(services: Services, prefix: str = "") -> Sequence[OpenApproval]:
+async def _in_store(services: Services, prefix: str = "") -> Sequence[ApprovalDocument]:
     documents = [read(it) async for it in every_document(services.store, DocumentQuery(SCOPE, prefix))]
-    return [it.approval for it in documents if it is not None and it.answer is None]
+    return [it for it in documents if it is not None]
 
 
 async def _answer(
@@ -175,18 +189,18 @@ async def _asked(run_id: str, path: str, services: Services) -> tuple[OpenApprov
         ApprovalNotOpenError: If nothing is.
         ApprovalAnsweredError: If that is answered.
     """
-    run = await services.store.run(run_id)
+    await services.store.run(run_id)  # of one that nobody knows there is no journal either
     document = await services.store.document(SCOPE, key_of(run_id, path))
-    found = None if document is None or run.finished_at is not None else read(document)
-    if found is None:  # the journal knows: the document is damaged, or a fork has none yet
-        return await _asked_by_journal(run_id, path, services), 0 if document is None else document.version
+    asked = await _asked_by_journal(run_id, path, services)
+    found, version = (None, 0) if document is None else (read(document), document.version)
+    if found is None or found.approval.at != asked.at:  # it is damaged, of another question, or a fork has none yet
+        return asked, version
     if found.answer is not None:
-        raise _answered(found, found.answer)
-    assert document is not None  # noqa: S101 - what was read is there
-    return found.approval, document.version
+        raise _answered(found, found.answer, goes_on=await who_goes_on(run_id, services))
+    return found.approval, version
 
 
-def _answered(document: ApprovalDocument, answer: Answer) -> ApprovalAnsweredError:
+def _answered(document: ApprovalDocument, answer: Answer, *, goes_on: GoesOn) -> ApprovalAnsweredError:
     return ApprovalAnsweredError(
         document.approval.run_id,
         document.approval.step,
@@ -194,6 +208,7 @@ def _answered(document: ApprovalDocument, answer: Answer) -> ApprovalAnsweredErr
         actor=answer.actor,
         at=answer.at,
         comment=answer.comment,
+        goes_on=goes_on,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tagent.exceptions import nearest
+from tagent.pipeline.answering.going_on import GoesOn
 from tagent.pipeline.exceptions import PipelineError
 
 MOST_NAMED = 10
@@ -20,6 +21,7 @@ class ApprovalAnsweredError(PipelineError):
         actor: Who gave it; empty if it is what counts when nobody does in time.
         at: When, in seconds since 1970-01-01 UTC.
         comment: What was said with it.
+        goes_on: Who goes on with the run, which has not taken up the answer yet; None if it has, or has ended.
 
     Example:
         >>> str(ApprovalAnsweredError("1f2e", "refund", is_approved=False, actor="ana@desk", at=0.0))
@@ -28,17 +30,41 @@ class ApprovalAnsweredError(PipelineError):
 
     code = "approval.answered"
 
-    def __init__(self, run_id: str, step: str, *, is_approved: bool, actor: str, at: float, comment: str = "") -> None:
+    def __init__(
+        self,
+        run_id: str,
+        step: str,
+        *,
+        is_approved: bool,
+        actor: str,
+        at: float,
+        comment: str = "",
+        goes_on: GoesOn | None = None,
+    ) -> None:
         self.run_id = run_id
         self.step = step
         self.is_approved = is_approved
         self.actor = actor
         self.at = at
         self.comment = comment
+        self.goes_on = goes_on
         what = "approved" if is_approved else "rejected"
         who = f"by {actor}" if actor else "as nobody had answered in time,"
         when = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-        super().__init__(f"The step {step!r} of run {run_id} was {what} already, {who} at {when}.")
+        hint = "" if goes_on is None else _what_follows(goes_on, run_id)
+        super().__init__(f"The step {step!r} of run {run_id} was {what} already, {who} at {when}.", hint=hint)
+
+
+def _what_follows(goes_on: GoesOn, run_id: str) -> str:
+    """Return who goes on with a run that has its answer, or how somebody does."""
+    match goes_on.by:
+        case "driver":
+            return f"The process that drives the run goes on with it ({goes_on.process})."
+        case "worker":
+            return f"A worker goes on with the run ({goes_on.process})."
+        case _:
+            told = "Nobody drives the run" if goes_on.by == "nobody" else "If nobody drives the run"
+            return f"{told}: go on with it by resume({run_id!r}), or `tagent runs resume {run_id}`."
 
 
 class ApprovalNotOpenError(PipelineError):

@@ -53,6 +53,7 @@ async def who_goes_on(run_id: str, services: Services, *, key: str = "") -> Goes
     """
     try:
         run = await services.store.run(run_id)
+        owner = run.owner
         for _ in range(LOOKS if key else 1):
             if not _is_driven(run, services):
                 break
@@ -60,8 +61,12 @@ async def who_goes_on(run_id: str, services: Services, *, key: str = "") -> Goes
                 return GoesOn("driver", place_of_process(run.owner))
             await services.clock.sleep(LOOK_SECONDS)
             run = await services.store.run(run_id)
+            owner = run.owner or owner
         else:
-            return GoesOn("driver", place_of_process(run.owner))
+            return GoesOn("driver", place_of_process(owner))
+        if key and run.finished_at is not None:  # whoever took the answer was done with the run before we looked
+            owner = owner or ("" if services.store_url else services.processes.this_process())
+            return GoesOn("driver", place_of_process(owner)) if owner else GoesOn("unknown")
         for worker in await living_workers(services):
             if run.pipeline in worker.pipelines or await _can_load(worker, run, services):
                 return GoesOn("worker", place_of_process(worker.process))

@@ -85,10 +85,11 @@ def _in_memory(output: object) -> object:
 
 def step_metadata(state: PipelineState) -> dict[str, dict[str, Any]]:
     """Return how each step went, by name, as `PipelineResult.step_metadata` describes it."""
-    return {name: _metadata(state, name) for name in state.steps}
+    added = {str(spec["name"]): by.step for by in state.changes for spec in by.change.added}
+    return {name: _metadata(state, name, added_by=added.get(name, "")) for name in state.steps}
 
 
-def _metadata(state: PipelineState, name: str) -> dict[str, object]:
+def _metadata(state: PipelineState, name: str, *, added_by: str) -> dict[str, object]:
     record = state.steps[name]
     return {
         "status": state.statuses[name],
@@ -103,6 +104,7 @@ def _metadata(state: PipelineState, name: str) -> dict[str, object]:
         "cached": record.cached,
         "substituted_by": record.substituted_by,
         **({"given_by": record.given_by} if record.given_by else {}),
+        **({"added_by": added_by} if added_by else {}),
         **({"optional": True} if state.graph.rules(name).is_optional else {}),
         **_soft(state, name),
         **_approval(state, name),

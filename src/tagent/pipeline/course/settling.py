@@ -8,7 +8,7 @@ from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.course.parts import PartQueue
 from tagent.pipeline.course.run_state import LEFT_OUT, NOT_SELECTED, PipelineState
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
-from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION, ApprovalAnswered
+from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION, ROUNDS, ApprovalAnswered
 from tagent.pipeline.graph import Edge
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
@@ -342,7 +342,10 @@ def _wait_on(state: PipelineState, name: str) -> None:
 
 def refuse(state: PipelineState, name: str, answer: ApprovalAnswered) -> None:
     """Have a step fail that was not approved."""
-    who = "Nobody answered in time" if answer.by_default else f"{answer.actor or 'Somebody'} said no"
+    if answer.by_default:
+        state.broken[name] = ("approval.rejected", "Nobody answered in time.")
+        return
+    who = f"{answer.actor or 'Somebody'} said no"
     state.broken[name] = ("approval.rejected", f"{who}: {answer.comment}" if answer.comment else f"{who}.")
 
 
@@ -378,6 +381,9 @@ def parts_ended(state: PipelineState, name: str) -> None:
         resting.reason = f"Too many others failed for another attempt. {resting.reason}"
     failed = [(part, it) for part, it in record.parts.items() if part not in ASIDE and it.status is StepStatus.FAILED]
     first, why = failed[0]
+    if record.parts_of == ROUNDS:  # of which none is to fail
+        state.broken[name] = ("step.parts", f"Round {first} failed: {why.reason}")
+        return
     which = f"{first!r} and {len(failed) - 1} more" if len(failed) > 1 else repr(first)
     told = f"{len(failed)} of its {record.count} parts failed ({which}); at most {queue.allowed_failures} may."
     state.broken[name] = ("step.parts", f"{told} {why.reason}")

@@ -28,6 +28,9 @@ _HOW = {
     StepStatus.COMPENSATED: "was undone",
 }
 
+_LISTS_PROBLEMS = frozenset({"pipeline.change", "pipeline.invalid"})
+"""Codes of reasons that list problems, each in a line that begins with a dash."""
+
 _UNSEEN = {
     "not settled": "had not ended",
     "failed": "had failed",
@@ -55,7 +58,9 @@ def explanation(
         ["The run of 'report' completed.", "- 'draft' was skipped [disabled]: It is disabled."]
     """
     how = {RunStatus.PARTIAL: "completed in part", RunStatus.CANCELLED: "was cancelled", RunStatus.WAITING: "waits"}
+    reason, problems = _problems(code, reason)
     yield _sentence(f"The run of {pipeline!r} {how.get(status, _past(status))}", code, reason)
+    yield from _listed(problems)
     for name, facts in steps.items():
         if facts.get("code") != NOT_SELECTED:
             yield from _of_step(name, facts)
@@ -73,11 +78,41 @@ def _of_step(name: str, facts: Facts) -> Iterator[str]:
     failed = {} if facts["status"] is StepStatus.COMPENSATED else _failed_parts(facts)
     if (asked := facts.get("asked")) is not None:
         yield _sentence(f"- {name!r} waits for approval", "", asked["question"])
-    told = _fate(facts, failed_parts=len(failed))
+    yield from _of_asked_inside(name, facts)
+    told = _fate(facts, failed)
     if told:
         which = ", which is optional," if facts.get("optional") and facts["status"] is StepStatus.FAILED else ""
         yield f"- {name!r}{which} {told}"
+        yield from _listed(_problems(facts.get("code", ""), facts.get("reason", ""))[1])
         yield from _of_parts(failed)
+
+
+def _listed(problems: Sequence[str]) -> Iterator[str]:
+    for problem in problems[:MOST_NAMES]:
+        yield f"    - {_line(problem)}"
+    if len(problems) > MOST_NAMES:
+        yield f"    and {len(problems) - MOST_NAMES} more."
+
+
+def _of_asked_inside(name: str, facts: Facts) -> Iterator[str]:
+    """Yield which steps inside a step wait for somebody's word, each by its path; of many the first ones."""
+    if facts["status"].is_terminal:
+        return
+    asked = list(_asked_inside(name, facts))
+    for path, question in asked[:MOST_NAMES]:
+        yield _sentence(f"- {path!r} waits for approval", "", question)
+    if len(asked) > MOST_NAMES:
+        yield f"  and {len(asked) - MOST_NAMES} more steps inside {name!r}."
+
+
+def _asked_inside(path: str, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the paths of the steps inside that wait for somebody's word, and what he is asked."""
+    works = {path: facts} | {f"{path}/{part}": of_part for part, of_part in facts.get("parts", {}).items()}
+    for outer, work in works.items():
+        for name, inside in work.get("steps", {}).items():
+            if (asked := inside.get("asked")) is not None:
+                yield f"{outer}/{name}", asked["question"]
+            yield from _asked_inside(f"{outer}/{name}", inside)
 
 
 def _listed_unseen(unseen: Mapping[str, str]) -> str:
@@ -86,10 +121,11 @@ def _listed_unseen(unseen: Mapping[str, str]) -> str:
     return ", and ".join(told) + (f", and {more} more" if more else "")
 
 
-def _fate(facts: Facts, *, failed_parts: int) -> str:
+def _fate(facts: Facts, failed_parts: Mapping[str, Facts]) -> str:
     """Return what became of a step and why; empty if it simply completed, or is not done yet."""
     status: StepStatus = facts["status"]
-    code, reason = facts.get("code", ""), facts.get("reason", "")
+    code, reason = facts.get("code", ""), _own_reason(facts, failed_parts)
+    reason, _ = _problems(code, reason)
     if status in _HOW:
         tries = facts.get("attempts", 0)
         after = f" after {tries} attempts" if status is StepStatus.FAILED and tries > 1 else ""
@@ -102,11 +138,22 @@ def _fate(facts: Facts, *, failed_parts: int) -> str:
     if code:
         return _sentence("completed, but", code, reason)
     if failed_parts:
-        return f"completed without {failed_parts} of its {facts.get('part_count', failed_parts)} parts:"
+        count = len(failed_parts)
+        return f"completed without {count} of its {facts.get('part_count', count)} parts:"
     if (approval := facts.get("approval")) is not None and not facts.get("given_by"):
         return _sentence(_approved(approval), "", approval["comment"])
     condition = facts.get("condition")
     return _sentence("ran, as its condition holds", "", condition["reason"]) if condition else ""
+
+
+def _own_reason(facts: Facts, failed_parts: Mapping[str, Facts]) -> str:
+    """Return why a step failed, without the reason of the first of its parts at the end, which is told with that."""
+    reason: str = facts.get("reason", "")
+    of_part: str = next((it["reason"] for it in failed_parts.values()), "")
+    if facts.get("code") != "step.parts" or not of_part or not reason.endswith(of_part):
+        return reason
+    own = reason.removesuffix(of_part).rstrip()
+    return f"{own[:-1]}." if own.endswith(":") else own
 
 
 def _approved(approval: Mapping[str, Any]) -> str:
@@ -131,15 +178,24 @@ def _of_parts(failed: Mapping[str, Facts]) -> Iterator[str]:
 
 
 def _of_the_rest(steps: Mapping[str, Facts]) -> Iterator[str]:
-    """Yield from where the outputs are that a run was given, and what it was not to do."""
-    sources: dict[str, list[str]] = {}
-    for name, facts in steps.items():
-        if source := facts.get("given_by"):
-            sources.setdefault(source, []).append(name)
-    for source, names in sources.items():
+    """Yield which steps were added, from where outputs are that were there already, and what the run was not to do."""
+    for by, names in _grouped(steps, "added_by").items():
+        yield f"Added by {by!r}: {_few(names)}."
+    for source, names in _grouped(steps, "given_by").items():
         yield f"Given {source if source == BY_HAND else f'by run {source}'}: {_few(names)}."
+    if cached := [name for name, facts in steps.items() if facts.get("cached")]:
+        yield f"From the cache: {_few(cached)}."
     if aside := [name for name, facts in steps.items() if facts.get("code") == NOT_SELECTED]:
         yield f"Not a part of this run: {_few(aside)}."
+
+
+def _grouped(steps: Mapping[str, Facts], fact: str) -> dict[str, list[str]]:
+    """Return what a fact says -> the steps of which it says so; those of which it is not known are left out."""
+    groups: dict[str, list[str]] = {}
+    for name, facts in steps.items():
+        if told := facts.get(fact):
+            groups.setdefault(told, []).append(name)
+    return groups
 
 
 def _few(names: Sequence[str]) -> str:
@@ -154,7 +210,19 @@ def _still_open(names: Sequence[str]) -> Iterator[str]:
 
 def _sentence(told: str, code: str, reason: str) -> str:
     """Return it in one line, with the code and the reason if there are any."""
-    line = " ".join(reason[: 2 * LONGEST_REASON].split())
-    line = line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
+    line = _line(reason)
     coded = f"{told} [{code}]" if code else told
     return f"{coded}: {line}" if line else f"{coded}."
+
+
+def _line(reason: str) -> str:
+    line = " ".join(reason[: 2 * LONGEST_REASON].split())
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
+
+
+def _problems(code: str, reason: str) -> tuple[str, list[str]]:
+    """Return what a reason says first, and the problems that it lists, each in a line of its own, if it does."""
+    if code not in _LISTS_PROBLEMS:
+        return reason, []
+    told, *problems = reason.split("\n  - ")
+    return told, problems

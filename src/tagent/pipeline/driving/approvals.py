@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from tagent.exceptions import DataPathError, StoreError
 from tagent.paths import DataPath
-from tagent.pipeline.answering.documents import SCOPE, Answer, ApprovalDocument, OpenApproval, key_of, read, written
+from tagent.pipeline.answering.documents import SCOPE, Answer, OpenApproval, key_of, read, written
 from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.events import (
     ApprovalAnswered,
@@ -85,13 +85,38 @@ class ApprovalDesk:
         self._is_inner = is_inner
         self._asked = set(open_requests(state))
         self._news: dict[str, Answer] = {}
+        self._mending: tuple[Put, ...] = ()
         self._reminded = ""
         self._watch: asyncio.Task[None] | None = None
 
+    async def take_up(self) -> None:
+        """Look what is there of a run that is taken up, and have its next commit mend what is not as it should be.
+
+        A question may be missing, as in the store of an imported run, or be damaged, or be about a step that is gone. It
+        is written with a commit, as whoever has lost the run must not write it any more.
+
+        Raises:
+            StoreError: If the store cannot be asked.
+        """
+        if self._is_inner:
+            return
+        documents = await self._documents()
+        asked = open_requests(self._state)
+        keys = {key_of(self._state.run_id, path): path for path in asked}
+        gone = [Put(SCOPE, key, None) for key in documents if key not in keys]
+        read_by_key = {key: read(document) for key, document in documents.items()}
+        missing = [
+            self._question(path, asked[path])
+            for key, path in keys.items()
+            if (found := read_by_key.get(key)) is None or found.approval.at != asked[path].at
+        ]
+        self._mending = (*gone, *missing)
+
     def effects(self, events: Sequence[RunEvent]) -> Effects:
         """Return what becomes of the documents with these events, which the state has seen already."""
+        mending, self._mending = self._mending, ()
         if not any(map(self._matters, events)):
-            return NO_EFFECTS
+            return Effects(puts=mending) if mending else NO_EFFECTS
         asked = open_requests(self._state)
         if self._is_inner:
             self._asked = set(asked)
@@ -99,7 +124,8 @@ class ApprovalDesk:
         gone = [Put(SCOPE, key_of(self._state.run_id, path), None) for path in sorted(self._asked - asked.keys())]
         new = [self._question(path, asked[path]) for path in asked if path not in self._asked]
         self._asked = set(asked)
-        return Effects(puts=(*gone, *new))
+        told = {put.key for put in (*gone, *new)}
+        return Effects(puts=(*(put for put in mending if put.key not in told), *gone, *new))
 
     def _matters(self, event: RunEvent) -> bool:
         while isinstance(event, InnerProgressed):
@@ -167,52 +193,18 @@ class ApprovalDesk:
             query = DocumentQuery(SCOPE, prefix=query.prefix, after=page[-1].key, limit=query.limit)
 
     async def _answer(self, path: str, request: ApprovalRequested, document: Document | None) -> Answer | None:
-        """Return what was said about a step; None while nothing was."""
-        said = None if document is None else read(document)
-        if said is not None and said.approval.at != request.at:  # an answer to another question
-            said = None
-        if said is None:
-            await self._ask_again(path, request, document)
-        if said is not None and said.answer is not None:
-            return said.answer
-        if request.due_at is None or self._clock.now() < request.due_at:
-            return None
-        return await self._default(path, request)
-
-    async def _ask_again(self, path: str, request: ApprovalRequested, damaged: Document | None) -> None:
-        """Write a question that is not there, as in the store of an imported run, or that nobody can read."""
-        if path not in open_requests(self._state):  # it was answered while the documents were read
-            return
-        put = self._question(path, request)
-        version = 0 if damaged is None else damaged.version
-        with suppress(DocumentConflictError):
-            await self._store.write(Effects(puts=(Put(put.scope, put.key, put.value, expected_version=version),)))
-        if path not in open_requests(self._state):  # or while this was written
-            await self._store.write(Effects(puts=(Put(put.scope, put.key, None),)))
-
-    async def _default(self, path: str, request: ApprovalRequested) -> Answer | None:
-        """Return what counts now that the time is over; somebody may be faster yet."""
-        found = await self._found(path)
-        if found is None:
-            return None
-        document, said = found
-        if said.answer is not None:
-            return said.answer
-        answer = Answer(
-            request.default == "approve", "", self._clock.now(), comment="Nobody answered in time.", by_default=True
-        )
+        """Return what was said about a step, or counts now that the time is over; None while nothing does."""
+        said = _said(document, request)
+        if said is not None or request.due_at is None or self._clock.now() < request.due_at:
+            return said
+        answer = Answer(request.default == "approve", "", self._clock.now(), by_default=True)
+        version = 0 if document is None else document.version
         try:
-            put = written(self._approval(path, request), answer, expected_version=document.version)
+            put = written(self._approval(path, request), answer, expected_version=version)
             await self._store.write(Effects(puts=(put,)))
-        except DocumentConflictError:
-            found = await self._found(path)
-            return None if found is None else found[1].answer
+        except DocumentConflictError:  # somebody was faster yet
+            return _said(await self._store.document(SCOPE, key_of(self._state.run_id, path)), request)
         return answer
-
-    async def _found(self, path: str) -> tuple[Document, ApprovalDocument] | None:
-        document = await self._store.document(SCOPE, key_of(self._state.run_id, path))
-        said = None if document is None else read(document)
-        return None if document is None or said is None else (document, said)
 
     def remind(self, reason: str) -> None:
         """Say once for each pause why nothing goes on: a run in memory waits, and whoever started it sees nothing."""
@@ -259,6 +251,12 @@ class ApprovalDesk:
             async with self._clock.timeout(seconds):
                 return await self._store.wait_for_change(seen, seconds=LOOK_SECONDS)
         return seen
+
+
+def _said(document: Document | None, request: ApprovalRequested) -> Answer | None:
+    """Return the answer that a document holds, if it is one to this question."""
+    found = None if document is None else read(document)
+    return found.answer if found is not None and found.approval.at == request.at else None
 
 
 def withdrawn(state: PipelineState) -> Effects:

@@ -138,7 +138,9 @@ class AttemptTasks:
 
         known = work_at(self._state, unit)
         approval = self._state.graph.rules(step).approval
-        may_merge = approval is None or approval.of != "output"  # what waits to be approved is journalled
+        may_merge = (
+            bool(unit[1]) or approval is None or approval.of != "output"
+        )  # what waits to be approved is journalled
         return Attempt(
             start.attempt,
             start.idempotency_key,

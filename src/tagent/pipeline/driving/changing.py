@@ -1,5 +1,6 @@
 """Changes of a run's steps while it goes on: checked as a whole before they count, then carried out on its pipeline."""
 
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -12,6 +13,7 @@ from tagent.pipeline.course.sinks import is_aside
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.driving.drafting import Draft, with_own_steps
 from tagent.pipeline.exceptions import PipelineError, Problem
+from tagent.pipeline.inputs import missing_inputs
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.models import Dependency, Pipeline, PipelineStep
 from tagent.pipeline.plan import Plan
@@ -22,6 +24,8 @@ from tagent.pipeline.stored.callables import DefinitionMismatchError
 from tagent.pipeline.stored.importable import Home, NotImportableError
 from tagent.pipeline.validation import validate
 from tagent.task_agent.models import Failure
+
+logger = logging.getLogger("tagent")
 
 MAX_STEPS = 10_000
 """How many steps a run may come to have; what it is defined with is not limited."""
@@ -77,11 +81,26 @@ def checked_change(
             changed = with_changes(pipeline, [ChangeBy(step, part, change)])  # what a resume will make of it
         except DefinitionMismatchError as error:
             unnamed.append(Problem("not_storable", error.message, error.step))
-    wrong = validate(changed, inputs=tuple(state.inputs) or None, tools=tools)
-    problems += [*unnamed, *(problem for problem in wrong if problem.severity == "error")]
+    found = validate(changed, inputs=tuple(state.inputs) or None, tools=tools)
+    problems += [*unnamed, *(problem for problem in found if problem.severity == "error")]
+    touched = {it.name for it in draft.added} | {name for name, _ in draft.linked}
+    if not problems:
+        problems += _lacking(changed, state, touched)
     if problems:
         raise ChangeError(step, problems)
+    for problem in found:
+        if problem.severity == "warning" and problem.step in touched:
+            logger.warning("%s: %s", pipeline.name, problem)
     return change
+
+
+def _lacking(changed: Pipeline, state: PipelineState, touched: Collection[str]) -> Iterator[Problem]:
+    """Yield what steps cannot do without and nothing gives: the inputs of a run that goes on are what they are."""
+    if changed.inputs is not None:  # with an input model validation knows all names
+        return
+    steps = [step for step in changed.steps if step.name in touched]
+    for step, name, why in missing_inputs(changed, state.inputs, steps):
+        yield Problem("missing_input", f"No step and no input of the run is called {name!r}; {why}", step)
 
 
 def _limit_problems(draft: Draft, state: PipelineState) -> Iterator[Problem]:

@@ -222,7 +222,9 @@ class Decider:
                 assert_never(command)
 
     def is_to_be_approved(self, start: Start) -> bool:
-        """Return whether what an attempt at a step gave counts only once somebody says so."""
+        """Return whether what an attempt gave counts only once somebody says so; about parts nobody is asked."""
+        if isinstance(start, PartStarted):
+            return False
         approval, held = self._state.graph.rules(start.step).approval, self._state.steps[start.step].held
         return approval is not None and approval.of == "output" and (held is None or held.attempt != start.attempt)
 

@@ -140,6 +140,8 @@ class RunLoop:
     async def _loop(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         for event in events:
             apply(self._state, event)
+        if isinstance(events[0], RunResumed):
+            await self._approvals.take_up()
         committed: list[asyncio.Future[None]] = []
         while True:
             self._learn_changes()

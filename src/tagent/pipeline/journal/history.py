@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import assert_never
 
 from tagent.budget import LIMITS
@@ -56,6 +57,9 @@ _OfStep = (
 )  # fmt: skip
 
 _SAID = {"approve": "approved", "reject": "rejected"}
+
+WORTH_TELLING_SECONDS = 1.0
+"""So much later than an answer was given, a run has to have taken it up for its history to tell both times."""
 
 
 @dataclass(frozen=True, slots=True)

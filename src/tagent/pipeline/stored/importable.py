@@ -12,11 +12,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import from_json, to_json
 
+from tagent.loading import FILE_PREFIX
 from tagent.task_agent.tools.tool import Tool
 
 _MODULE = re.compile(r"(?!\d)\w+(\.(?!\d)\w+)*", re.ASCII)
@@ -90,7 +92,7 @@ class Home:
             raise NotImportableError(f"is {what}; define it with a name at the top of its module")
         found = {"module": "" if module == self.module else module, "name": name}
         if self.find(found) is not code:
-            raise NotImportableError(f"is not what the name {name!r} of the module {module!r} finds")
+            raise NotImportableError(f"is not what the name {name!r} of {self._told(module)} finds")
         return found
 
     def find(self, reference: Reference) -> object:
@@ -111,7 +113,7 @@ class Home:
         # What is only imported there is no code of that module: `from os import system` opens no door.
         is_its_own = is_code and named.__module__ == module and (isinstance(found, Tool) or named.__qualname__ == name)
         if not is_its_own:
-            raise NotImportableError(f"is not found: the module {module!r} defines no {name!r}")
+            raise NotImportableError(f"is not found: {self._told(module)} defines no {name!r}")
         return found
 
     def function(self, reference: Reference) -> Callable[..., object]:
@@ -196,13 +198,22 @@ class Home:
         except ImportError as error:
             raise NotImportableError(f"is in the module {module!r}, which cannot be imported: {error}") from None
 
+    def _told(self, module: str) -> str:
+        """Return what people call a module: of one that was run from a file, which nobody imports, the file."""
+        names = self.names if module == self.module else vars(sys.modules.get(module, sys))
+        file = names.get("__file__")
+        if module.startswith(FILE_PREFIX) and isinstance(file, str):
+            return f"the file {Path(file).name!r}"
+        return f"the module {module!r}"
+
     def _require_near(self, module: str) -> None:
         here, there = self.module.partition(".")[0], module.partition(".")[0]
         # A `__main__` would not be looked into but run.
         if not _MODULE.fullmatch(module) or here != there or "__main__" in (here, *module.split(".")):
+            besides = "" if here == "__main__" or here.startswith(FILE_PREFIX) else f", and the package {here!r}"
             raise NotImportableError(
-                f"is of the module {module[:80]!r}; of the step that adds it only the module {self.module!r} is looked "
-                f"into{'' if here == '__main__' else f', and the package {here!r}'}"
+                f"is of the module {module[:80]!r}; of the step that adds it only {self._told(self.module)} is looked "
+                f"into{besides}: wrap it in a function of your own there"
             )
 
 

@@ -52,9 +52,19 @@ def _module_of(file: Path) -> ModuleType:
     if not isinstance(module, LoadFailure):
         return module
     if module.cause is not None:
-        message, hint = f"{file} raised {module.told.rstrip('.')}.", "Add --verbose to see where."
+        message = f"{file} raised {module.told.rstrip('.')}."
+        hint = _import_of(module.cause) or "Add --verbose to see where."
     elif file.is_file():
         message, hint = f"{file} is no Python file.", "Name a .py file that defines a pipeline."
     else:
-        message, hint = f"There is no file {str(file)!r}.", "A goal must not end like a file name."
+        message, hint = f"There is no file {str(file)!r}.", ""
     raise PipelineLoadError(str(file), message, hint=hint) from module.cause
+
+
+def _import_of(cause: BaseException) -> str:
+    """Return which import is missing, if the file uses a name of `tagent.pipeline` that it does not have; else ""."""
+    from tagent import pipeline  # it has this module inside it
+
+    if isinstance(cause, NameError) and cause.name in pipeline.__all__:
+        return f"Import it: from tagent.pipeline import {cause.name}"
+    return ""

@@ -1,9 +1,10 @@
 """From a stored definition back to the code that it was made of."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tagent.config import TAgentConfig
-from tagent.pipeline.exceptions import PipelineError
+from tagent.pipeline.exceptions import PipelineError, PipelineLoadError
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.stored.loading import load_pipeline
@@ -88,6 +89,9 @@ def code_of(definition: Definition, *, run_id: str, hint: str) -> Pipeline:
     """
     origin = definition.origin
     if origin.file:
+        if not Path(origin.file).is_file():
+            message = f"The file {origin.file!r}, from which run {run_id} was started, is not there any more."
+            raise PipelineLoadError(origin.file, message, hint="Put it back, or give the pipeline in code.")
         return with_tools(load_pipeline(origin.file, origin.object_name), origin.tool_files)
     if is_goal(definition) and _has_its_files(definition):
         goal = definition.spec["steps"][0]["goal"]

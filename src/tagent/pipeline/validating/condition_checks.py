@@ -144,4 +144,4 @@ def _function_problems(
             message = f"The parameter {name!r} of {whose} function has no default, and that step may be left out."
             yield "needs_default", f"{message} Give it one."
         elif known.pipeline.inputs is not None and parameter.is_nameable:
-            yield from unfilled(name, step, known, whose=whose)
+            yield from unfilled(name, step, known, whose=whose, besides=own)

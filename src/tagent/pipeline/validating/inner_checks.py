@@ -54,7 +54,8 @@ def _circle(pipeline: Pipeline, around: tuple[int, ...], done: set[int]) -> Prob
         return _too_deep()
     for name, inner in _inside(pipeline):
         if id(inner) in (*around, id(pipeline)):
-            return Problem("cycle", f"The pipeline {inner.name!r} is inside itself.", name)
+            told = f"The pipeline {inner.name!r} is inside itself. Give the step another one, or `repeat` a step."
+            return Problem("cycle", told, name)
         if id(inner) not in done:
             if (found := _circle(inner, (*around, id(pipeline)), done)) is not None:
                 return replace(found, step=f"{name}/{found.step}") if found.step else found
@@ -161,7 +162,7 @@ def _path_problems(name: str, written: str, step: PipelineStep, known: Known) ->
         yield "bad_inputs", f"In `inputs`, {name!r} reads the step itself, which has no output yet."
     elif path.root not in known.names and not bindings.is_item_name(step, path.root):
         if known.inputs is not None or known.nearest_known(path.root):
-            suggestion = known.nearest_known(path.root)
+            suggestion = nearest(path.root, bindings.part_names(step)) or known.nearest_known(path.root)
             yield "unknown_path", f"In `inputs`, {name!r} names {path.root!r}, no step or input.{suggestion}"
     else:
         yield from unknown_field(path, step, known)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
-from tagent.exceptions import DataPathError, nearest
+from tagent.exceptions import nearest
 from tagent.names import InvalidNameError, checked_name
-from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
-from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure, Pipeline, PipelineStep
+from tagent.pipeline.inputs import unused_inputs
+from tagent.pipeline.models import MemoryUse, OnBudget, OnFailure, Pipeline
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.triggers import SCHEDULED_AT, EventTrigger, ScheduleTrigger
 from tagent.pipeline.validating.failure_checks import budget_problems, settings_problems
@@ -105,15 +105,5 @@ def _trigger_problems(pipeline: Pipeline) -> Iterator[Problem]:
 
 
 def _unused_inputs(known: Known) -> Iterator[Problem]:
-    if known.pipeline.inputs is not None or not known.inputs:
-        return
-    read = {name for step in known.pipeline.steps for name in _names_read(step, known)}
-    for name in sorted(set(known.inputs) - read):
-        yield Problem("unused_input", f"No step reads the input {name!r}.{nearest(name, read)}", severity="warning")
-
-
-def _names_read(step: PipelineStep, known: Known) -> list[str]:
-    try:
-        return list(bindings.names_read(step, known.pipeline.global_constraints))
-    except DataPathError:
-        return []  # the step's own check names the malformed path
+    for message in unused_inputs(known.pipeline, known.inputs or ()):
+        yield Problem("unused_input", message, severity="warning")

@@ -1,5 +1,6 @@
 """A step that is a pipeline: what that is given, and what its run comes to. The run itself is driven elsewhere."""
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
@@ -12,15 +13,21 @@ from tagent.pipeline.caching.making import made_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.events import COMPENSATION
 from tagent.pipeline.exceptions import PipelineError, StepInputError, StepOutputError, StepPipelineError
-from tagent.pipeline.inputs import check_inputs
+from tagent.pipeline.inputs import check_inputs, unused_inputs
 from tagent.pipeline.kinds import RunStatus, StepStatus
 from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.placeholders import Absent
 from tagent.pipeline.work.function_step import FunctionStep
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import WHOLE, Scope
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
+
+logger = logging.getLogger("tagent")
+
+_FIRST_PARTS = ("", "0", "1")
+"""The step itself, its first item or its first round."""
 
 Inputs = Mapping[str, object]
 """What a run is given, by name as JSON values."""
@@ -128,7 +135,7 @@ class InnerStep:
 
         async def inputs() -> Inputs:
             self._begins_here = True
-            return check_inputs(self._pipeline, await self._given(attempt))
+            return check_inputs(self._pipeline, await self._given(attempt), inside=self._step.name)
 
         self._run = self._open_run(self._step, self._scope.part, attempt)
         result = await self._run.result(inputs)
@@ -158,7 +165,7 @@ class InnerStep:
             StepInputError: If something is not there.
             InputError: If it does not fit the pipeline.
         """
-        return check_inputs(self._pipeline, await self._given(attempt))
+        return check_inputs(self._pipeline, await self._given(attempt), inside=self._step.name)
 
     def _required(self, result: PipelineResult) -> object:
         """Return what the run gave; None only where that fits.
@@ -184,7 +191,10 @@ class InnerStep:
         paths = {name: DataPath.parse(path) for name, path in wanted.items()}
         known = self._known({path.root for path in paths.values()})
         try:
-            return {name: path.look_up(known) for name, path in paths.items()}
+            return {
+                name: None if isinstance(known.get(path.root), Absent) else path.look_up(known)
+                for name, path in paths.items()
+            }
         except DataPathError as error:
             message = f"The step {self._step.name!r} gives its pipeline what is not there: {error}"
             raise StepInputError(self._step.name, message) from error
@@ -205,10 +215,18 @@ class InnerStep:
         work.abandoned = self._mapped
         given, _ = await work.run(attempt)
         if isinstance(given, Mapping | BaseModel):
+            self._warn_of_unused(given)
             return given
         told = getattr(function, "__name__", "a function")
         message = f"The function {told!r} gives the inputs of the step {name!r}, and gave {type(given).__name__}."
         raise StepInputError(name, message, hint="Return a dict: input name -> value.")
+
+
+    def _warn_of_unused(self, given: Mapping[str, object] | BaseModel) -> None:
+        """Say what validation says of inputs that are written down; of many items only for the first."""
+        if self._scope.part in _FIRST_PARTS and isinstance(given, Mapping):
+            for told in unused_inputs(self._pipeline, [name for name in given if isinstance(name, str)]):
+                logger.warning("step %r gives its pipeline an input for nothing: %s", self._step.name, told)
 
 
 class UndoInside:

@@ -1,5 +1,7 @@
 """A step that is done again: one round of it, and what it hands over when they are over."""
 
+from collections.abc import Mapping
+
 from tagent.pipeline import bindings
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.making import made_of
@@ -47,8 +49,9 @@ def round_scope(step: PipelineStep, part: str, reader: RunReader, output: Output
     previous: object = None
     if number > 1:
         previous = reader.round_output(step.name, str(number - 1))
-        previous = previous if step.run is None else output.load(previous, step=step.name)
-    elif step.goal is not None:
+        is_for_code = step.run is not None or callable(step.inputs)
+        previous = output.load(previous, step=step.name) if is_for_code else previous
+    elif step.goal is not None or isinstance(step.inputs, Mapping):
         previous = Absent(FIRST_ROUND)
     return Scope(part, {bindings.PREVIOUS: previous, bindings.ROUND: number})
 
