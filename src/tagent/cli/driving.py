@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from tagent.adapters.clock import SystemClock
 from tagent.cli import errors
-from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, resume_command
+from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, resume_command, without_password
 from tagent.cli.view import Picture, open_view
 from tagent.cli.waiting import each_and_how_to_answer
 from tagent.config import TAgentConfig
@@ -21,6 +21,7 @@ from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.state import PipelineState
 from tagent.ports import Services
+from tagent.ports.store_errors import UnknownRunError
 from tagent.runtime import open_services
 from tagent.task_agent.budgets import BudgetExceededError
 
@@ -88,8 +89,11 @@ async def _watched(
     assert task is not None  # noqa: S101 - inside a coroutine there is one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with open_view(picture) as view:
-        async with open_services(config, sinks=(view,)) as services:
-            return await work(services)
+        try:
+            async with open_services(config, sinks=(view,)) as services:
+                return await work(services)
+        except UnknownRunError as error:  # the one that the outputs were to be taken from
+            raise error.looked_for_in(without_password(config.store)) from error
 
 
 def _say_what_it_waits_for(result: PipelineResult, state: PipelineState, store: str) -> None:

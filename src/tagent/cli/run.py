@@ -13,12 +13,14 @@ from tagent.cli.driving import drive
 from tagent.cli.inputs import inputs_option
 from tagent.cli.labels import label, labels_of
 from tagent.cli.overrides import config_option, overrides_option
-from tagent.cli.selecting import selection_option
+from tagent.cli.runs.naming import whole_ids
+from tagent.cli.selecting import in_options, selection_option
 from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
-from tagent.pipeline.selecting import Selection
+from tagent.pipeline.exceptions import PipelineLoadError
+from tagent.pipeline.selecting import Selection, SelectionError
 from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.stored.loading import load_pipeline
 from tagent.pipeline.stored.origins import goal_pipeline, with_tools
@@ -76,6 +78,9 @@ def run(
         raise click.UsageError("A goal is run as a whole: --only, --start-from, --from-run and --output are for files.")
     require_valid(pipeline, tools=TAgentConfig.of(pipeline.config).tools)  # before anything of it is drawn
     config = with_store(TAgentConfig.load(file=config_file), store)
+    if selection is not None and selection.from_run:
+        named = selection.from_run
+        selection = replace(selection, from_run=whole_ids([named], config.store).get(named, named))
 
     async def work(services: Services) -> PipelineResult:
         executor = PipelineExecutor(
@@ -90,7 +95,10 @@ def run(
         )
         return await executor.execute()
 
-    return drive(pipeline, config, work, as_json=as_json)
+    try:
+        return drive(pipeline, config, work, as_json=as_json)
+    except SelectionError as error:
+        raise in_options(error) from error
 
 
 def speak_plainly(*, is_verbose: bool = False) -> None:
@@ -120,6 +128,9 @@ def pipeline_of(target: str, sources: Sources = NO_SOURCES) -> tuple[Pipeline, O
             raise click.UsageError("--output-schema is for a goal: the steps of a pipeline say what they give.")
         file, name = match["file"] or match["other"], match["name"] or match["object"] or ""
         origin = Origin(str(Path(file).resolve()), name, sources.tools)
+        if not Path(file).is_file():
+            hint = "A goal must not end like a file name."
+            raise PipelineLoadError(file, f"There is no file {file!r}.", hint=hint)
         return with_tools(load_pipeline(file, name), sources.tools), origin
     if _is_path(target):
         raise click.UsageError(f"{target} is no Python file. Name a .py file that defines a pipeline, or write a goal.")

@@ -8,9 +8,17 @@ from typing import TypeVar
 
 import click
 
-from tagent.pipeline.selecting import Selection
+from tagent.pipeline.selecting import Selection, SelectionError
 
 Returned = TypeVar("Returned")
+
+_OPTIONS = {
+    "(outputs=...)": "(--output STEP=JSON)",
+    "(from_run=...)": "(--from-run ID)",
+    "`only`": "`--only`",
+    "`start_from`": "`--start-from`",
+}
+"""What a selection is called in code -> on the command line."""
 
 
 def selection_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
@@ -41,6 +49,17 @@ def selection_option(command: Callable[..., Returned]) -> Callable[..., Returned
         return command(selection=selection, **options)
 
     return with_selection
+
+
+def in_options(error: SelectionError) -> SelectionError:
+    """Return the error in the words of the command line."""
+    return SelectionError(error.pipeline, list(map(_in_options, error.problems)), hint=_in_options(error.hint))
+
+
+def _in_options(told: str) -> str:
+    for name, option in _OPTIONS.items():
+        told = told.replace(name, option)
+    return told
 
 
 def _steps(given: tuple[str, ...]) -> list[str] | None:

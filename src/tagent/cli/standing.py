@@ -187,7 +187,7 @@ def _completed(state: PipelineState, name: str, *, doing: str) -> str:
         return _joined(" " * 7, of_given(record.given_by), _route(state, name))
     if (name, COMPENSATION) in state.running_parts:
         return _joined(" " * 7, "undoing", doing)
-    seconds = f"{(record.finished_at or 0) - (record.started_at or 0):6.1f}s"
+    seconds = f"{record.seconds:6.1f}s"
     if record.substituted_by:
         by = "its default" if record.substituted_by == "default" else record.substituted_by
         return _joined(seconds, f"from {by}, as it failed: {record.reason}")

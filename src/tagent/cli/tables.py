@@ -1,7 +1,11 @@
-"""Tables as plain lines: the same on a terminal and in a pipe, nothing cut off, nothing that steers a terminal."""
+"""Tables as plain lines: nothing that steers a terminal, and nothing cut off but where a terminal ends."""
 
+import shutil
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+
+import click
 
 from tagent.cli.errors import printable
 
@@ -21,6 +25,31 @@ def table_lines(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterat
     for row in cells:
         padded = (cell + " " * (width - columns_of(cell)) for cell, width in zip(row, widths, strict=True))
         yield GAP.join(padded).rstrip()
+
+
+def echo_table(lines: Iterable[str]) -> None:
+    """Print the lines of a table, on a terminal as far as it is wide: columns that wrap can no longer be read."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines:
+        click.echo(line if columns is None else cut(line, columns))
+
+
+def cut(line: str, columns: int) -> str:
+    """Return as much of a line as so many columns hold, with a sign that there is more.
+
+    Example:
+        >>> cut("completed", 6), cut("done", 6)
+        ('compl…', 'done')
+    """
+    if columns_of(line) <= columns:
+        return line
+    kept, room = "", columns - 1
+    for letter in line:
+        room -= columns_of(letter)
+        if room < 0:
+            break
+        kept += letter
+    return f"{kept}…"
 
 
 def columns_of(text: str) -> int:

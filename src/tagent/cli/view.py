@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Protocol
@@ -86,6 +86,7 @@ class Picture:
         now: The time; None for that of the newest event.
         is_interrupted: Whether nobody drives the run, though its events do not say so.
         is_whole: Whether the steps inside a step have rows when that has ended well, too.
+        answers: Path of a step -> what was said about it, for those of which the run has not taken that up.
     """
 
     def __init__(
@@ -95,9 +96,11 @@ class Picture:
         now: Callable[[], float] | None = None,
         is_interrupted: bool = False,
         is_whole: bool = False,
+        answers: Mapping[str, str] | None = None,
     ) -> None:
         self._is_interrupted = is_interrupted
         self._is_whole = is_whole
+        self._answers = answers or {}
         self.state = PipelineState(ExecutionGraph.build(pipeline))
         self._now = now or (lambda: self.state.last_at)
         self._width = min(28, width_of(pipeline))
@@ -115,6 +118,8 @@ class Picture:
         apply(self.state, run_event)
         if isinstance(run_event, StepCompleted | PartCompleted) and run_event.change is not None:
             self._take_in(run_event.change)
+        if not self.knows(run_event):
+            return
         if isinstance(run_event, InnerProgressed):
             self._go_on_inside(run_event)
         elif isinstance(run_event, AgentProgressed):
@@ -128,6 +133,11 @@ class Picture:
         elif isinstance(run_event, StepStarted | _Moved | _Approvals):
             _drop_output(self.state, run_event.step)
             self._move(run_event.step)
+
+    def knows(self, event: object) -> bool:
+        """Return whether an event is of the run itself, or of a step that the definition that is shown has."""
+        name = getattr(event, "step", None)
+        return name is None or name in self.state.statuses
 
     def _go_on_inside(self, event: InnerProgressed) -> None:
         """Take what happened in a pipeline inside a step into the picture."""
@@ -222,6 +232,8 @@ class Picture:
         return f"{printable(name):<{max(0, self._width - 2 * depth)}} "
 
     def _detail(self, state: PipelineState, name: str, path: str) -> str:
+        if name in state.asked and path in self._answers:
+            return self._answers[path]
         told = dict.fromkeys(filter(None, (self._doing.get(path), self._decided.get(path))))
         return standing(
             state,
@@ -261,6 +273,8 @@ class LineView:
     def emit(self, event: object) -> None:
         """Write a line if the event changed a step's status, is noteworthy of its agent, or ended the run."""
         self._picture.emit(event)
+        if not self._picture.knows(event):
+            return
         if isinstance(event, InnerProgressed):
             self._emit_inside(event)
             return

@@ -23,7 +23,7 @@ class StepReport:
     Attributes:
         status: Where it stands.
         attempts: How often it was tried.
-        execution_time: Seconds from its first start to its end.
+        execution_time: Seconds from its first start to its end, without what it waited for somebody to approve it.
         model: The model that answered; empty for a function.
         usage: Tokens and requests of all attempts.
         cost_usd: The known prices of all attempts.

@@ -218,7 +218,7 @@ class PipelineExecutor:
         limits = RunLimits.of(self.pipeline, self._plan.budget, state, stop)
         loop = assembly.loop(journal, limits, audience, shared_state=self.shared_state)
         try:
-            with reachable(journal.run_id, services):
+            async with reachable(journal.run_id, services):
                 await loop.run(*first)
         except ConflictError:
             ended = await cancelled_elsewhere(journal, state.defined, services)

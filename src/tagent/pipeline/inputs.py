@@ -117,9 +117,9 @@ def missing_inputs(
             if name in given or name in told:
                 continue
             told.add(name)
-            hint = what_was_meant(name) if others is not None else ""
-            if not hint and len(told) <= _MOST_SUGGESTIONS:
-                hint = nearest(name, given if others is None else {*given, *names, *others} - {step.name})
+            hint = "" if others is None else what_was_meant(name)
+            if len(told) <= _MOST_SUGGESTIONS:
+                hint = nearest(name, given if others is None else {*given, *names, *others} - {step.name}) + hint
             yield step.name, name, f"{why}{hint}"
 
 
@@ -139,9 +139,7 @@ def _names_read(step: PipelineStep, pipeline: Pipeline) -> list[str]:
         return []  # the step's own check names the malformed path
 
 
-def _wanted(
-    step: PipelineStep, steps: Set[str], items: Set[str]
-) -> Iterator[tuple[str, str, Collection[str] | None]]:
+def _wanted(step: PipelineStep, steps: Set[str], items: Set[str]) -> Iterator[tuple[str, str, Collection[str] | None]]:
     """Yield the inputs without which a step cannot work, and why it needs them.
 
     With each go the names that would do besides those of steps and inputs, None if nothing but an input would.

@@ -49,11 +49,17 @@ class Journal(Protocol):
 
     Attributes:
         run_id: The run.
+        place: Where it is, for people: its run, and of one inside a step the way there, like `RUN/outer/2`.
         is_inner: Whether it is part of the journal of another run.
     """
 
     run_id: str
     is_inner: bool
+
+    @property
+    def place(self) -> str:
+        """Where the run is, for people."""
+        ...
 
     def hold(self, *, on_lost: Callable[[ConflictError], None]) -> None:
         """Keep the claim alive until `release`; `on_lost` is called from another thread if it is lost."""
@@ -170,6 +176,11 @@ class RunJournal:
             last_seq=run.last_seq,
             lease_seconds=lease_seconds,
         )
+
+    @property
+    def place(self) -> str:
+        """The run: it is inside no other."""
+        return self.run_id
 
     @property
     def has_begun(self) -> bool:

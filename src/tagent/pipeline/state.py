@@ -177,11 +177,11 @@ def _go_on_inside(state: PipelineState, event: InnerProgressed, work: WorkRecord
         return False
     if work.inner is None or isinstance(event.event, RunStarted):
         work.inner = PipelineState(graph)
-    if not isinstance(event.event, _BEGINNINGS):
-        state.idle_resumes = 0
     if event.part != COMPENSATION:
         work.inner_attempt = event.attempt
     apply(work.inner, event.event)
+    if not isinstance(event.event, _BEGINNINGS) and not work.inner.idle_resumes:  # it got further, by its own count
+        state.idle_resumes = 0
     return True
 
 
@@ -221,6 +221,8 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
     asked = state.asked.pop(event.step, None)
     state.idle_resumes = 0
     record.answer = event
+    if asked is not None and record.started_at is not None:
+        record.asked_seconds += max(0.0, event.at - asked.at)
     if not event.is_approved:
         _move(state, event, _S.WAITING)
         refuse(state, event.step, event)

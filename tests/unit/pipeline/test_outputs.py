@@ -9,7 +9,16 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from tagent import run_pipeline
-from tagent.pipeline import Dependency, DependencyType, InputError, Pipeline, PipelineStep, StepContext, StepOutputError
+from tagent.pipeline import (
+    Dependency,
+    DependencyType,
+    InputError,
+    Pipeline,
+    PipelineStep,
+    StepContext,
+    StepOutputError,
+    validate,
+)
 from tagent.pipeline.inputs import check_inputs, typed_inputs
 from tagent.pipeline.outputs import OutputType
 
@@ -119,6 +128,48 @@ def test_missing_unknown_and_wrong_inputs_are_named_together() -> None:
     assert "It takes: item, count." in str(caught.value)
     with pytest.raises(InputError, match="'itm' is unknown. Did you mean 'item'"):
         check_inputs(Pipeline("p", inputs=Order), {"item": "tea", "itm": "x"})
+
+
+def test_a_name_that_says_what_was_meant_is_told_what_to_do() -> None:
+    """`ctx` without its annotation is the most common of them."""
+    for function, told in (
+        (lambda ctx: ctx, "it needs the annotation: `ctx: StepContext`"),
+        (lambda context: context, "it needs the annotation: `context: StepContext`"),
+        (lambda previous: previous, "Only a step that is repeated has it: see `repeat`."),
+        (lambda index: index, "Only a step with `for_each` has it."),
+    ):
+        pipeline = Pipeline("p").step("a", run=function)
+        with pytest.raises(InputError) as raised:
+            check_inputs(pipeline, {})
+        assert told in str(raised.value)
+        [problem] = validate(replace_inputs(pipeline))
+        assert told in problem.message
+
+
+def replace_inputs(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline with an input model, so that validation knows all names."""
+    typed = Pipeline(pipeline.name, inputs=Order)
+    typed.steps += pipeline.steps
+    return typed
+
+
+def test_what_ends_a_repetition_and_what_a_pipeline_is_given_are_told_the_nearest_names() -> None:
+    """`output` and `previous` are known there, too."""
+    inner = Pipeline("inner").step("a", run=lambda x: x)
+    for pipeline, told in (
+        (Pipeline("p").step("a", run=lambda: 1, until=lambda outpt: True, max_times=2), "Did you mean 'output'?"),
+        (Pipeline("p").step("a", pipeline=inner, inputs={"x": "previus"}, max_times=2), "Did you mean 'previous'?"),
+    ):
+        with pytest.raises(InputError) as raised:
+            check_inputs(pipeline, {})
+        assert told in str(raised.value)
+        assert told in str(validate(replace_inputs(pipeline))[0])
+
+
+def test_what_a_pipeline_inside_a_step_lacks_is_given_by_that_step() -> None:
+    """There is no command line inside."""
+    with pytest.raises(InputError, match="Give it in `inputs=` of the step 'd'"):
+        check_inputs(Pipeline("p").step("a", run=lambda x: x), {}, inside="d")
 
 
 def test_a_list_that_nobody_gave_is_missing_before_anything_runs() -> None:

@@ -15,11 +15,12 @@ from tagent.cli.errors import DONE, printable
 from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, look_at, store_option, time_text, verbose_option
 from tagent.cli.stores import DEFAULT_STORE, resume_command, store_url
-from tagent.cli.tables import table_lines
+from tagent.cli.tables import echo_table, table_lines
+from tagent.cli.times import brief_time_text
 from tagent.cli.values import shortened
-from tagent.cli.waiting import DEFAULTS, what_is_asked, who_goes_on
+from tagent.cli.waiting import DEFAULTS, said, what_is_asked, who_goes_on
 from tagent.pipeline.answering.answering import UNEDITED, AnsweredApproval, answer_approval, open_approvals
-from tagent.pipeline.answering.documents import OpenApproval
+from tagent.pipeline.answering.documents import Answer, OpenApproval
 from tagent.ports import Services
 from tagent.ports.store_errors import RunHeldError
 
@@ -100,9 +101,8 @@ def approvals_command(run_id: str | None, store: str | None, as_json: bool) -> N
     if as_json:
         click.echo(to_json([asked_as_json(it) for it in found], indent=2).decode())
         return
-    headers = ["run", "pipeline", "step", "about", "since", "until", "then", "question", "output"]
-    for line in table_lines(headers, map(_row, found)) if found else ():
-        click.echo(line)
+    headers = ["run", "step", "question", "since", "until", "then", "about", "pipeline", "output"]
+    echo_table(table_lines(headers, map(_row, found)) if found else ())
     if not found:
         click.echo("Nothing waits for an approval.", err=True)
 
@@ -170,18 +170,30 @@ def asked_as_json(asked: OpenApproval) -> dict[str, object]:
         "question": what_is_asked(asked),
         "at": time_text(asked.at),
         "due_at": None if asked.due_at is None else time_text(asked.due_at),
+        "then": None if asked.due_at is None else DEFAULTS[asked.default],
     }
+
+
+def answered_as_json(step: str, answer: Answer) -> dict[str, object]:
+    """Return an answer that the run has not taken up as JSON values, with the time as people read it.
+
+    Args:
+        step: The path of the step that it is about.
+        answer: What was said.
+    """
+    told = {name: getattr(answer, name) for name in ("is_approved", "actor", "comment", "by_default", "is_edited")}
+    return {"step": step, **told, "at": time_text(answer.at), "said": said(answer)}
 
 
 def _row(asked: OpenApproval) -> tuple[str, ...]:
     return (
         asked.run_id,
-        asked.pipeline,
         asked.step,
-        asked.of,
-        time_text(asked.at),
-        "" if asked.due_at is None else time_text(asked.due_at),
-        "" if asked.due_at is None else DEFAULTS[asked.default],
         what_is_asked(asked),
+        brief_time_text(asked.at),
+        "" if asked.due_at is None else brief_time_text(asked.due_at),
+        "" if asked.due_at is None else DEFAULTS[asked.default],
+        asked.of,
+        asked.pipeline,
         "" if asked.output is None else shortened(asked.output),
     )

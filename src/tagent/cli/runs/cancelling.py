@@ -19,7 +19,9 @@ from tagent.cli.runs.options import (
     shown_status,
     store_option,
     verbose_option,
+    with_its_store,
 )
+from tagent.cli.stores import store_url
 from tagent.cli.times import time_or_age
 from tagent.exceptions import TAgentError
 from tagent.pipeline.driving.cancelling import Cancellation, cancel_run
@@ -84,6 +86,7 @@ def cancel_command(
         return cancelled, refusals
 
     cancelled, refusals = look_at(store, work) if run_ids else ([], {})
+    refusals = {run_id: with_its_store(error, store_url(store)) for run_id, error in refusals.items()}
     for error in refusals.values():
         report(error, [])
     _print(cancelled, refusals, as_json=as_json)

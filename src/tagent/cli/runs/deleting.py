@@ -6,7 +6,8 @@ from pydantic_core import to_json
 from tagent.cli.agreement import agrees, yes_option
 from tagent.cli.errors import DONE, FAILED, report
 from tagent.cli.runs.naming import short_ids
-from tagent.cli.runs.options import counted, json_option, look_at, store_option, verbose_option
+from tagent.cli.runs.options import counted, json_option, look_at, store_option, verbose_option, with_its_store
+from tagent.cli.stores import store_url
 from tagent.exceptions import StoreError
 from tagent.pipeline.journal.retention import delete_run
 from tagent.ports import Services
@@ -37,6 +38,7 @@ def delete_command(run_ids: tuple[str, ...], is_agreed: bool, store: str | None,
 
     refusals = look_at(store, work)
     deleted = [run_id for run_id in run_ids if run_id not in refusals]
+    refusals = {run_id: with_its_store(error, store_url(store)) for run_id, error in refusals.items()}
     for error in refusals.values():
         report(error, [])
     if as_json:

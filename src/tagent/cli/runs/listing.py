@@ -7,10 +7,10 @@ import click
 
 from tagent.cli.labels import label, labels_of
 from tagent.cli.runs.options import (
+    FINISHED,
     INTERRUPTED,
     RUNNING,
     STATUSES,
-    WAITING,
     json_option,
     listed,
     look_at,
@@ -19,6 +19,7 @@ from tagent.cli.runs.options import (
     store_option,
     verbose_option,
 )
+from tagent.cli.tables import echo_table
 from tagent.cli.times import time_or_age
 from tagent.ports import Services
 from tagent.ports.records import RunQuery, RunRecord
@@ -78,8 +79,7 @@ def list_command(
 
         click.echo(to_json(found[:limit], indent=2).decode())
         return
-    for line in run_table(found[:limit]) if found else ():
-        click.echo(line)
+    echo_table(run_table(found[:limit]) if found else ())
     if not found:
         click.echo("No runs yet." if query == RunQuery(limit=query.limit) else "No run fits.", err=True)
     if len(found) > limit:
@@ -109,19 +109,28 @@ async def _fitting(query: RunQuery, shown: Sequence[str], services: Services) ->
 
 
 async def with_what_they_wait_for(runs: list[dict[str, object]], services: Services) -> list[dict[str, object]]:
-    """Return what lists show of runs, of those that wait for somebody's approval with `approvals`: what is asked."""
-    waiting = [str(run["run_id"]) for run in runs if run["status"] == WAITING]
-    if not waiting:
-        return runs
-    from tagent.cli.runs.answering import asked_as_json  # takes longer to import than most lists to be made
-    from tagent.pipeline.answering.answering import open_approvals
+    """Return what lists show of runs, of those in which somebody is asked something with that.
 
-    is_few = len(waiting) <= FEW
-    asked = [it for run_id in waiting for it in await open_approvals(services, run_id)] if is_few else ()
-    of_runs: dict[str, list[object]] = {}
-    for it in asked or await open_approvals(services):
-        of_runs.setdefault(it.run_id, []).append(asked_as_json(it))
-    return [{**run, "approvals": of_runs[str(run["run_id"])]} if run["run_id"] in of_runs else run for run in runs]
+    That is `approvals`, what is asked, and `answered`, the answers that the run has not taken up.
+    """
+    open_runs = [str(run["run_id"]) for run in runs if run["status"] not in FINISHED]
+    if not open_runs:
+        return runs
+    from tagent.cli.runs.answering import answered_as_json, asked_as_json  # longer to import than most lists to make
+    from tagent.pipeline.answering.answering import approval_documents
+
+    if len(open_runs) <= FEW:
+        found = [it for run_id in open_runs for it in await approval_documents(services, run_id)]
+    else:
+        found = list(await approval_documents(services))
+    of_runs: dict[str, dict[str, list[object]]] = {}
+    for it in found:
+        of_run = of_runs.setdefault(it.approval.run_id, {})
+        if it.answer is None:
+            of_run.setdefault("approvals", []).append(asked_as_json(it.approval))
+        else:
+            of_run.setdefault("answered", []).append(answered_as_json(it.approval.step, it.answer))
+    return [run if run["status"] in FINISHED else {**run, **of_runs.get(str(run["run_id"]), {})} for run in runs]
 
 
 def _words_of(text: str) -> tuple[str, ...]:

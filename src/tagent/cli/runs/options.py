@@ -1,6 +1,7 @@
 """What the commands on runs share: their options, and how they look into the store."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, TypeVar
@@ -36,6 +37,8 @@ __all__ = [
     "with_its_store",
     "with_services",
 ]
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}\+00:00")
 
 Result = TypeVar("Result")
 Refused = TypeVar("Refused", bound=TAgentError)
@@ -120,11 +123,11 @@ def run_table(found: Sequence[Mapping[str, object]]) -> Sequence[str]:
     """Return the lines of a table of runs; forks and labels have columns if any run has one."""
     columns = {"run": "run_id", "status": "status", "pipeline": "pipeline", "started": "created_at"}
     headers = [*columns, "cost"]
-    rows = [[str(run[key]) for key in columns.values()] + [f"${run['cost_usd']:.4f}"] for run in found]
+    rows = [[_brief(run[key]) for key in columns.values()] + [f"${run['cost_usd']:.4f}"] for run in found]
     for header, values in {
         "forked from": [str(run["parent"] or "") for run in found],
         "labels": [_labels_text(run["labels"]) for run in found],
-        "waits for approval of": [_approvals_text(run.get("approvals")) for run in found],
+        "waits for approval of": [_approvals_text(run) for run in found],
     }.items():
         if any(values):
             headers.append(header)
@@ -137,10 +140,30 @@ def _labels_text(labels: object) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(labels.items())) if isinstance(labels, dict) else ""
 
 
-def _approvals_text(asked: object) -> str:
-    """Return what a run waits for: the first step, since when and the question, and how many more there are."""
-    if not isinstance(asked, list) or not asked:
-        return ""
-    first = asked[0]
-    more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
-    return f"{first['step']}{more} since {first['at']}: {first['question']}"
+def _approvals_text(run: Mapping[str, object]) -> str:
+    """Return what a run waits for: the first step, since and until when, the question, and how many more there are.
+
+    Behind it stands the first answer that the run has not taken up.
+    """
+    asked, answered = run.get("approvals"), run.get("answered")
+    told = []
+    if isinstance(asked, list) and asked:
+        first = asked[0]
+        more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
+        until = f" until {_brief(first['due_at'])}, then {first['then']}" if first["due_at"] else ""
+        told.append(f"{first['step']}{more} since {_brief(first['at'])}{until}: {first['question']}")
+    if isinstance(answered, list) and answered:
+        first = answered[0]
+        then = "" if run["status"] == RUNNING else "; resume the run"
+        told.append(f"{first['step']} {first['said']} (at {_brief(first['at'])}){then}")
+    return "; ".join(told)
+
+
+def _brief(written: object) -> str:
+    """Return what is written in a table, times to the second.
+
+    Example:
+        >>> _brief("2026-07-28T12:00:00.250+00:00")
+        '2026-07-28 12:00:00Z'
+    """
+    return _TIME.sub(r"\1 \2Z", str(written))

@@ -1,7 +1,8 @@
 """`tagent runs resume`."""
 
 import asyncio
-from collections.abc import Iterable
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -14,11 +15,13 @@ from tagent.cli.runs.options import json_option, store_option, verbose_option, w
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError
-from tagent.pipeline import PipelineResult
+from tagent.pipeline import Pipeline, PipelineResult
 from tagent.pipeline.driving.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.stored.definition import Definition, outline
+from tagent.pipeline.stored.origins import code_of
+from tagent.pipeline.validation import require_valid
 from tagent.ports import Services
 
 
@@ -77,6 +80,7 @@ def go_on(
         return latest_definition(await first_definition(services.store, run_id), events), events
 
     stored, history = asyncio.run(with_services(config, find))
+    code = _code_of(stored, run_id) if definition == "current" else None
     if config_file is None and stored.origin.config_file:
         config = with_store(_settings_of(stored.origin.config_file, run_id), config.store)
 
@@ -85,12 +89,27 @@ def go_on(
             run_id,
             services,
             config,
+            pipeline=code,
             definition=definition,
             overrides=overrides,
             announce=_announce,
         )
 
-    return drive(outline(stored), config, work, as_json=as_json, history=history)
+    return drive(code or outline(stored), config, work, as_json=as_json, history=history)
+
+
+def _code_of(stored: Definition, run_id: str) -> Pipeline:
+    """Return the pipeline as its file defines it today.
+
+    Raises:
+        NoPipelineError: If it has no file.
+        PipelineLoadError: If that does not give it.
+        PipelineValidationError: If it has mistakes.
+    """
+    with redirect_stdout(sys.stderr):  # what a file prints while it is loaded is talk
+        code = code_of(stored, run_id=run_id, hint=f"Resume it from there: resume({run_id!r}, pipeline=...).")
+    require_valid(code, tools=TAgentConfig.of(code.config).tools)  # before anything of it is drawn
+    return code
 
 
 def _settings_of(file: str, run_id: str) -> TAgentConfig:
@@ -108,18 +127,16 @@ def _settings_of(file: str, run_id: str) -> TAgentConfig:
 
 
 def _announce(reuse: Reuse) -> None:
-    def named(names: Iterable[str]) -> str:
-        return ", ".join(names) or "none"
-
     def with_parts(name: str, *told: str) -> str:
         done, count = reuse.parts.get(name, (0, 0))
         more = [*told, *([f"{done} of {count} parts reused"] if done else [])]
         return f"{name} ({', '.join(more)})" if more else name
 
     interrupted = (with_parts(name, _counted(calls)) for name, calls in reuse.interrupted.items())
-    click.echo(f"Reused: {named(reuse.completed)}", err=True)
-    click.echo(f"Goes on: {named(interrupted)}", err=True)
-    click.echo(f"Still to do: {named(map(with_parts, reuse.open))}", err=True)
+    told = {"Reused": reuse.completed, "Goes on": interrupted, "Still to do": map(with_parts, reuse.open)}
+    for what, names in told.items():
+        if listed := ", ".join(names):
+            click.echo(f"{what}: {listed}", err=True)
 
 
 def _counted(calls: int) -> str:

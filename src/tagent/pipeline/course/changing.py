@@ -81,11 +81,10 @@ def _revive(state: PipelineState, enabled: Iterable[str]) -> None:
         state.statuses[name] = StepStatus.PENDING
         state.steps[name].reopen()
         state.steps[name].holds = None
-        waiting += [
-            edge.target
-            for edge in state.graph.outgoing[name]
-            if state.statuses[edge.target] is StepStatus.SKIPPED and state.steps[edge.target].code in _LEFT_OUT_WITH
-        ]
+        for edge in state.graph.outgoing[name]:
+            _wait_anew(state, edge.target)
+            if state.statuses[edge.target] is StepStatus.SKIPPED and state.steps[edge.target].code in _LEFT_OUT_WITH:
+                waiting.append(edge.target)
 
 
 def _waiting_anew(before: ExecutionGraph, after: ExecutionGraph, change: Change) -> list[str]:
@@ -132,12 +131,12 @@ def forget_undone_changes(state: PipelineState) -> None:
 
 
 def _stays(state: PipelineState, changed: ChangeBy) -> bool:
-    """Return whether the work that made a change is done."""
+    """Return whether the work that made a change is done; what was undone is open again once its run has ended."""
     record = state.steps.get(changed.step)
     if record is None:
         return False
     if not changed.part:
-        return state.statuses[changed.step] is StepStatus.COMPLETED
+        return state.statuses[changed.step] in {StepStatus.COMPLETED, StepStatus.COMPENSATED}
     part = record.parts.get(changed.part)
     return part is not None and part.status is StepStatus.COMPLETED
 

@@ -25,6 +25,7 @@ class WorkRecord:
         opened_at: When the first one did, or the first after an end of the run; deadlines count from there.
         started_at: When the first one did; None before.
         finished_at: When it reached its final status; None before.
+        asked_seconds: How long it waited for somebody's word since it started, and did nothing.
         output: Its output as JSON values, or a `StoredOutput` while a large one is in the store only;
             None until it completed.
         code: Why it failed or was skipped, for programs.
@@ -44,6 +45,7 @@ class WorkRecord:
     opened_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    asked_seconds: float = 0.0
     output: object = None
     code: str = ""
     reason: str = ""
@@ -57,6 +59,13 @@ class WorkRecord:
     def next_attempt(self) -> int:
         """The number of the next attempt; an interrupted one keeps its own."""
         return self.attempts if self.is_interrupted else self.attempts + 1
+
+    @property
+    def seconds(self) -> float:
+        """How long it took from its first start to its end, without what it waited for somebody's word; 0 before."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return max(0.0, self.finished_at - self.started_at - self.asked_seconds)
 
     def begin(self, attempt: int, *, at: float) -> bool:
         """Note that an attempt began or goes on; return whether it is a new one."""
@@ -76,6 +85,7 @@ class WorkRecord:
         self.attempts_before = self.attempts
         self.is_interrupted = False
         self.opened_at = self.started_at = self.finished_at = None
+        self.asked_seconds = 0.0
         self.code = self.reason = ""
 
 

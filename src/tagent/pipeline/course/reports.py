@@ -24,7 +24,7 @@ def report_of(state: PipelineState, name: str) -> StepReport:
     return StepReport(
         status=state.statuses[name],
         attempts=record.attempts,
-        execution_time=_seconds(record),
+        execution_time=record.seconds,
         model=", ".join(record.spending.models),
         usage=record.spending.usage,
         cost_usd=record.spending.cost_usd,
@@ -97,7 +97,7 @@ def _metadata(state: PipelineState, name: str, *, added_by: str) -> dict[str, ob
         "retry_count": max(0, record.attempts - 1),
         "started_at": record.started_at,
         "finished_at": record.finished_at,
-        "execution_time": _seconds(record),
+        "execution_time": record.seconds,
         "model": ", ".join(record.spending.models),
         "code": record.code,
         "reason": record.reason,
@@ -157,7 +157,7 @@ def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
             "attempts": part.attempts,
             "started_at": part.started_at,
             "finished_at": part.finished_at,
-            "execution_time": _seconds(part),
+            "execution_time": part.seconds,
             "cost": part.spending.cost_usd,
             "cached": part.cached,
             "code": part.code,
@@ -181,9 +181,3 @@ def parts_done(state: PipelineState, name: str) -> int:
     """Return how many of the items or branches of a step have completed."""
     parts = state.steps[name].parts.items()
     return sum(part.status is StepStatus.COMPLETED for name, part in parts if name not in ASIDE)
-
-
-def _seconds(record: WorkRecord) -> float:
-    if record.started_at is None or record.finished_at is None:
-        return 0.0
-    return record.finished_at - record.started_at

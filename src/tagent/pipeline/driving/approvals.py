@@ -25,6 +25,7 @@ from tagent.pipeline.events import (
     StepCancelled,
     StepFailed,
 )
+from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.placeholders import PLACEHOLDER
 from tagent.pipeline.state import PipelineState
 from tagent.ports.documents import Document, DocumentQuery, Put
@@ -75,11 +76,13 @@ class ApprovalDesk:
     Args:
         state: The run's state.
         services: Where the documents are.
+        place: Where the run is: its id, and of one inside a step the way there, like `RUN/outer/2`.
         is_inner: Whether the run is inside a step of another one.
     """
 
-    def __init__(self, state: PipelineState, services: Services, *, is_inner: bool) -> None:
+    def __init__(self, state: PipelineState, services: Services, *, place: str, is_inner: bool) -> None:
         self._state = state
+        self._place = place
         self._store = services.store
         self._clock = services.clock
         self._is_inner = is_inner
@@ -92,7 +95,7 @@ class ApprovalDesk:
     async def take_up(self) -> None:
         """Look what is there of a run that is taken up, and have its next commit mend what is not as it should be.
 
-        A question may be missing, as in the store of an imported run, or be damaged, or be about a step that is gone. It
+        A question may be missing, as in the store of an imported run, be damaged, or be about a step that is gone. It
         is written with a commit, as whoever has lost the run must not write it any more.
 
         Raises:
@@ -102,7 +105,7 @@ class ApprovalDesk:
             return
         documents = await self._documents()
         asked = open_requests(self._state)
-        keys = {key_of(self._state.run_id, path): path for path in asked}
+        keys = {key_of(self._place, path): path for path in asked}
         gone = [Put(SCOPE, key, None) for key in documents if key not in keys]
         read_by_key = {key: read(document) for key, document in documents.items()}
         missing = [
@@ -121,7 +124,7 @@ class ApprovalDesk:
         if self._is_inner:
             self._asked = set(asked)
             return NO_EFFECTS
-        gone = [Put(SCOPE, key_of(self._state.run_id, path), None) for path in sorted(self._asked - asked.keys())]
+        gone = [Put(SCOPE, key_of(self._place, path), None) for path in sorted(self._asked - asked.keys())]
         new = [self._question(path, asked[path]) for path in asked if path not in self._asked]
         self._asked = set(asked)
         told = {put.key for put in (*gone, *new)}
@@ -139,7 +142,7 @@ class ApprovalDesk:
         return Put(SCOPE, key_of(asked.run_id, asked.step), content)  # whatever somebody has put there before
 
     def _approval(self, path: str, request: ApprovalRequested) -> OpenApproval:
-        run_id, _, outer = self._state.run_id.partition("/")
+        run_id, _, outer = self._place.partition("/")
         output = request.output
         if len(told := to_json(output, fallback=str).decode()) > LONGEST_INLINE:
             output = told[:LONGEST_INLINE]
@@ -177,20 +180,14 @@ class ApprovalDesk:
             return False
         documents = await self._documents()
         for path, request in asked.items():
-            answer = await self._answer(path, request, documents.get(key_of(self._state.run_id, path)))
+            answer = await self._answer(path, request, documents.get(key_of(self._place, path)))
             if answer is not None:
                 self._news[path] = answer
         return bool(self._news)
 
     async def _documents(self) -> dict[str, Document]:
-        found: dict[str, Document] = {}
-        query = DocumentQuery(SCOPE, prefix=f"{self._state.run_id}/", limit=1000)
-        while True:
-            page = await self._store.documents(query)
-            found |= {document.key: document for document in page}
-            if len(page) < query.limit:
-                return found
-            query = DocumentQuery(SCOPE, prefix=query.prefix, after=page[-1].key, limit=query.limit)
+        query = DocumentQuery(SCOPE, prefix=f"{self._place}/")
+        return {document.key: document async for document in every_document(self._store, query)}
 
     async def _answer(self, path: str, request: ApprovalRequested, document: Document | None) -> Answer | None:
         """Return what was said about a step, or counts now that the time is over; None while nothing does."""
@@ -203,7 +200,7 @@ class ApprovalDesk:
             put = written(self._approval(path, request), answer, expected_version=version)
             await self._store.write(Effects(puts=(put,)))
         except DocumentConflictError:  # somebody was faster yet
-            return _said(await self._store.document(SCOPE, key_of(self._state.run_id, path)), request)
+            return _said(await self._store.document(SCOPE, key_of(self._place, path)), request)
         return answer
 
     def remind(self, reason: str) -> None:
@@ -228,11 +225,17 @@ class ApprovalDesk:
             if self._watch is not None:
                 self._watch.cancel()
 
-    def watch(self, group: asyncio.TaskGroup, on_news: Callable[[], None]) -> None:
-        """From now on look for answers as long as any is awaited, and call `on_news` when there are some."""
-        is_awaited = bool(self._asked) if not self._is_inner else bool(self._state.asked)
+    def watch(self, group: asyncio.TaskGroup, on_news: Callable[[], None], *, is_paused: bool) -> None:
+        """From now on look for answers as long as any is awaited, and call `on_news` when there are some.
+
+        Args:
+            group: Owns the task that looks.
+            on_news: What to call.
+            is_paused: Whether something waits for an answer that is to be given further inside.
+        """
+        is_awaited = bool(self._asked) and (is_paused or bool(self._state.asked) or not self._is_inner)
         if is_awaited and (self._watch is None or self._watch.done()):
-            self._watch = group.create_task(self._look_on(on_news), name=f"approvals:{self._state.run_id}")
+            self._watch = group.create_task(self._look_on(on_news), name=f"approvals:{self._place}")
 
     async def _look_on(self, on_news: Callable[[], None]) -> None:
         seen = 0

@@ -17,20 +17,21 @@ class InnerJournal:
 
     Attributes:
         run_id: The run inside.
+        place: The way there, like `RUN/outer/2`. The run's id has more to it once it was undone.
         is_inner: True.
 
     Args:
         run_id: The run inside.
+        place: The way there.
         commit: Commits its events.
-        effects: What else becomes true with the first of them.
     """
 
     is_inner = True
 
-    def __init__(self, run_id: str, commit: CommitInner, *, effects: Effects = NO_EFFECTS) -> None:
+    def __init__(self, run_id: str, place: str, commit: CommitInner) -> None:
         self.run_id = run_id
+        self.place = place
         self._commit = commit
-        self._first = effects
 
     def hold(self, *, on_lost: Callable[[ConflictError], None]) -> None:
         """Do nothing: whoever loses the claim cancels the attempt."""
@@ -56,6 +57,5 @@ class InnerJournal:
         Raises:
             EffectRefusedError: If an effect cannot be had; nothing was written.
         """
-        await self._commit(events, self._first.plus(effects))
-        self._first = NO_EFFECTS
+        await self._commit(events, effects)
         return {}

@@ -17,7 +17,7 @@ from tagent.pipeline.events import AgentNoticed, RunEvent, RunHalted, RunResumed
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
 from tagent.pipeline.outputs import OutputType, output_type
-from tagent.pipeline.state import PipelineState
+from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.work.event_step import listening
 from tagent.pipeline.work.inner_step import Inputs
 from tagent.ports.effects import NO_EFFECTS, Effects
@@ -69,6 +69,7 @@ class Around:
         services: What it runs with.
         audience: Who is shown what happens.
         stop: Asks it, and all inside it, to stop.
+        place: The way there, like `RUN/outer/2`; empty for a run that is inside no other.
     """
 
     state: PipelineState
@@ -76,6 +77,7 @@ class Around:
     services: Services
     audience: Audience
     stop: StopSignal
+    place: str = ""
 
 
 class InnerRuns:
@@ -188,7 +190,9 @@ class DrivenInside:
         return await self._drive(PipelineState(graph), [started], effects)
 
     async def _assembled(self, state: PipelineState) -> Assembly:
-        inside = replace(self._around, state=state, config=self._plan.config, audience=self._audience)
+        inside = replace(
+            self._around, state=state, config=self._plan.config, audience=self._audience, place=self._place
+        )
         self._assembly = await Assembly.of(self._plan, state, self._around.services, open_inner=InnerRuns(inside).open)
         return self._assembly
 
@@ -198,11 +202,21 @@ class DrivenInside:
             raise ValueError("A pipeline inside a step runs only where its events are written.")
         around, plan = self._around, self._plan
         assembly = await self._assembled(state)
-        journal = InnerJournal(state.run_id or self._attempt.idempotency_key, commit, effects=effects)
+        journal = InnerJournal(state.run_id or self._attempt.idempotency_key, self._place, commit)
+        if effects:  # by themselves: what the first steps ask is written with the commits behind
+            await journal.commit(first, effects=effects)
+            for event in first:
+                apply(state, event)
+            first = ()
         limits = RunLimits.of(plan.pipeline, plan.budget, state, around.stop, above=self._attempt.accounts)
         known = EnhancedContextManager(plan.pipeline.description, max_tokens=plan.config.context_tokens)
         await assembly.loop(journal, limits, self._audience, shared_state=known).run(*first)
         return await assembly.reader.result()
+
+    @property
+    def _place(self) -> str:
+        above = self._around.place or self._around.state.run_id
+        return f"{above}/{self._step}/{self._part}" if self._part else f"{above}/{self._step}"
 
     @property
     def _audience(self) -> Audience:

@@ -4,10 +4,11 @@ Such a store belongs to the event loop of its runs, so whoever wants something o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from tagent.exceptions import nearest
 from tagent.ports.services import Services
@@ -16,43 +17,92 @@ from tagent.threads import stands_still
 
 Result = TypeVar("Result")
 
+LONGEST_FAREWELL_SECONDS = 5.0
+"""So long a run that has ended waits for what was asked of it before."""
+
 _live: dict[str, "LiveRun"] = {}
 
 
-@dataclass(frozen=True, slots=True)
 class LiveRun:
     """A run that is driven in this process.
 
-    Attributes:
+    Args:
+        run_id: The run.
         services: What it runs with; its store is in memory.
         loop: The event loop that drives it.
     """
 
-    services: Services
-    loop: asyncio.AbstractEventLoop
+    def __init__(self, run_id: str, services: Services, loop: asyncio.AbstractEventLoop) -> None:
+        self.services = services
+        self._run_id = run_id
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._asked: set[Future[Any]] = set()
+        self._has_ended = False
 
     async def ask(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
-        """Return what `work` returns, done where the run is driven, so that both never happen at once."""
-        if self.loop is asyncio.get_running_loop() or stands_still(self.loop):
+        """Return what `work` returns, done where the run is driven, so that both never happen at once.
+
+        Raises:
+            UnknownRunError: If the run has ended, and its store with it.
+        """
+        if self._loop is asyncio.get_running_loop() or stands_still(self._loop):
             return await work(self.services)
 
         async def there() -> Result:
             return await work(self.services)
 
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), self.loop))
+        with self._lock:  # whoever is let in is waited for
+            if self._has_ended:
+                raise UnknownRunError(self._run_id, suggestion=_ENDED)
+            asked = asyncio.run_coroutine_threadsafe(there(), self._loop)
+            self._asked.add(asked)
+        try:
+            return await asyncio.wrap_future(asked)
+        except asyncio.CancelledError:
+            if asked.cancelled() and not _is_cancelled():  # by the end of the event loop there
+                raise UnknownRunError(self._run_id, suggestion=_ENDED) from None
+            raise
+        finally:
+            with self._lock:
+                self._asked.discard(asked)
+
+    async def say_farewell(self) -> None:
+        """Let nobody ask any more, and return when all who have asked are answered, or after some seconds."""
+        with self._lock:
+            self._has_ended = True
+            asked = [asyncio.wrap_future(it) for it in self._asked]
+        with suppress(TimeoutError):
+            async with self.services.clock.timeout(LONGEST_FAREWELL_SECONDS):
+                for answer in asked:
+                    with suppress(Exception, asyncio.CancelledError):  # for whoever asked
+                        await answer
 
 
-@contextmanager
-def reachable(run_id: str, services: Services) -> Iterator[None]:
-    """Let `live_run` find the run during the block, if its store cannot be opened once more."""
+_ENDED = " It was kept in memory, and has ended."
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody wants this task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+@asynccontextmanager
+async def reachable(run_id: str, services: Services) -> AsyncIterator[None]:
+    """Let `live_run` find the run during the block, if its store cannot be opened once more.
+
+    Whoever asks something of it before the block ends is answered.
+    """
     if services.store_url:
         yield
         return
-    _live[run_id] = LiveRun(services, asyncio.get_running_loop())
+    live = _live[run_id] = LiveRun(run_id, services, asyncio.get_running_loop())
     try:
         yield
     finally:
         _live.pop(run_id, None)
+        await live.say_farewell()
 
 
 def live_run(run_id: str) -> LiveRun | None:
@@ -88,4 +138,9 @@ async def done_in_every_live_store(services: Services, work: Callable[[Services]
     if services.store_url:
         return []
     homes = {id(live.services.store): live for live in tuple(_live.values())}
-    return [await live.ask(work) for live in homes.values() if live.services.store is not services.store]
+    found: list[Result] = []
+    for live in homes.values():
+        if live.services.store is not services.store:
+            with suppress(UnknownRunError):  # it ends right now
+                found.append(await live.ask(work))
+    return found

@@ -85,7 +85,7 @@ class RunLoop:
         self._stop = limits.stop
         self._limits = limits
         self._audience = audience
-        self._approvals = ApprovalDesk(state, services, is_inner=journal.is_inner)
+        self._approvals = ApprovalDesk(state, services, place=journal.place, is_inner=journal.is_inner)
         self._decider = Decider(
             state,
             steps.definitions,
@@ -140,7 +140,7 @@ class RunLoop:
     async def _loop(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         for event in events:
             apply(self._state, event)
-        if isinstance(events[0], RunResumed):
+        if events and isinstance(events[0], RunResumed):
             await self._approvals.take_up()
         committed: list[asyncio.Future[None]] = []
         while True:
@@ -152,7 +152,7 @@ class RunLoop:
                 asked = self._approvals.effects(events)
                 self._large.committed(await self._journal.commit(events, self._summary(events), asked))
             self._tell(events, committed)
-            self._approvals.watch(group, self._inbox.wake)
+            self._approvals.watch(group, self._inbox.wake, is_paused=bool(self._paused))
             for start in starts:
                 self._attempts.begin(group, start)
             if self._has_ended():

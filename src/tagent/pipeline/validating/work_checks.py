@@ -101,7 +101,7 @@ def unfilled(
     """Yield that no step or input has the name of a parameter; it may be one of `besides` that is misspelt."""
     if parameter == step.name or parameter not in known.names:
         names = {*known.names, *besides} - {step.name} if known.has_suggestions else set()
-        suggestion = bindings.what_was_meant(parameter) or nearest(parameter, names)
+        suggestion = nearest(parameter, names) + bindings.what_was_meant(parameter)
         message = f"Nothing fills the parameter {parameter!r} of {whose} function: no step or input has this name."
         yield "unknown_parameter", f"{message}{suggestion}"
 

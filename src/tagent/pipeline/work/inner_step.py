@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from tagent.exceptions import DataPathError
 from tagent.paths import DataPath
-from tagent.pipeline.bindings import asked_for
+from tagent.pipeline.bindings import asked_for, is_repeated
 from tagent.pipeline.caching.making import made_of
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.events import COMPENSATION
@@ -25,9 +25,6 @@ from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
 
 logger = logging.getLogger("tagent")
-
-_FIRST_PARTS = ("", "0", "1")
-"""The step itself, its first item or its first round."""
 
 Inputs = Mapping[str, object]
 """What a run is given, by name as JSON values."""
@@ -221,11 +218,11 @@ class InnerStep:
         message = f"The function {told!r} gives the inputs of the step {name!r}, and gave {type(given).__name__}."
         raise StepInputError(name, message, hint="Return a dict: input name -> value.")
 
-
     def _warn_of_unused(self, given: Mapping[str, object] | BaseModel) -> None:
-        """Say what validation says of inputs that are written down; of many items only for the first."""
-        if self._scope.part in _FIRST_PARTS and isinstance(given, Mapping):
-            for told in unused_inputs(self._pipeline, [name for name in given if isinstance(name, str)]):
+        """Say what validation says of inputs that are written down; of items and rounds only for the first."""
+        is_first = self._scope.part in ("", "1" if is_repeated(self._step) else "0")
+        if is_first and isinstance(given, Mapping):
+            for told in unused_inputs(self._pipeline, [str(name) for name in given]):
                 logger.warning("step %r gives its pipeline an input for nothing: %s", self._step.name, told)
 
 

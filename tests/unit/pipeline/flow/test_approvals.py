@@ -16,6 +16,7 @@ from tagent import aapprovals, aapprove, approvals, approve, areject, reject, re
 from tagent.adapters.clock import SystemClock
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
+from tagent.exceptions import ConfigurationError
 from tagent.pipeline import (
     AnsweredApproval,
     Approval,
@@ -35,12 +36,16 @@ from tagent.pipeline.answering.answering import answer_approval, open_approvals
 from tagent.pipeline.answering.documents import ANSWERED, SCOPE
 from tagent.pipeline.driving.cancelling import cancel_run
 from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.events import ApprovalAnswered, RunPaused
+from tagent.pipeline.journal.history import history
+from tagent.pipeline.persistence import load_events
 from tagent.pipeline.stored.origins import NoPipelineError
 from tagent.ports import Services
 from tagent.ports.documents import DocumentQuery, Put
 from tagent.ports.effects import Effects
 from tagent.ports.records import Batch
 from tagent.ports.store_errors import UnknownRunError
+from tagent.testing import ManualClock
 
 
 @pytest.fixture
@@ -261,6 +266,109 @@ def test_an_answer_to_another_question_does_not_count(store: dict[str, object]) 
     assert resume(run_id, pipeline, store).status == "waiting"
 
 
+@pytest.mark.parametrize("answer", [None, {"is_approved": False, "actor": "eve", "at": 1.0}])
+def test_whoever_answers_finds_the_question_of_the_run_and_not_an_earlier_one(
+    store: dict[str, object], answer: object
+) -> None:
+    """The run would not listen to an answer in that document, and whoever gave it would not learn of it."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    run_id = run_pipeline(pipeline, store).run_id
+    [asked] = approvals(run_id, store)
+    whole = {name: getattr(asked, name) for name in type(asked).__slots__}  # type: ignore[attr-defined]  # a value has them
+    old = {**whole, "at": asked.at - 1, "question": "An earlier one?", "answer": answer}
+    _put(store, Put(SCOPE, f"{run_id}/a", json.dumps(old).encode()))
+    approve(run_id, "a", store)
+    assert resume(run_id, pipeline, store).success
+
+
+def test_a_document_of_a_step_that_nobody_is_asked_about_is_no_question(store: dict[str, object]) -> None:
+    """Anybody can write there."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True).step("b", run=returning(2), depends_on=["a"])
+    run_id = run_pipeline(pipeline, store).run_id
+    [asked] = approvals(run_id, store)
+    whole = {name: getattr(asked, name) for name in type(asked).__slots__}  # type: ignore[attr-defined]  # a value has them
+    _put(store, Put(SCOPE, f"{run_id}/b", json.dumps({**whole, "step": "b", "answer": None}).encode()))
+    with pytest.raises(ApprovalNotOpenError, match="It waits for one of 'a'"):
+        approve(run_id, "b", store)
+
+
+def test_settings_are_keywords_too(tmp_path: Path) -> None:
+    """As to all that runs something; a misspelt one is told with the nearest."""
+    where = f"file:///{tmp_path / 'runs'}"
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True).step("b", run=returning(2), approval=True)
+    run_id = run_pipeline(pipeline, store=where).run_id
+    assert [it.step for it in approvals(store=where)] == ["a", "b"]
+    assert approve(run_id, "a", store=where).is_approved
+    assert resume(run_id, pipeline, store=where).status == "waiting"
+    assert not reject(run_id, "b", store=where).is_approved
+    assert tagent.state_at(run_id, store=where).statuses["a"] == "completed"
+    new = tagent.fork(run_id, from_step="b", store=where)
+    assert tagent.cancel(new.run_id, store=where).left == ("b",)
+    with pytest.raises(ConfigurationError, match="Did you mean 'store'"):
+        approvals(stor=where)  # type: ignore[call-arg]  # on purpose
+
+
+async def test_an_answer_is_on_record_with_the_time_at_which_it_was_given() -> None:
+    """Between that and the time at which the run took it up may lie days, and people ask who said what when."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True).step("b", run=returning(2), approval="output")
+    async with waiting_on(pipeline) as (opened, run_id):
+        clock = opened.clock
+        assert isinstance(clock, ManualClock)
+        for step, of in (("a", 60.0), ("b", 480.0)):
+            clock.advance(60.0)
+            assert (await answer_approval(run_id, step, opened, is_approved=True, comment="Fine.")).at == of
+            clock.advance(360.0)
+            result = await resume_run(run_id, opened, TAgentConfig(), pipeline=pipeline)
+            assert result.step_metadata[step]["approval"]["at"] == of
+            with pytest.raises(ApprovalAnsweredError) as raised:
+                await answer_approval(run_id, step, opened, is_approved=False)
+            assert raised.value.at == of
+        events = [it for it in await load_events(opened.store, run_id) if isinstance(it, ApprovalAnswered)]
+        assert [(it.said_at, it.at) for it in events] == [(60.0, 420.0), (480.0, 840.0)]
+        told = [it.detail for it in history(events) if it.step]
+        assert told[0] == "approved: Fine.; said 1970-01-01T00:01:00+00:00"
+
+
+async def test_the_time_of_a_step_is_that_of_its_work_however_it_is_approved() -> None:
+    """What a person took says nothing about the step."""
+    clock = ManualClock()
+
+    async def work() -> str:
+        clock.advance(7.0)
+        return "done"
+
+    for approval in (Approval(), Approval(of="output")):
+        pipeline = Pipeline("p").step("a", run=work, approval=approval)
+        async with waiting_on(pipeline, clock) as (opened, run_id):
+            clock.advance(3600.0)
+            await answer_approval(run_id, "a", opened, is_approved=True)
+            result = await resume_run(run_id, opened, TAgentConfig(), pipeline=pipeline)
+            assert result.step_metadata["a"]["execution_time"] == 7.0
+
+
+async def test_who_waits_inside_a_step_is_named_by_its_path() -> None:
+    """It is what `approve` takes, and the name alone may be that of many."""
+    inner = Pipeline("inner").step("book", run=lambda city: city, approval=Approval(question="Book {city}?"))
+    outer = Pipeline("outer").step("stays", pipeline=inner, inputs={"city": "item"}, for_each="cities")
+    outer.step("trip", pipeline=Pipeline("middle").step("one", pipeline=inner, inputs={"city": "city"}))
+    with lasting(MemoryStore()) as opened:
+        inputs = {"cities": ["Lisbon", "Porto"], "city": "Faro"}
+        result = await PipelineExecutor(outer, inputs=inputs, services=opened).execute()
+        assert result.reason == "The step 'stays/0/book' and 2 more wait for an approval."
+        assert result.explain().splitlines()[:4] == [
+            f"The run of 'outer' waits [approval.waiting]: {result.reason}",
+            "- 'stays/0/book' waits for approval: Book Lisbon?",
+            "- 'stays/1/book' waits for approval: Book Porto?",
+            "- 'trip/one/book' waits for approval: Book Faro?",
+        ]
+        paused = [it for it in await load_events(opened.store, result.run_id) if isinstance(it, RunPaused)]
+        assert [it.reason for it in paused] == [result.reason]
+        for path in ("stays/0/book", "stays/1/book"):
+            await answer_approval(result.run_id, path, opened, is_approved=True)
+        result = await resume_run(result.run_id, opened, TAgentConfig(), pipeline=outer)
+        assert result.reason == "The step 'trip/one/book' waits for an approval."
+
+
 def _put(store: dict[str, object], put: Put) -> None:
     """Write a document as anybody can."""
 
@@ -306,9 +414,10 @@ def test_a_run_in_memory_is_answered_from_a_thread() -> None:
 
 
 @asynccontextmanager
-async def waiting_on(pipeline: Pipeline) -> AsyncIterator[tuple[Services, str]]:
+async def waiting_on(pipeline: Pipeline, clock: ManualClock | None = None) -> AsyncIterator[tuple[Services, str]]:
     """Give services on a store that can be opened again, and a run of the pipeline that waits there."""
-    with lasting(MemoryStore()) as opened:
+    with lasting(MemoryStore()) as lasting_services:
+        opened = lasting_services if clock is None else replace(lasting_services, clock=clock)
         waiting = await PipelineExecutor(pipeline, services=opened).execute()
         assert waiting.status == "waiting"
         yield opened, waiting.run_id

@@ -99,6 +99,14 @@ async def is_short(output: str) -> bool:
     return len(output) < 10
 
 
+async def is_long(output: str, nope: int) -> bool:
+    """Check an output by an input."""
+    return len(output) > nope
+
+
+CHECKED = Dependency("plan", DependencyType.VALIDATION, check=is_long)
+
+
 async def undo() -> None:
     """Undo nothing."""
     CALLS["undo"] += 1
@@ -387,6 +395,7 @@ async def test_all_that_is_wrong_with_a_change_is_told_at_once() -> None:
         (lambda c: c.plan.step("a", "Ask", model=ScriptedModel()), "name the model"),
         (lambda c: c.plan.step("a", "Ask", config={"tools": [look_up]}), "The setting `tools`"),
         (lambda c: c.plan.step("a", run=asyncio.sleep), "is of the module 'asyncio.tasks'"),
+        (lambda c: c.plan.step("a", run=asyncio.sleep), "wrap it in a function of your own there"),
         (lambda c: c.plan.step("a", run=Finding.model_dump_json), "which is inside something else"),
         (lambda c: c.plan.step("a", run=say, condition=(field("steps.before") == "x") & say), ""),
         (lambda c: c.plan.step(7, run=say), "name"),
@@ -410,6 +419,66 @@ async def test_what_does_not_fit_fails_the_step(change: Callable[[StepContext], 
         assert told in meta["reason"]
     assert set(ran.statuses) == {"before", "plan", "report"}
     assert ran.result.step_metadata["report"]["code"] == "upstream_failed"
+
+
+async def needy(nope: int) -> int:
+    """Ask for something that nobody gives."""
+    return nope
+
+
+async def without_need(nope: int = 1) -> int:
+    """Ask for something that nobody need give."""
+    return nope
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda c: c.plan.step("a", run=needy), "called 'nope'; the function of step 'a' asks for it."),
+        (lambda c: c.plan.step("a", run=say, for_each="nope"), "called 'nope'; `for_each` of step 'a'"),
+        (lambda c: c.plan.step("a", run=say, condition="inputs.nope > 1"), "called 'nope'; a condition of step"),
+        (lambda c: c.plan.undepend("report", on="plan").depend("report", on=CHECKED), "called 'nope'; the function"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("inputs", "hint"), [({}, ""), ({"nop": [1]}, " Did you mean 'nop'?")])
+async def test_what_a_change_needs_and_the_run_was_not_given_is_told_at_once(
+    change: Callable[[StepContext], object], told: str, inputs: dict[str, object], hint: str
+) -> None:
+    """The inputs of a run that goes on are what they are: the step could but fail, after others have been paid for."""
+    pipeline = Pipeline("p").step("plan", run=planning(change)).step("report", run=passing, depends_on=["plan"])
+    ran = await run(pipeline, inputs=inputs)
+    assert ran.result.step_metadata["plan"]["code"] == "pipeline.change"
+    assert (hint or told) in why(ran)  # where it knows the inputs, validation may be the first to say so
+    assert ran.statuses == {"plan": "failed", "report": "skipped"}
+    ran = await run(pipeline, inputs={"nope": [3] if "for_each" in told else 3})
+    assert ran.result.step_metadata["plan"]["code"] == ""
+
+
+async def test_what_a_change_can_do_without_need_not_be_given() -> None:
+    """A default is one, and a guard in a condition too."""
+
+    def change(context: StepContext) -> None:
+        context.plan.step("a", run=without_need, condition="!has(inputs.nope) || inputs.nope > 1", depends_on=["plan"])
+
+    ran = await added(change)
+    assert ran.result.step_outputs["a"] == 1
+
+
+async def test_a_misspelt_placeholder_of_an_added_goal_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """As at the start of a run."""
+
+    def change(context: StepContext) -> None:
+        context.plan.step("a", "Tell {repot}", depends_on=["report"])
+
+    ran = await run(pipeline_of(change), model=ScriptedModel(["Told."]))
+    assert ran.result.success
+    assert caplog.messages == ["p: step 'a': {repot} names no step or input and stays as it is. Did you mean 'report'?"]
+
+
+async def test_only_a_step_can_be_added() -> None:
+    """What says so does not speak of a pipeline that nobody has made."""
+    ran = await run(pipeline_of(lambda context: context.plan.add(say)))  # type: ignore[arg-type]  # on purpose
+    assert "plan.add(...) takes a step that is made already, not a function. Write plan.add(PipelineStep(" in why(ran)
 
 
 async def test_effects_of_a_step_whose_change_is_refused_are_not_written() -> None:

@@ -124,6 +124,22 @@ async def test_a_function_of_inputs_that_gives_no_dict_is_told() -> None:
     assert "gave int" in ran.result.step_metadata["inner"]["reason"]
 
 
+async def test_an_input_that_a_function_gives_for_nothing_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """As validation says of one that is written down; it cannot know what a function gives."""
+    inner = Pipeline("inner").step("a", run=lambda topic: topic)
+    outer = Pipeline("outer").step(
+        "inner", pipeline=inner, inputs=lambda item: {"topic": item, "topik": 1}, for_each="n"
+    )
+    ran = await run(outer, inputs={"n": [1, 2]})
+    assert ran.result.final_output == [1, 2]
+    told = (
+        "step 'inner' gives its pipeline an input for nothing: No step reads the input 'topik'. Did you mean 'topic'?"
+    )
+    assert caplog.messages == [told]
+    ran = await run(Pipeline("outer").step("inner", pipeline=inner, inputs=returning({})))
+    assert "Give it in `inputs=` of the step 'inner'." in ran.result.step_metadata["inner"]["reason"]
+
+
 async def test_a_pipeline_that_does_not_complete_fails_its_step_which_says_why() -> None:
     """Whoever reads the outer run need not look inside to know what was wrong."""
     inner = Pipeline("inner").step("divide", run=raising(ZeroDivisionError("by nothing")), max_retries=0)

@@ -20,6 +20,7 @@ from tagent.pipeline import (
     ExecutionMode,
     Fallback,
     Pipeline,
+    PipelineError,
     PipelineExecutor,
     PipelineStep,
     RetryPolicy,
@@ -32,6 +33,12 @@ from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ROUNDS, PartCompleted, PartStarted, StepCompleted, StepExpanded
 from tagent.ports import ModelRequest
 from tagent.testing import ManualClock, ScriptedModel
+
+
+class Score(BaseModel):
+    """How good something is."""
+
+    points: int
 
 
 class Draft(BaseModel):
@@ -353,6 +360,48 @@ async def test_each_round_may_be_a_run_of_another_pipeline() -> None:
         ran = await run(pipeline)
         assert ran.result.final_output == 5  # 39, 17, 5
         assert len(rounds_of(ran)) == 3
+
+
+async def test_a_path_into_the_round_before_gives_nothing_in_the_first_round() -> None:
+    """There was none, and that is no mistake; it is one where a round did not give what the path names."""
+
+    def draft(topic: str, before: str | None) -> dict[str, str]:
+        return {"text": f"{topic}." if before is None else f"{before}."}
+
+    drafting = Pipeline("drafting").step("draft", run=draft)
+    paths = {"topic": "topic", "before": "previous.text"}
+    for cache in (None, "run"):
+        pipeline = Pipeline("p").step("text", pipeline=drafting, inputs=paths, max_times=3, cache=cache)
+        assert (await run(pipeline, inputs={"topic": "tea"})).result.final_output == {"text": "tea..."}
+    paths["before"] = "previous.txt"
+    ran = await run(Pipeline("p").step("text", pipeline=drafting, inputs=paths, max_times=2), inputs={"topic": "tea"})
+    facts = ran.result.step_metadata["text"]["parts"]
+    assert [(part, it["code"]) for part, it in facts.items()] == [("1", ""), ("2", "step.input")]
+
+
+async def test_a_function_of_inputs_knows_the_round_before_as_its_type() -> None:
+    """As every other function of the step does."""
+
+    def number(n: int) -> Score:
+        return Score(points=n)
+
+    def inputs(round: int, previous: Score | None) -> dict[str, int]:  # noqa: A002 - what rounds are called
+        return {"n": round if previous is None else 10 * previous.points}
+
+    def untyped(previous=None):  # type: ignore[no-untyped-def]
+        return {"n": 1 if previous is None else 10 * previous.points}
+
+    for function in (inputs, untyped):
+        inner = Pipeline("inner").step("number", run=number)
+        ran = await run(Pipeline("p").step("again", pipeline=inner, inputs=function, max_times=3))
+        assert ran.result.final_output == Score(points=100)
+
+
+def test_only_a_step_can_be_repeated() -> None:
+    """Somebody may write its name, or the function that it is to call."""
+    for given in ("draft", count):
+        with pytest.raises(PipelineError, match=r"takes a step .* not a (str|function)\. Write repeat\(PipelineStep"):
+            repeat(given)  # type: ignore[arg-type]  # on purpose
 
 
 async def test_rounds_are_kept_for_later_runs_each_by_itself() -> None:

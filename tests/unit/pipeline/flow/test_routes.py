@@ -172,6 +172,27 @@ async def test_an_output_that_names_no_route_fails_the_step_itself() -> None:
     assert (await run(pipeline)).result.final_output == "fix"
 
 
+@pytest.mark.parametrize(
+    ("given", "told", "hint"),
+    [
+        ("praise", "'praise'", "say default="),
+        ("a\nb" + 99 * "x", "'a\\nb" + 52 * "x" + "...", "say default="),
+        ({"sort": "bug", "n": 1}, "{'sort': 'bug', 'n': 1}", "switch('mail.kind.sort', ...)"),
+    ],
+)
+async def test_what_names_no_route_is_told_with_what_to_do(given: object, told: str, hint: str) -> None:
+    """Whoever reads it need not look the value up; it is short, and in one line."""
+    pipeline = Pipeline("p").step("mail", run=returning({"kind": given})).add_step(switch("mail.kind", {"bug": "fix"}))
+    reason = (await run(with_steps(pipeline, "fix"))).result.step_metadata["switch_2"]["reason"]
+    assert reason.startswith(f"The step 'switch_2' chooses by 'mail.kind', whose value {told} names none of its routes")
+    assert hint in reason
+    pipeline = with_steps(Pipeline("p").step("read", run=returning({"kind": given}), routes={"bug": "fix"}), "fix")
+    assert (
+        "Name the field that says it: switch('read.kind', ...)."
+        in ((await run(pipeline)).result.step_metadata["read"]["reason"])
+    )
+
+
 async def test_what_takes_the_place_of_a_choosing_step_has_to_name_a_route_too() -> None:
     """Else no way would be taken, and the run would be called a success."""
     for given, expected in (("bug", "fix"), ("praise", None)):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
+from tagent.loading import run_file
 from tagent.pipeline import Pipeline
 from tagent.pipeline.stored.added_steps import bound_added
 from tagent.pipeline.stored.callables import DefinitionMismatchError
@@ -53,6 +54,21 @@ def triple(n: int) -> int:
 
 named = Tool.of(double, name="twice")
 HOME = Home.of(double)
+
+
+def test_code_of_a_file_that_was_run_is_told_by_the_file(tmp_path: Path) -> None:
+    """Nobody knows the name that its module has in here."""
+    file = tmp_path / "m.py"
+    file.write_text("def do() -> int:\n    return 1\n")
+    module = run_file(file)
+    assert isinstance(module, ModuleType)
+    home = Home.of(module.do)
+    with pytest.raises(NotImportableError, match=r"is not found: the file 'm\.py' defines no 'did'"):
+        home.find({"module": "", "name": "did"})
+    with pytest.raises(
+        NotImportableError, match=r"only the file 'm\.py' is looked into: wrap it in a function of your"
+    ):
+        home.find({"module": "os", "name": "system"})
 
 
 class _Callable:
