@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final, Unpack
 
 from tagent.agent import CallOptions, Config, run_to_end, settings_of
+from tagent.exceptions import ConfigurationError
 from tagent.ports.services import open_services
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ async def aapprovals(
         options: Settings of this call, over all others.
 
     Raises:
+        ConfigurationError: If `run_id` is no text, or a setting is wrong.
         UnknownRunError: If no run has this id; the nearest one is named.
         StoreError: If the store fails.
 
@@ -44,6 +46,10 @@ async def aapprovals(
     """
     from tagent.pipeline.answering.answering import open_approvals
 
+    given: object = run_id
+    if given is not None and not isinstance(given, str):
+        told = f"What approvals are asked for first is the id of a run, which is a text, and no {type(given).__name__}."
+        raise ConfigurationError(told, hint="Give settings by name: approvals(config=...), or approvals(store=...).")
     async with open_services(settings_of(config, options)) as services:
         return await open_approvals(services, run_id)
 

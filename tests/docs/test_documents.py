@@ -69,9 +69,13 @@ def _answered() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_answered")
-def test_the_code_in_the_readme_runs_and_prints_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_code_in_the_readme_runs_and_prints_what_it_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is the first code that anyone copies."""
-    for number, code in enumerate(blocks("README.md", "python")):
+    readme = blocks("README.md", "python")
+    monkeypatch.chdir(tmp_path)
+    for number, code in enumerate(readme):
         exec(compile(code, f"README.md, block {number}", "exec"), {"__name__": f"readme_{number}"})  # noqa: S102
     printed = capsys.readouterr().out
     assert "# teapot\n\nLiked: its colour" in printed

@@ -62,7 +62,7 @@ def _queues(state: PipelineState) -> dict[str, object]:
     waits = [name for name, status in state.statuses.items() if status is StepStatus.PENDING and name not in lost]
     return {
         # Worked out afresh, another reason may come first.
-        "held": {name: _kind(code) for name, (code, _) in state.held.items()},
+        "postponed": {name: _kind(code) for name, (code, _) in state.postponed.items()},
         "doomed": {name: _kind(code) for name, (code, _) in state.doomed.items()},
         "passed_by": {name for name in state.passed_by if name in waits},
         "asked": state.asked,

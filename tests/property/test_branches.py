@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tagent.pipeline import Dependency, DependencyType, Pipeline, StepStatus, validate, when
 from tagent.pipeline.course.commands import FinishRun, SkipStep, StartStep
-from tagent.pipeline.course.run_state import LEFT_OUT
+from tagent.pipeline.course.skip_codes import LEFT_OUT
 from tagent.pipeline.events import RunStarted, StepCompleted, StepSkipped, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.scheduler import next_commands

@@ -67,9 +67,9 @@ def brief_time_text(at: float) -> str:
 
     Example:
         >>> brief_time_text(86_400.5)
-        '1970-01-02 00:00:00Z'
+        '1970-01-02T00:00:00Z'
     """
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
 def age(text: str) -> float:

@@ -17,7 +17,7 @@ from tagent.cli.standing import SIGNS, counted_inside, counted_parts, of_failed_
 from tagent.cli.telling import bounded, decision, doing, doing_now, noteworthy
 from tagent.cli.waiting import said
 from tagent.pipeline.changes import Change, told_change
-from tagent.pipeline.course.run_state import NOT_SELECTED
+from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.events import (
     ASIDE,
     COMPENSATION,

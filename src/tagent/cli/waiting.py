@@ -33,7 +33,7 @@ def until(asked: OpenApproval | ApprovalRequested) -> str:
 
     Example:
         >>> until(ApprovalRequested("refund", "start", 0, "", at=0.0, due_at=60.0, default="approve"))
-        'until 1970-01-01 00:01:00Z, then approved'
+        'until 1970-01-01T00:01:00Z, then approved'
     """
     return "" if asked.due_at is None else f"until {brief_time_text(asked.due_at)}, then {DEFAULTS[asked.default]}"
 

@@ -18,7 +18,9 @@ class Approval:
     """A word that a step waits for, durably: the process may end meanwhile.
 
     Attributes:
-        of: `start` before anything of the step runs, or `output` before what it gave counts, its effects included.
+        of: `start` before anything of the step runs, or `output` before what it gave counts, and with that what the
+            step itself learned, saved, wrote and sent. What its items, branches and rounds did, or the steps of the
+            pipeline inside it, counts with their own success.
         question: What whoever decides is asked; placeholders as in a goal. Empty for a plain question.
         timeout: Seconds until `default` counts as the answer; None means that it waits for ever.
         default: What counts as the answer when nobody has given one in time.

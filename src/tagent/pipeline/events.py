@@ -184,7 +184,8 @@ class ApprovalAnswered:
     """Somebody said yes or no, or the time for it is over; then `by_default` is true.
 
     `output` is what counts instead of what the step gave, as JSON values, if it `is_edited`. `at` is when the run took
-    the answer up, which may be long after it was given; `said_at` is when that was, None in older journals.
+    the answer up, which may be long after it was given; `said_at` is when that was, None in older journals. A yes of
+    nobody, not `by_default`, is for a step that need not be approved by the definition with which the run goes on.
     """
 
     step: str

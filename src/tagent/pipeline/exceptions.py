@@ -69,6 +69,18 @@ class Problem:
         return f"step {self.step!r}: {self.message}" if self.step else self.message
 
 
+def has_problems(what: str, problems: Sequence[Problem]) -> str:
+    """Return the message that something has these problems, each in a line of its own.
+
+    Example:
+        >>> print(has_problems("The pipeline 'report'", [Problem("bad_timeout", "It must be positive.", "text")]))
+        The pipeline 'report' has 1 problem:
+          - step 'text': It must be positive.
+    """
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return "\n  - ".join([f"{what} has {count}:", *map(str, problems)])
+
+
 class PipelineValidationError(PipelineError):
     """The definition has mistakes.
 
@@ -91,9 +103,7 @@ class PipelineValidationError(PipelineError):
     def __init__(self, pipeline: str, problems: Sequence[Problem]) -> None:
         self.pipeline = pipeline
         self.problems = tuple(problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        super().__init__(f"The pipeline {pipeline!r} has {count}:{lines}")
+        super().__init__(has_problems(f"The pipeline {pipeline!r}", problems))
 
 
 class InputError(PipelineError):

@@ -14,7 +14,7 @@ from tagent.pipeline.course.reports import final_step
 from tagent.pipeline.course.settling import may_run
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.accounts import overridden, run_budget
-from tagent.pipeline.driving.assembly import Assembly, RunPlan
+from tagent.pipeline.driving.assembly import Assembly, RunSetup
 from tagent.pipeline.driving.beforehand import settle_beforehand
 from tagent.pipeline.driving.cancelling import CancelledElsewhere, cancelled_elsewhere
 from tagent.pipeline.driving.inner_runs import Around, InnerRuns
@@ -112,7 +112,9 @@ class PipelineExecutor:
         self._given = inputs
         self._inputs = check_inputs(pipeline, inputs) if selection is None else {}
         types = {step.name: output_type(step) for step in pipeline.steps}
-        self._plan = RunPlan(pipeline, self.base_config, run_budget(pipeline, base, overrides or TAgentConfig()), types)
+        self._setup = RunSetup(
+            pipeline, self.base_config, run_budget(pipeline, base, overrides or TAgentConfig()), types
+        )
         self._shared_context = dict(pipeline.shared_context)
         # With the settings of this call: a run that is taken up again goes on with the model it began with.
         call = overrides or TAgentConfig()
@@ -171,7 +173,7 @@ class PipelineExecutor:
         before = None
         if self._selection is not None:
             before = await settle_beforehand(
-                self._selection, self.pipeline, graph, self._plan.output_types, services, inputs=self._given
+                self._selection, self.pipeline, graph, self._setup.output_types, services, inputs=self._given
             )
             self._inputs = before.inputs
         now = services.clock.now()
@@ -208,14 +210,14 @@ class PipelineExecutor:
         audience = Audience(services.sinks, self.base_config.redact)
         stop = stop or StopSignal()
         around = Around(state, self.base_config, services, audience, stop)
-        assembly = await Assembly.of(self._plan, state, services, open_inner=InnerRuns(around).open)
+        assembly = await Assembly.of(self._setup, state, services, open_inner=InnerRuns(around).open)
         # Before anything is written: a run whose model cannot be asked does not begin.
         settled = {getattr(event, "step", "") for event in first}
         await assembly.steps.check_models(name for name in may_run(state, self._inputs) if name not in settled)
         self.scheduler.step_status = state.statuses
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)
-        limits = RunLimits.of(self.pipeline, self._plan.budget, state, stop)
+        limits = RunLimits.of(self.pipeline, self._setup.budget, state, stop)
         loop = assembly.loop(journal, limits, audience, shared_state=self.shared_state)
         try:
             async with reachable(journal.run_id, services):

@@ -11,6 +11,7 @@ from tagent.pipeline.conditions import Condition, condition_of
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.kinds import DependencyType, ExecutionMode
 from tagent.pipeline.models import Dependency, OnFailure, Pipeline, PipelineStep
+from tagent.pipeline.nesting import MAX_DEPTH
 from tagent.pipeline.rules import NO_RULES, StepRules
 from tagent.values import value
 
@@ -36,9 +37,6 @@ class CircularDependencyError(PipelineError):
         self.cycle = cycle
         super().__init__(f"Steps wait for each other: {' -> '.join(cycle)}.", hint="Remove one dependency.")
 
-
-MAX_DEPTH = 10
-"""In so many pipelines one may be."""
 
 _PLAIN = (DependencyType.HARD, DependencyType.DATA)
 

@@ -29,7 +29,8 @@ class StepOutcome:
     """How an attempt ended.
 
     Attributes:
-        status: Where the step stands now: WAITING if it is tried again.
+        status: Where the step stands now: WAITING if it is tried again, or waits for somebody. What goes on then begins
+            once more for the hooks, with the same number.
         output: What it gave, as JSON values; None if nothing.
         code: Why it failed, for programs; empty if it did not.
         reason: The same for people.

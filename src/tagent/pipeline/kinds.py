@@ -30,6 +30,8 @@ class DependencyType(StrEnum):
         >>> from tagent.pipeline import Dependency
         >>> Dependency("facts").type, Dependency("facts", DependencyType.DATA, path="hills").path
         (<DependencyType.HARD: 'hard'>, 'hills')
+        >>> DependencyType.HARD.needs_output, DependencyType.DATA.needs_output
+        (False, True)
     """
 
     HARD = "hard"
@@ -40,6 +42,11 @@ class DependencyType(StrEnum):
     """It must have completed, and its output must hold a certain path."""
     VALIDATION = "validation"
     """It must have completed, and its output must pass a check."""
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether the other step must have given something: not to have been left out is not enough."""
+        return self in {DependencyType.DATA, DependencyType.VALIDATION}
 
 
 class StepStatus(StrEnum):

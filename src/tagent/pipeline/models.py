@@ -172,8 +172,9 @@ class PipelineStep:
         on_error: What takes its place if it fails for good: a step's name, or a `Fallback`.
         compensate: What undoes its effects when a run that is to `rollback` fails: a function or a goal.
         circuit: When it is left alone for a while, because it failed again and again, in whichever run of this process.
-        approval: What somebody has to say yes to: `start` (or True) before it starts, `output` before what it gave
-            counts, or an `Approval` that says more. Meanwhile the run waits durably.
+        approval: What somebody has to say yes to: `start` (or True) before it starts, `output` before its output, and
+            what the step itself learned, saved, wrote and sent, counts, or an `Approval` that says more. Meanwhile the
+            run waits durably. Its parts and the steps inside it are not held back by `output`.
         cache: Whether its output is used again where it has the same work, inputs, model and tools: within the `run`,
             `forever`, or for so many seconds.
         budget: What it may spend.

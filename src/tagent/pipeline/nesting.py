@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
-from tagent.pipeline.graph import MAX_DEPTH
 from tagent.pipeline.models import Pipeline, PipelineStep
+
+MAX_DEPTH = 10
+"""In so many pipelines one may be."""
 
 
 def copied_whole(pipeline: Pipeline) -> Pipeline:

@@ -32,10 +32,10 @@ class PipelineResult:
         step_metadata: Step name -> `status`, `attempts`, `retry_count` (attempts after the first),
             `started_at` and `finished_at` (seconds since 1970-01-01 UTC, None if never),
             `execution_time` (seconds, without those in which it waited for its approval), `model`, `reason` and `code`
-            (why it failed or was skipped), `cached` (whether its output came from a cache), `substituted_by` (whose output it has: a step, or
-            `default`). Where it applies also `given_by` (the run from which its output was taken, or `by hand`),
-            `added_by` (the step that has added it while the run went on), `optional` (True), `asked` (what somebody is
-            asked about it: `of`, `question`, `at`, `due_at`, `default`),
+            (why it failed or was skipped), `cached` (whether its output came from a cache), `substituted_by` (whose
+            output it has: a step, or `default`). Where it applies also `given_by` (the run from which its output was
+            taken, or `by hand`), `added_by` (the step that has added it while the run went on), `optional` (True),
+            `asked` (what somebody is asked about it: `of`, `question`, `at`, `due_at`, `default`),
             `approval` (what was said: `is_approved`, `actor`, `comment`, `at`, `by_default`, `is_edited`),
             `condition` (`holds` and `reason`: what the step's condition came to), `seen` (the SOFT dependencies whose
             outputs it saw) and `unseen` (the others -> where they stood: `failed`, `skipped`, `cancelled` or

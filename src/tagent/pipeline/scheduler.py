@@ -26,6 +26,7 @@ from tagent.pipeline.course.commands import (
     StartStep,
     SubstituteStep,
     WaitUntil,
+    WithdrawApproval,
 )
 from tagent.pipeline.course.run_state import PipelineState
 from tagent.pipeline.course.sinks import sinks_of
@@ -76,7 +77,7 @@ def next_commands(state: PipelineState, now: float, limits: Limits = NO_LIMITS) 
     """
     if state.halted is not None:
         return _last_commands(state, now, limits)
-    if state.broken or state.doomed or state.stood_in or state.to_judge:
+    if state.broken or state.doomed or state.stood_in or state.to_judge or state.moot:
         return list(_settled(state))
     if halt := _halt(state, now, limits):
         return [halt]
@@ -135,6 +136,8 @@ def _settled(state: PipelineState) -> Iterator[Settling]:
             yield FailStep(
                 name, record.code, f"{record.reason} And {by!r}, which was to take its place, did not complete."
             )
+    for name in sorted(state.moot, key=state.graph.positions.__getitem__):
+        yield WithdrawApproval(name)
     for name in sorted(state.to_judge, key=state.graph.positions.__getitem__):
         yield judged(state, name)
 
@@ -199,7 +202,7 @@ def _begin(state: PipelineState, name: str) -> _Begin:
             return StartPart(name, CONDITION, record.next_attempt_at(CONDITION))
     if rules.approval is not None and rules.approval.of == "start" and record.answer is None:
         return AskApproval(name)
-    if rules.expansion is not None and record.count is None:
+    if rules.expansion is not None and record.count is None and not record.hands_over:
         return _expansion(state, name, rules.expansion)
     return StartStep(name, record.next_attempt)
 

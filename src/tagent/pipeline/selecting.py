@@ -6,7 +6,8 @@ from typing import Self
 
 from tagent.exceptions import ConfigurationError, nearest
 from tagent.pipeline import bindings
-from tagent.pipeline.course.run_state import NOT_SELECTED, PipelineState
+from tagent.pipeline.course.run_state import PipelineState
+from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.kinds import DependencyType, StepStatus
@@ -15,8 +16,6 @@ from tagent.pipeline.rules import route_taken
 
 NOT_ASKED_FOR = "It is not a part of this run."
 """Why a step is skipped that is not selected."""
-
-_NEEDS_OUTPUT = (DependencyType.DATA, DependencyType.VALIDATION)
 
 
 class SelectionError(PipelineError):
@@ -240,7 +239,7 @@ def _needs(name: str, pipeline: Pipeline, graph: ExecutionGraph) -> tuple[str, .
         if edge.is_fallback or edge.routes is not None:
             continue
         is_soft = edge.type is DependencyType.SOFT
-        is_needed = merges_all or edge.type in _NEEDS_OUTPUT or edge.source in asked
+        is_needed = merges_all or edge.type.needs_output or edge.source in asked
         found[edge.source] = not is_soft and (is_needed or found.get(edge.source, False))
     return tuple(source for source, is_needed in found.items() if is_needed)
 

@@ -22,6 +22,7 @@ from tagent.pipeline.course.settling import (
     settle_enabled,
     stop_the_clock,
 )
+from tagent.pipeline.course.skip_codes import CONDITION_FALSE
 from tagent.pipeline.course.tables import PART_TABLE, STEP_TABLE
 from tagent.pipeline.course.timers import ATTEMPT
 from tagent.pipeline.events import (
@@ -219,6 +220,7 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
         record.answer = None
         return
     asked = state.asked.pop(event.step, None)
+    state.moot.discard(event.step)
     state.idle_resumes = 0
     record.answer = event
     if asked is not None and record.started_at is not None:
@@ -253,7 +255,7 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
                 record.seen = event.seen
         case ConditionJudged():
             _move(state, event, _S.PENDING)
-            _judged(state, event.step, holds=event.holds, code="condition_false", reason=event.reason)
+            _judged(state, event.step, holds=event.holds, code=CONDITION_FALSE, reason=event.reason)
         case StepExpanded():
             _move(state, event, _S.WAITING)
             _leave(state, event.step)
@@ -431,7 +433,7 @@ def _end_condition(state: PipelineState, event: PartCompleted | PartFailed) -> N
         state.broken[event.step] = (event.code, f"Whether it is to run could not be found out: {event.reason}")
         return
     told = event.output if isinstance(event.output, dict) else {}
-    code, reason = str(told.get("code") or "condition_false"), str(told.get("reason", ""))
+    code, reason = str(told.get("code") or CONDITION_FALSE), str(told.get("reason", ""))
     _judged(state, event.step, holds=told.get("holds") is True, code=code, reason=reason)
 
 
@@ -479,8 +481,9 @@ def _let_go(state: PipelineState, name: str) -> None:
     state.close_queue(name)
     state.to_judge.discard(name)
     state.asked.pop(name, None)
+    state.moot.discard(name)
     state.passed_by.discard(name)
-    for waits in (state.held, state.doomed, state.broken, state.stood_in):
+    for waits in (state.postponed, state.doomed, state.broken, state.stood_in):
         waits.pop(name, None)
 
 

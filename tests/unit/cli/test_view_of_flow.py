@@ -31,6 +31,7 @@ from tagent.pipeline.events import (
     StepGiven,
     StepSkipped,
     StepStarted,
+    StepSubstituted,
 )
 from tagent.pipeline.journal.history import history
 from tagent.pipeline.persistence import load_events
@@ -286,3 +287,38 @@ async def test_explanations_name_approvals_parts_and_what_was_given() -> None:
     assert "was approved by" in explained[1]
     assert explained[1].endswith(": Fine.")
     assert explained[2:] == ["Given by hand: 'a'.", "Not a part of this run: 'c'."]
+
+
+def test_a_step_that_the_definition_does_not_have_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is resumed with other code than it began with, and what is shown must not fail because of that."""
+    pipeline = Pipeline("p").step("a", run=returning(1))
+    gone = [
+        StepExpanded("gone", 2, 0.0, of=ROUNDS),
+        PartStarted("gone", "1", 1, "run-1/gone/1", 0.0),
+        PartCompleted("gone", "1", 1, 1, 0.0),
+        ApprovalRequested("gone", "start", 0, "", at=0.0),
+        InnerProgressed("gone", 1, StepStarted("b", 1, "run-1/gone/b", 0.0), 0.0),
+        StepFailed("gone", 1, "step.failed", "no", None, 0.0),
+        StepStarted("a", 1, "run-1/a", 0.0),
+        StepCompleted("a", 1, 1, 2.0),
+    ]
+    assert lines(pipeline, gone) == ["✓ a    2.0s"]
+    assert [line.rstrip() for line in logged(pipeline, gone, capsys)] == ["✓ a    2.0s"]
+
+
+def test_a_step_that_was_rejected_took_no_time() -> None:
+    """It never began; what takes its place did."""
+    pipeline = (
+        Pipeline("p")
+        .step("pay", run=returning(1), approval=True, on_error="sorry")
+        .step("sorry", run=returning("Sorry"))
+    )
+    events = [
+        ApprovalRequested("pay", "start", 0, "", at=1_800_000_000.0),
+        ApprovalAnswered("pay", is_approved=False, at=1_800_000_001.0, actor="ana@desk"),
+        StepFailed("pay", 0, "approval.rejected", "ana@desk said no.", None, 1_800_000_001.0, falls_back=True),
+        StepStarted("sorry", 1, "run-1/sorry", 1_800_000_001.0),
+        StepCompleted("sorry", 1, "Sorry", 1_800_000_002.0),
+        StepSubstituted("pay", "Sorry", "sorry", 1_800_000_002.0),
+    ]
+    assert lines(pipeline, events)[0].split()[:3] == ["✓", "pay", "0.0s"]

@@ -255,6 +255,7 @@ HOSTILE: list[tuple[str, Callable[[Json], object], str]] = [
     ("asks attempt", lambda v: first(v, "ApprovalRequested", step="note").update(attempt=7), "nothing that can happen"),
     ("asks gives", lambda v: first(v, "ApprovalRequested", step="yes").update(output=1), "nobody could"),
     ("asks never", lambda v: first(v, "ApprovalRequested", step="yes").update(due_at=1e300), "due at no time"),
+    ("said never", lambda v: first(v, "ApprovalAnswered", step="yes").update(said_at=-1.0), "was said at no time"),
     ("asks what", lambda v: first(v, "ApprovalRequested", step="yes").update(of="all"), "damaged"),
     ("answers", lambda v: first(v, "ApprovalAnswered", step="yes").update(step="n"), "nothing that can happen"),
     ("answers edit", lambda v: first(v, "ApprovalAnswered", step="yes").update(is_edited=True), "nothing that can"),

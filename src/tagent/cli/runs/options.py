@@ -38,7 +38,7 @@ __all__ = [
     "with_services",
 ]
 
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}\+00:00")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}\+00:00")
 
 Result = TypeVar("Result")
 Refused = TypeVar("Refused", bound=TAgentError)
@@ -164,6 +164,6 @@ def _brief(written: object) -> str:
 
     Example:
         >>> _brief("2026-07-28T12:00:00.250+00:00")
-        '2026-07-28 12:00:00Z'
+        '2026-07-28T12:00:00Z'
     """
-    return _TIME.sub(r"\1 \2Z", str(written))
+    return _TIME.sub(r"\1Z", str(written))

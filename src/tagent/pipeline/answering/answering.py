@@ -16,9 +16,8 @@ from tagent.pipeline.answering.documents import (
 from tagent.pipeline.answering.editing import checked_output
 from tagent.pipeline.answering.errors import ApprovalAnsweredError, ApprovalNotOpenError, ApprovalOutputError
 from tagent.pipeline.answering.going_on import GoesOn, who_goes_on
-from tagent.pipeline.answering.requests import last_answer, open_requests
+from tagent.pipeline.answering.requests import as_asked, last_answer, open_requests
 from tagent.pipeline.driving.live_runs import done_at_home, done_in_every_live_store
-from tagent.pipeline.events import ApprovalRequested
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.models import Pipeline
@@ -224,7 +223,7 @@ async def _asked_by_journal(run_id: str, path: str, services: Services) -> OpenA
     state = fold(ExecutionGraph.build(outline(definition)), events)
     requests = open_requests(state)
     if path in requests:
-        return _as_asked(run_id, state.pipeline, path, requests[path])
+        return as_asked(run_id, state.pipeline, path, requests[path])
     answered = last_answer(events, path)
     if answered is not None:
         raise ApprovalAnsweredError(
@@ -236,7 +235,3 @@ async def _asked_by_journal(run_id: str, path: str, services: Services) -> OpenA
             comment=answered.comment,
         )
     raise ApprovalNotOpenError(run_id, path, open=tuple(requests), status=state.status if state.is_finished else "")
-
-
-def _as_asked(run_id: str, pipeline: str, path: str, asked: ApprovalRequested) -> OpenApproval:
-    return OpenApproval(run_id, pipeline, path, asked.of, asked.question, asked.at, asked.due_at, asked.default, None)

@@ -125,15 +125,30 @@ def _read_answer(written: object) -> Answer | None:
         return None
 
 
+def asked(approval: OpenApproval) -> Put:
+    """Return what asks, whatever somebody has put there before.
+
+    Example:
+        >>> put = asked(OpenApproval("1f2e", "refunds", "refund", "start", "Refund 40 EUR?", at=0.0))
+        >>> put.key, put.expected_version
+        ('1f2e/refund', None)
+    """
+    return Put(SCOPE, key_of(approval.run_id, approval.step), _content(approval, None))
+
+
 def written(approval: OpenApproval, answer: Answer, *, expected_version: int) -> Put:
     """Return what answers an approval whose document is of this version; 0 if there is none.
 
     Raises:
         PayloadTooLargeError: If the answer is larger than a document may be.
     """
-    whole = {name: getattr(approval, name) for name in OpenApproval.__slots__}  # type: ignore[attr-defined]  # a value has them
-    content = to_json({**whole, "answer": answer})
+    content = _content(approval, answer)
     if len(content) > LARGEST_VALUE:
         what = f"The answer about the step {approval.step!r}"
         raise PayloadTooLargeError(what, size=len(content), largest=LARGEST_VALUE)
     return Put(SCOPE, key_of(approval.run_id, approval.step), content, text=ANSWERED, expected_version=expected_version)
+
+
+def _content(approval: OpenApproval, answer: Answer | None) -> bytes:
+    whole = {name: getattr(approval, name) for name in OpenApproval.__slots__}  # type: ignore[attr-defined]  # a value has them
+    return to_json({**whole, "answer": answer})

@@ -1,10 +1,13 @@
 """An output that a reviewer has edited: it has to fit the type of its step before anybody writes it."""
 
 from tagent.pipeline.answering.errors import ApprovalOutputError
+from tagent.pipeline.driving.changing import with_changes
+from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.rules import route_taken, routes_of
+from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import bind
 from tagent.pipeline.stored.origins import code_of
 from tagent.ports.services import Services
@@ -34,7 +37,8 @@ async def checked_output(
     events = await load_events(services.store, run_id, is_whole=False)
     hint = f"Give the pipeline: approve({run_id!r}, {path!r}, output=..., pipeline=...)."
     code = pipeline or code_of(first, run_id=run_id, hint=hint)
-    step = step_at(bind(latest_definition(first, events), code), path)
+    pipeline = bind(latest_definition(first, events), code)
+    step = step_at(pipeline, path, fold(ExecutionGraph.build(pipeline), events))
     if step is None:
         why = "The code has no such step, so that nobody knows what its output has to be. Approve it as it is."
         raise ApprovalOutputError(run_id, path, why)
@@ -45,8 +49,16 @@ async def checked_output(
     return plain
 
 
-def step_at(pipeline: Pipeline, path: str) -> PipelineStep | None:
+def step_at(pipeline: Pipeline, path: str, state: PipelineState | None = None) -> PipelineStep | None:
     """Return the step at a path; None if there is none.
+
+    Args:
+        pipeline: The pipeline as it is defined.
+        path: The step; one inside another by its path, `outer/inner`.
+        state: Where its run stands, whose steps may have added others.
+
+    Raises:
+        DefinitionMismatchError: If the code of an added step is not there any more.
 
     Example:
         >>> inner = Pipeline("inner").step("draft", run=lambda: "a draft")
@@ -54,14 +66,27 @@ def step_at(pipeline: Pipeline, path: str) -> PipelineStep | None:
         >>> [found.name for path in ("texts", "texts/2/draft") if (found := step_at(outer, path))]
         ['texts', 'draft']
     """
+    if state is not None and state.changes:
+        pipeline = with_changes(pipeline, state.changes)
     for step in pipeline.steps:
         if path == step.name:
             return step
         if step.pipeline is None or not path.startswith(f"{step.name}/"):
             continue
         rest = path.removeprefix(f"{step.name}/")
-        behind_part = rest.partition("/")[2]
-        found = step_at(step.pipeline, rest) or (step_at(step.pipeline, behind_part) if behind_part else None)
+        part, _, behind_part = rest.partition("/")
+        found = step_at(step.pipeline, rest, _inside(state, step.name))
+        if found is None and behind_part:
+            found = step_at(step.pipeline, behind_part, _inside(state, step.name, part))
         if found is not None:
             return found
     return None
+
+
+def _inside(state: PipelineState | None, name: str, part: str = "") -> PipelineState | None:
+    """Return where the run inside a step stands, or inside a part of it; None if there is none."""
+    if state is None or name not in state.steps:
+        return None
+    record = state.steps[name]
+    work = record.parts.get(part) if part else record
+    return None if work is None else work.inner

@@ -2,9 +2,37 @@
 
 from collections.abc import Iterator, Sequence
 
+from pydantic_core import to_json
+
+from tagent.pipeline.answering.documents import OpenApproval
 from tagent.pipeline.course.records import WorkRecord
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, InnerProgressed, RunEvent
+from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.state import PipelineState
+
+LONGEST_SHOWN_OUTPUT = 20_000
+"""Characters of an output that whoever is asked is shown; whoever wants more reads the journal."""
+
+
+def as_asked(run_id: str, pipeline: str, path: str, request: ApprovalRequested) -> OpenApproval:
+    """Return what somebody is asked about a step, of a large output its beginning.
+
+    Args:
+        run_id: The outermost run.
+        pipeline: The name of its pipeline.
+        path: The step's path, as in `open_requests`.
+        request: What was asked.
+
+    Example:
+        >>> request = ApprovalRequested("refund", "output", 1, "Right?", at=0.0, output={"amount": 40})
+        >>> as_asked("1f2e", "refunds", "outer/2/refund", request).output
+        {'amount': 40}
+    """
+    output = request.output.excerpt if isinstance(request.output, StoredOutput) else request.output
+    if len(told := to_json(output, fallback=str).decode()) > LONGEST_SHOWN_OUTPUT:
+        output = told[:LONGEST_SHOWN_OUTPUT]
+    of, question, default = request.of, request.question, request.default
+    return OpenApproval(run_id, pipeline, path, of, question, request.at, request.due_at, default, output)
 
 
 def open_requests(state: PipelineState) -> dict[str, ApprovalRequested]:

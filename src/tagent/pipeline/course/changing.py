@@ -5,18 +5,14 @@ from typing import Any, cast
 
 from tagent.pipeline.changes import Change, ChangeBy
 from tagent.pipeline.course.records import StepRecord
-from tagent.pipeline.course.run_state import BRANCH_NOT_TAKEN, PipelineState
+from tagent.pipeline.course.run_state import PipelineState
 from tagent.pipeline.course.settling import recount
+from tagent.pipeline.course.skip_codes import BECAUSE_OF_OTHERS, DISABLED
 from tagent.pipeline.course.timers import PATIENCE
 from tagent.pipeline.events import ASIDE, CONDITION, PartCompleted, StepCompleted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.stored.steps import outlined_dependency, outlined_step
-
-_LEFT_OUT_WITH = frozenset(
-    {"dependency_skipped", "dependency_unmet", "upstream_failed", "not_needed", BRANCH_NOT_TAKEN}
-)
-"""Why a step may have been skipped because another one was."""
 
 
 def has_begun(state: PipelineState, name: str) -> bool:
@@ -25,7 +21,7 @@ def has_begun(state: PipelineState, name: str) -> bool:
     One that is skipped as it is not `enabled` has not begun.
     """
     status, record = state.statuses[name], state.steps[name]
-    if status is StepStatus.SKIPPED and record.code == "disabled":
+    if status is StepStatus.SKIPPED and record.code == DISABLED:
         return False
     has_parts = any(part.status is not StepStatus.PENDING or part.is_interrupted for part in record.parts.values())
     has_tried = record.attempts > record.attempts_before or record.is_interrupted
@@ -73,7 +69,7 @@ def _revive(state: PipelineState, enabled: Iterable[str]) -> None:
 
     Who has gone on without it stays as it is.
     """
-    waiting = [name for name in enabled if name in state.statuses and state.steps[name].code == "disabled"]
+    waiting = [name for name in enabled if name in state.statuses and state.steps[name].code == DISABLED]
     while waiting:
         name = waiting.pop()
         if state.statuses[name] is not StepStatus.SKIPPED:
@@ -83,7 +79,7 @@ def _revive(state: PipelineState, enabled: Iterable[str]) -> None:
         state.steps[name].holds = None
         for edge in state.graph.outgoing[name]:
             _wait_anew(state, edge.target)
-            if state.statuses[edge.target] is StepStatus.SKIPPED and state.steps[edge.target].code in _LEFT_OUT_WITH:
+            if state.statuses[edge.target] is StepStatus.SKIPPED and state.steps[edge.target].code in BECAUSE_OF_OTHERS:
                 waiting.append(edge.target)
 
 
@@ -114,20 +110,17 @@ def forget_undone_changes(state: PipelineState) -> None:
 
     What the steps have cost that are gone with it stays with those that had added them.
     """
-    kept = [changed for changed in state.changes if _stays(state, changed)]
-    if len(kept) == len(state.changes):
-        return
-    graph = state.defined
-    for changed in kept:
-        graph = changed_graph(graph, changed.change)
-    added_by = {str(spec["name"]): changed.step for changed in state.changes for spec in changed.change.added}
-    for name in [name for name in reversed(state.statuses) if name not in graph.positions]:
-        _forget_step(state, name, added_by=added_by[name])
-    state.graph, state.changes = graph, kept
-    if all(_stays(state, changed) for changed in kept):
+    before = len(state.changes)
+    while len(kept := [changed for changed in state.changes if _stays(state, changed)]) < len(state.changes):
+        graph = state.defined
+        for changed in kept:
+            graph = changed_graph(graph, changed.change)
+        added_by = {str(spec["name"]): changed.step for changed in state.changes for spec in changed.change.added}
+        for name in [name for name in reversed(state.statuses) if name not in graph.positions]:
+            _forget_step(state, name, added_by=added_by[name])
+        state.graph, state.changes = graph, kept  # of which one may have been made by a step that is gone now
+    if len(state.changes) < before:
         recount(state)
-    else:  # one was made by a step that is gone now
-        forget_undone_changes(state)
 
 
 def _stays(state: PipelineState, changed: ChangeBy) -> bool:

@@ -46,6 +46,13 @@ class StartPart:
 
 
 @value
+class WithdrawApproval:
+    """Let a step go on that waits for a word for which its definition does not ask any more."""
+
+    step: str
+
+
+@value
 class SubstituteStep:
     """Give a step that failed the output of another one; `by` is empty for its default."""
 
@@ -111,6 +118,6 @@ class FinishRun:
     status: RunStatus
 
 
-Settling = JudgeStep | SubstituteStep | SkipStep | FailStep | CancelStep | HaltRun
+Settling = JudgeStep | WithdrawApproval | SubstituteStep | SkipStep | FailStep | CancelStep | HaltRun
 Start = ExpandStep | StartStep | StartPart
 Command = Settling | AskApproval | Start | WaitUntil | PauseRun | FinishRun

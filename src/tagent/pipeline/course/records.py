@@ -142,6 +142,11 @@ class StepRecord(WorkRecord):
     cleared: int = 0
     given_by: str = ""
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether its attempt goes on with what was approved: there is nothing more to be done."""
+        return self.held is not None and self.is_interrupted and self.held.attempt == self.attempts
+
     def next_attempt_at(self, part: str) -> int:
         """Return the number of the next attempt at a part, without making a record of it: asking changes nothing."""
         return self.parts[part].next_attempt if part in self.parts else 1

@@ -6,6 +6,7 @@ from typing import Any
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.course.records import StepRecord, WorkRecord
 from tagent.pipeline.course.sinks import final_of
+from tagent.pipeline.course.skip_codes import CONDITION_FALSE
 from tagent.pipeline.events import ASIDE
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.blobs import StoredOutput
@@ -92,7 +93,7 @@ def step_metadata(state: PipelineState) -> dict[str, dict[str, Any]]:
 def _metadata(state: PipelineState, name: str, *, added_by: str) -> dict[str, object]:
     record = state.steps[name]
     return {
-        "status": state.statuses[name],
+        "status": _standing(state, record, state.statuses[name]),
         "attempts": record.attempts,
         "retry_count": max(0, record.attempts - 1),
         "started_at": record.started_at,
@@ -110,9 +111,15 @@ def _metadata(state: PipelineState, name: str, *, added_by: str) -> dict[str, ob
         **_approval(state, name),
         **({"condition": {"holds": record.holds, "reason": record.verdict}} if _has_condition(record) else {}),
         **({} if record.count is None else {"part_count": record.count}),
-        **({"parts": _parts(record)} if record.parts else {}),
+        **({"parts": _parts(state, record)} if record.parts else {}),
         **_inside(record),
     }
+
+
+def _standing(state: PipelineState, work: WorkRecord, status: StepStatus) -> StepStatus:
+    """Return where work stands for whoever looks: what was begun in a run that waits for somebody waits too."""
+    waits = state.status is RunStatus.WAITING or (work.inner is not None and work.inner.status is RunStatus.WAITING)
+    return StepStatus.WAITING if waits and status is StepStatus.RUNNING else status
 
 
 def _approval(state: PipelineState, name: str) -> dict[str, object]:
@@ -128,7 +135,7 @@ def _approval(state: PipelineState, name: str) -> dict[str, object]:
 
 def _has_condition(record: StepRecord) -> bool:
     """Return whether a condition of the step's own was judged, not only the check of a dependency."""
-    return record.holds is not None and record.verdict != "" and record.verdict_code in ("", "condition_false")
+    return record.holds is not None and record.verdict != "" and record.verdict_code in ("", CONDITION_FALSE)
 
 
 def _soft(state: PipelineState, name: str) -> dict[str, object]:
@@ -149,11 +156,11 @@ def _why_unseen(state: PipelineState, source: str, *, at: float) -> str:
     return status.value
 
 
-def _parts(record: StepRecord) -> dict[str, dict[str, object]]:
+def _parts(state: PipelineState, record: StepRecord) -> dict[str, dict[str, object]]:
     """Return how the parts of a step went, in the order in which they began."""
     return {
         name: {
-            "status": part.status,
+            "status": _standing(state, part, part.status),
             "attempts": part.attempts,
             "started_at": part.started_at,
             "finished_at": part.finished_at,

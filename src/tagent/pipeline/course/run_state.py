@@ -7,22 +7,12 @@ from heapq import heapify, heappop, heappush
 from tagent.pipeline.changes import ChangeBy
 from tagent.pipeline.course.parts import PartQueue
 from tagent.pipeline.course.records import StepRecord
+from tagent.pipeline.course.skip_codes import BRANCH_NOT_TAKEN, DEPENDENCY_SKIPPED, DISABLED, LEFT_OUT, NOT_SELECTED
 from tagent.pipeline.course.timers import PATIENCE, Timers
 from tagent.pipeline.events import COMPENSATION, CONDITION, ApprovalRequested, RunHalted
 from tagent.pipeline.graph import Edge, ExecutionGraph
 from tagent.pipeline.kinds import DependencyType, RunStatus, StepStatus
 from tagent.pipeline.rules import route_taken
-
-BRANCH_NOT_TAKEN = "branch_not_taken"
-NOT_SELECTED = "not_selected"
-
-LEFT_OUT = frozenset(
-    {"condition_false", "disabled", "dependency_skipped", "not_needed", BRANCH_NOT_TAKEN, NOT_SELECTED}
-)
-"""Why a step may be skipped without anything having gone wrong."""
-
-
-_NEEDS_OUTPUT = (DependencyType.DATA, DependencyType.VALIDATION)
 
 
 @dataclass(slots=True)
@@ -63,11 +53,12 @@ class PipelineState:
         serial_running: The SERIAL step that has begun and not ended, waits for its next attempt included;
             empty when there is none. Only one has: they come one after another.
         timers: When next attempts are due, and when patience ends.
-        held: Step name -> (code, reason) why it has to be skipped as soon as the rest is settled that it waits for.
+        postponed: Step name -> (code, reason) why it has to be skipped once the rest is settled that it waits for.
         doomed: Step name -> (code, reason) why it has to be skipped.
         broken: Step name -> (code, reason) why it fails without an attempt.
         passed_by: The steps that a branch not taken leads to; other ways may lead there too.
         asked: Step name -> what was asked about it and is not answered.
+        moot: Those of them about which nobody need be asked any more, by the definition of now.
         stood_in: Step that failed -> the step that is to take its place and has ended.
         failed: The first step whose failure is the run's; empty for none.
         completions: The steps in the order in which they completed.
@@ -115,11 +106,12 @@ class PipelineState:
     running_parts: set[tuple[str, str]] = field(default_factory=set)
     serial_running: str = ""
     timers: Timers = field(default_factory=Timers)
-    held: dict[str, tuple[str, str]] = field(default_factory=dict)
+    postponed: dict[str, tuple[str, str]] = field(default_factory=dict)
     doomed: dict[str, tuple[str, str]] = field(default_factory=dict)
     broken: dict[str, tuple[str, str]] = field(default_factory=dict)
     passed_by: set[str] = field(default_factory=set)
     asked: dict[str, ApprovalRequested] = field(default_factory=dict)
+    moot: set[str] = field(default_factory=set)
     stood_in: dict[str, str] = field(default_factory=dict)
     failed: str = ""
     completions: list[str] = field(default_factory=list)
@@ -196,7 +188,7 @@ class PipelineState:
         # The inputs are known with `RunStarted` only.
         self.unmet[name] = len(edges) - self.patient[name] + (rules.enabled is not None)
         if rules.is_disabled:
-            self.doomed[name] = ("disabled", "It is disabled.")
+            self.doomed[name] = (DISABLED, "It is disabled.")
         elif not self.unmet[name]:
             self.arrive(name)
 
@@ -209,10 +201,10 @@ class PipelineState:
     def arrive(self, name: str) -> None:
         """Let a step go on, unless in vain, that only waits for what it waits for with patience."""
         if name in self.passed_by and self._is_passed_by(name):
-            self.held.pop(name, None)
+            self.postponed.pop(name, None)
             self.doomed[name] = (BRANCH_NOT_TAKEN, self._why_passed_by(name))
-        elif name in self.held:
-            self.doomed[name] = self.held.pop(name)
+        elif name in self.postponed:
+            self.doomed[name] = self.postponed.pop(name)
         elif self.patient[name] and not self._is_being_judged(name):
             record = self.steps[name]
             record.arrived_at = self.last_at if record.arrived_at is None else record.arrived_at
@@ -235,14 +227,14 @@ class PipelineState:
 
     def _is_passed_by(self, name: str) -> bool:
         """Whether no branch that was taken leads to a step whose dependencies are settled, nor any other way."""
-        if name in self.held and self.held[name][0] != "dependency_skipped":
+        if name in self.postponed and self.postponed[name][0] != DEPENDENCY_SKIPPED:
             return False  # something failed
         edges = [edge for edge in self.graph.incoming[name] if not edge.is_fallback]
         chosen = [edge for edge in edges if edge.routes is not None]
         if chosen and all(map(self.is_not_taken, chosen)):
             return True
         others = [edge for edge in edges if edge.routes is None]
-        if any(edge.type in _NEEDS_OUTPUT and self.is_not_taken(edge) for edge in others):
+        if any(edge.type.needs_output and self.is_not_taken(edge) for edge in others):
             return True
         return not chosen and all(map(self.is_not_taken, others))
 

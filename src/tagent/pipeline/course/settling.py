@@ -6,7 +6,16 @@ from tagent.exceptions import DataPathError
 from tagent.paths import field_values
 from tagent.pipeline.conditions import ConditionError
 from tagent.pipeline.course.parts import PartQueue
-from tagent.pipeline.course.run_state import LEFT_OUT, NOT_SELECTED, PipelineState
+from tagent.pipeline.course.run_state import PipelineState
+from tagent.pipeline.course.skip_codes import (
+    DEPENDENCY_SKIPPED,
+    DEPENDENCY_UNMET,
+    DISABLED,
+    LEFT_OUT,
+    NOT_NEEDED,
+    NOT_SELECTED,
+    UPSTREAM_FAILED,
+)
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
 from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION, ROUNDS, ApprovalAnswered
 from tagent.pipeline.graph import Edge
@@ -42,8 +51,8 @@ def fall(state: PipelineState, name: str) -> None:
     for edge in state.graph.outgoing[name]:
         if edge.is_fallback and state.statuses[edge.target] is StepStatus.PENDING:
             state.count_down(edge.target)
-            if edge.target in state.held and state.held[edge.target][0] != "dependency_skipped":
-                state.doomed[edge.target] = state.held.pop(edge.target)
+            if edge.target in state.postponed and state.postponed[edge.target][0] != DEPENDENCY_SKIPPED:
+                state.doomed[edge.target] = state.postponed.pop(edge.target)
 
 
 def _settle_stand_in(state: PipelineState, name: str) -> None:
@@ -57,8 +66,8 @@ def _settle_edge(state: PipelineState, edge: Edge) -> None:
     if edge.type is DependencyType.HARD and state.steps[edge.source].code == NOT_SELECTED:
         state.count_down(edge.target)  # whoever chose the one without the other means it to run
     elif edge.is_fallback:
-        state.held.pop(edge.target, None)
-        state.doomed[edge.target] = ("not_needed", f"The step {edge.source!r} did not fail.")
+        state.postponed.pop(edge.target, None)
+        state.doomed[edge.target] = (NOT_NEEDED, f"The step {edge.source!r} did not fail.")
     elif edge.type is DependencyType.SOFT:
         _settle_soft(state, edge)
     elif state.is_not_taken(edge):
@@ -80,12 +89,12 @@ def _give_up(state: PipelineState, name: str, problem: tuple[str, str]) -> None:
     or one that failed; and of a step that takes another's place, whether that place is to be taken at all.
     """
     stands_by = any(not state.steps[other].has_fallen for other in state.graph.stands_in_for.get(name, ()))
-    if problem[0] != "dependency_skipped" and not stands_by:
-        state.held.pop(name, None)
+    if problem[0] != DEPENDENCY_SKIPPED and not stands_by:
+        state.postponed.pop(name, None)
         state.doomed[name] = problem
         return
-    if name not in state.held or state.held[name][0] == "dependency_skipped":
-        state.held[name] = problem
+    if name not in state.postponed or state.postponed[name][0] == DEPENDENCY_SKIPPED:
+        state.postponed[name] = problem
     state.count_down(name)
 
 
@@ -109,12 +118,12 @@ def _unmet(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
         how = {StepStatus.FAILED: "failed", StepStatus.CANCELLED: "was cancelled"}.get(
             state.statuses[edge.source], "was skipped"
         )
-        return "upstream_failed", f"The step {edge.source!r} before it {how}."
+        return UPSTREAM_FAILED, f"The step {edge.source!r} before it {how}."
     match edge.type:
         case DependencyType.HARD:
             return _skipped_with(edge) if not has_output and edge.skips else None
         case _ if not has_output:
-            return "dependency_unmet", f"It needs the output of {edge.source!r}, which was left out."
+            return DEPENDENCY_UNMET, f"It needs the output of {edge.source!r}, which was left out."
         case DependencyType.VALIDATION:
             return _not_validated(state, edge)
         case _:
@@ -122,7 +131,7 @@ def _unmet(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
 
 
 def _skipped_with(edge: Edge) -> tuple[str, str]:
-    return "dependency_skipped", f"The step {edge.source!r} before it was left out."
+    return DEPENDENCY_SKIPPED, f"The step {edge.source!r} before it was left out."
 
 
 def _not_there(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
@@ -133,7 +142,7 @@ def _not_there(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
     try:
         edge.path.look_up({edge.source: output})
     except DataPathError as error:
-        return "dependency_unmet", f"What it needs of {edge.source!r} is missing: {error}"
+        return DEPENDENCY_UNMET, f"What it needs of {edge.source!r} is missing: {error}"
     return None
 
 
@@ -146,17 +155,15 @@ def _not_validated(state: PipelineState, edge: Edge) -> tuple[str, str] | None:
         found = next((name for name in VALID_FIELDS if name in fields), None)
         if found is None:
             told = "its output has no field `valid`, `passed` or `approved`"
-            return "dependency_unmet", f"The step {edge.source!r} validates nothing: {told}."
+            return DEPENDENCY_UNMET, f"The step {edge.source!r} validates nothing: {told}."
         if fields[found] is True:
             return None
-        return "dependency_unmet", f"The step {edge.source!r} did not validate: its field `{found}` is not true."
+        return DEPENDENCY_UNMET, f"The step {edge.source!r} did not validate: its field `{found}` is not true."
     try:
         verdict = edge.check.judge({**state.values_for(edge.target), "output": output})
     except ConditionError as error:
-        return "dependency_unmet", f"The step {edge.source!r} could not be validated. {error}"
-    return (
-        None if verdict.holds else ("dependency_unmet", f"The step {edge.source!r} did not validate: {verdict.reason}")
-    )
+        return DEPENDENCY_UNMET, f"The step {edge.source!r} could not be validated. {error}"
+    return None if verdict.holds else (DEPENDENCY_UNMET, f"The step {edge.source!r} did not validate: {verdict.reason}")
 
 
 def settle_enabled(state: PipelineState, name: str) -> None:
@@ -172,7 +179,7 @@ def settle_enabled(state: PipelineState, name: str) -> None:
     if verdict.holds:
         state.count_down(name)
     else:
-        state.doomed[name] = ("disabled", f"It is disabled: {verdict.reason}")
+        state.doomed[name] = (DISABLED, f"It is disabled: {verdict.reason}")
 
 
 def may_run(state: PipelineState, inputs: Mapping[str, object]) -> Iterator[str]:
@@ -209,8 +216,10 @@ def reopen(state: PipelineState) -> None:
     for name, record in state.steps.items():
         if record.parts_of and record.parts_of != _parts_of(state, name) and not state.is_settled_well(name):
             record.drop_parts()
-            if state.statuses[name] is StepStatus.WAITING:
+            if state.statuses[name] is StepStatus.WAITING and name not in state.asked:
                 state.statuses[name] = StepStatus.PENDING
+        elif record.parts_of == ROUNDS and record.count and not (record.held or state.statuses[name].is_terminal):
+            record.count = _rounds_of(state, name)
     for name, status in state.statuses.items():
         if status is StepStatus.RUNNING:
             state.steps[name].is_interrupted = True
@@ -226,6 +235,13 @@ def _parts_of(state: PipelineState, name: str) -> str:
     """Return whose parts the items or branches of a step are, by the definition that counts now."""
     expansion = state.graph.rules(name).expansion
     return "" if expansion is None else expansion.of
+
+
+def _rounds_of(state: PipelineState, name: str) -> int:
+    """Return how many rounds a step has by the definition that counts now; those that have begun stay."""
+    expansion = state.graph.rules(name).expansion
+    begun = sum(part not in ASIDE for part in state.steps[name].parts)
+    return max(begun, 0 if expansion is None else expansion.rounds)
 
 
 def stop_the_clock(state: PipelineState, *, seconds: float) -> None:
@@ -297,9 +313,10 @@ def _reopen_parts(state: PipelineState, name: str, *, everything: bool) -> None:
 def recount(state: PipelineState) -> None:
     """Work out afresh, from the statuses alone, what each step waits for and which may start."""
     for waits in (
-        state.held, state.doomed, state.broken, state.stood_in, state.to_judge, state.waits, state.passed_by,
+        state.postponed, state.doomed, state.broken, state.stood_in, state.to_judge, state.waits, state.passed_by,
     ):  # fmt: skip
         waits.clear()
+    state.moot.clear()
     state.ready.clear()
     state.ready_serial.clear()
     state.queues.clear()
@@ -328,6 +345,7 @@ def _wait_on(state: PipelineState, name: str) -> None:
     """Take up the wait of a step: for somebody's word, for its next attempt or for its parts."""
     record = state.steps[name]
     if name in state.asked:
+        _ask_on(state, name)
         return
     if record.answer is not None and not record.answer.is_approved and not record.has_fallen:
         refuse(state, name, record.answer)
@@ -338,6 +356,15 @@ def _wait_on(state: PipelineState, name: str) -> None:
         expand(state, name)
         if name in state.graph.serial and name in state.queues:  # else its rounds are over, and so is their turn
             state.serial_running = name
+
+
+def _ask_on(state: PipelineState, name: str) -> None:
+    """Have a step wait on for somebody's word, unless by the definition of now nobody need give it."""
+    rules, of = state.graph.rules(name), state.asked[name].of
+    if rules.is_disabled:
+        state.doomed[name] = (DISABLED, "It is disabled.")
+    elif of != "call" and (rules.approval is None or rules.approval.of != of):
+        state.moot.add(name)
 
 
 def refuse(state: PipelineState, name: str, answer: ApprovalAnswered) -> None:

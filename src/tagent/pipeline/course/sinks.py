@@ -1,6 +1,7 @@
 """Which steps of a run come last: what becomes of them is what becomes of the run. Pure."""
 
-from tagent.pipeline.course.run_state import BRANCH_NOT_TAKEN, NOT_SELECTED, PipelineState
+from tagent.pipeline.course.run_state import PipelineState
+from tagent.pipeline.course.skip_codes import BRANCH_NOT_TAKEN, NOT_SELECTED
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.models import Pipeline
 
@@ -11,7 +12,7 @@ def sinks_of(state: PipelineState) -> list[str]:
     A step of a branch that was not taken is none. Of a run that does a part of its pipeline only the steps count that
     run; if none do, those whose outputs are given.
     """
-    names = [name for name in state.graph.names if not is_aside(state, name)]
+    names = [name for name in state.graph.names if not is_outside(state, name)]
     if len(names) == len(state.graph.names):
         found = list(state.graph.sinks)
     elif names:
@@ -31,7 +32,7 @@ def final_of(pipeline: Pipeline, state: PipelineState) -> str:
     return next(reversed(sinks_of(state)), "")
 
 
-def is_aside(state: PipelineState, name: str) -> bool:
+def is_outside(state: PipelineState, name: str) -> bool:
     """Return whether a step is not of the part of its pipeline that a run does."""
     return bool(state.steps[name].given_by) or _is_skipped(state, name, NOT_SELECTED)
 

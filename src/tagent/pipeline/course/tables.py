@@ -42,6 +42,7 @@ STEP_TABLE: TransitionTable[StepStatus] = TransitionTable(
         (_S.WAITING, ApprovalAnswered): (_S.PENDING, _S.WAITING),
         (_S.WAITING, StepStarted): (_S.RUNNING,),
         (_S.WAITING, StepFailed): (_S.FAILED, _S.WAITING),
+        (_S.WAITING, StepSkipped): (_S.SKIPPED,),
         (_S.WAITING, StepSubstituted): (_S.COMPLETED,),
         (_S.WAITING, StepCancelled): (_S.CANCELLED,),
         (_S.COMPLETED, PartCompleted): (_S.COMPENSATED,),

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.events import ASIDE, BY_HAND
 from tagent.pipeline.kinds import RunStatus, StepStatus
-
-NOT_SELECTED = "not_selected"
-"""The code of a step that a run was not to do."""
 
 MOST_PARTS = 3
 """How many of the failed parts of a step are named; the others are counted."""

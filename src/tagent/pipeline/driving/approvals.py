@@ -13,8 +13,8 @@ from pydantic_core import to_json
 
 from tagent.exceptions import DataPathError, StoreError
 from tagent.paths import DataPath
-from tagent.pipeline.answering.documents import SCOPE, Answer, OpenApproval, key_of, read, written
-from tagent.pipeline.answering.requests import open_requests
+from tagent.pipeline.answering.documents import SCOPE, Answer, OpenApproval, asked, key_of, read, written
+from tagent.pipeline.answering.requests import as_asked, open_requests
 from tagent.pipeline.events import (
     ApprovalAnswered,
     ApprovalRequested,
@@ -24,6 +24,7 @@ from tagent.pipeline.events import (
     RunFinished,
     StepCancelled,
     StepFailed,
+    StepSkipped,
 )
 from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.placeholders import PLACEHOLDER
@@ -35,9 +36,6 @@ from tagent.ports.services import Services
 
 logger = logging.getLogger("tagent")
 
-LONGEST_INLINE = 20_000
-"""Characters of an output that its document shows; whoever wants more reads the journal."""
-
 LONGEST_SHOWN = 500
 """Characters of a value in a question."""
 
@@ -48,7 +46,7 @@ PAUSE_SECONDS = 0.1
 """How long it is at least: a busy run changes its store all the time."""
 
 _ASKS = (ApprovalRequested, ApprovalAnswered)
-_ENDS = (StepCancelled, StepFailed, PartFailed, RunFinished)
+_ENDS = (StepCancelled, StepFailed, StepSkipped, PartFailed, RunFinished)
 
 
 def question_for(question: str, known: Mapping[str, object]) -> str:
@@ -104,14 +102,14 @@ class ApprovalDesk:
         if self._is_inner:
             return
         documents = await self._documents()
-        asked = open_requests(self._state)
-        keys = {key_of(self._place, path): path for path in asked}
+        requests = open_requests(self._state)
+        keys = {key_of(self._place, path): path for path in requests}
         gone = [Put(SCOPE, key, None) for key in documents if key not in keys]
         read_by_key = {key: read(document) for key, document in documents.items()}
         missing = [
-            self._question(path, asked[path])
+            self._question(path, requests[path])
             for key, path in keys.items()
-            if (found := read_by_key.get(key)) is None or found.approval.at != asked[path].at
+            if (found := read_by_key.get(key)) is None or found.approval.at != requests[path].at
         ]
         self._mending = (*gone, *missing)
 
@@ -120,13 +118,13 @@ class ApprovalDesk:
         mending, self._mending = self._mending, ()
         if not any(map(self._matters, events)):
             return Effects(puts=mending) if mending else NO_EFFECTS
-        asked = open_requests(self._state)
+        requests = open_requests(self._state)
         if self._is_inner:
-            self._asked = set(asked)
+            self._asked = set(requests)
             return NO_EFFECTS
-        gone = [Put(SCOPE, key_of(self._place, path), None) for path in sorted(self._asked - asked.keys())]
-        new = [self._question(path, asked[path]) for path in asked if path not in self._asked]
-        self._asked = set(asked)
+        gone = [Put(SCOPE, key_of(self._place, path), None) for path in sorted(self._asked - requests.keys())]
+        new = [self._question(path, requests[path]) for path in requests if path not in self._asked]
+        self._asked = set(requests)
         told = {put.key for put in (*gone, *new)}
         return Effects(puts=(*(put for put in mending if put.key not in told), *gone, *new))
 
@@ -136,27 +134,11 @@ class ApprovalDesk:
         return isinstance(event, _ASKS) or (bool(self._asked) and isinstance(event, _ENDS))
 
     def _question(self, path: str, request: ApprovalRequested) -> Put:
-        asked = self._approval(path, request)
-        whole = {name: getattr(asked, name) for name in OpenApproval.__slots__}  # type: ignore[attr-defined]  # a value has them
-        content = to_json({**whole, "answer": None})
-        return Put(SCOPE, key_of(asked.run_id, asked.step), content)  # whatever somebody has put there before
+        return asked(self._approval(path, request))
 
     def _approval(self, path: str, request: ApprovalRequested) -> OpenApproval:
         run_id, _, outer = self._place.partition("/")
-        output = request.output
-        if len(told := to_json(output, fallback=str).decode()) > LONGEST_INLINE:
-            output = told[:LONGEST_INLINE]
-        return OpenApproval(
-            run_id,
-            self._state.pipeline,
-            f"{outer}/{path}" if outer else path,
-            request.of,
-            request.question,
-            request.at,
-            request.due_at,
-            request.default,
-            output,
-        )
+        return as_asked(run_id, self._state.pipeline, f"{outer}/{path}" if outer else path, request)
 
     @property
     def has_news(self) -> bool:
@@ -175,11 +157,11 @@ class ApprovalDesk:
             StoreError: If the store cannot be asked.
         """
         # Of what is not committed yet nobody can have heard.
-        asked = {path: it for path, it in open_requests(self._state).items() if path in self._asked}
-        if not asked:
+        requests = {path: it for path, it in open_requests(self._state).items() if path in self._asked}
+        if not requests:
             return False
         documents = await self._documents()
-        for path, request in asked.items():
+        for path, request in requests.items():
             answer = await self._answer(path, request, documents.get(key_of(self._place, path)))
             if answer is not None:
                 self._news[path] = answer

@@ -24,7 +24,7 @@ from tagent.task_agent.context import EnhancedContextManager
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlan:
+class RunSetup:
     """What all runs of a pipeline in the same place have in common.
 
     Attributes:
@@ -64,12 +64,12 @@ class Assembly:
 
     @classmethod
     async def of(
-        cls, plan: RunPlan, state: PipelineState, services: Services, *, open_inner: OpenInnerRun
+        cls, setup: RunSetup, state: PipelineState, services: Services, *, open_inner: OpenInnerRun
     ) -> "Assembly":
         """Return them for a run that stands at `state`.
 
         Args:
-            plan: The run's.
+            setup: The run's.
             state: Where it stands.
             services: What it runs with.
             open_inner: Gives the runs inside its steps.
@@ -78,14 +78,14 @@ class Assembly:
             LostOutputError: If an output that is needed is not in the store.
             DefinitionMismatchError: If the code of a step that was added is not there any more.
         """
-        pipeline = with_changes(plan.pipeline, state.changes)  # of its own: the run may change it
-        changes = LiveChanges(plan.pipeline, pipeline, state, tools=plan.config.tools)
+        pipeline = with_changes(setup.pipeline, state.changes)  # of its own: the run may change it
+        changes = LiveChanges(setup.pipeline, pipeline, state, tools=setup.config.tools)
         large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
         await large.prepare()
-        added = {step.name: output_type(step) for step in pipeline.steps if step.name not in plan.output_types}
-        reader = RunReader(pipeline, state, {**plan.output_types, **added}, large, store_url=services.store_url)
+        added = {step.name: output_type(step) for step in pipeline.steps if step.name not in setup.output_types}
+        reader = RunReader(pipeline, state, {**setup.output_types, **added}, large, store_url=services.store_url)
         reach = RunReach(pipeline, state, services)
-        steps = StepExecutor(pipeline, reader, reach, plan.config, services, open_inner=open_inner)
+        steps = StepExecutor(pipeline, reader, reach, setup.config, services, open_inner=open_inner)
         return cls(pipeline, state, services, reader, steps, large, changes)
 
     def loop(

@@ -92,7 +92,14 @@ class AttemptTasks:
             outcome = AttemptFailed(Failure("step.cancelled", reason))
         finally:
             self._forget_task(start, unit)
-        if context is None or isinstance(outcome, AttemptPaused):
+        if isinstance(outcome, AttemptPaused):
+            if context is not None:  # before it can go on, which is a beginning for them
+                await self._hooks.after(
+                    context, StepOutcome(StepStatus.WAITING, None, outcome.failure.code, outcome.failure.reason)
+                )
+            self._inbox.put(Report(start, outcome))
+            return
+        if context is None:
             self._inbox.put(Report(start, outcome))
             return
         await self._inbox.put_and_wait(start, outcome)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from tagent.pipeline.course.run_state import NOT_SELECTED
+from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.events import BY_HAND, StepGiven, StepSkipped
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.graph import ExecutionGraph

@@ -9,10 +9,10 @@ from tagent.exceptions import TAgentError
 from tagent.pipeline import bindings
 from tagent.pipeline.changes import Change, ChangeBy
 from tagent.pipeline.course.changing import has_begun
-from tagent.pipeline.course.sinks import is_aside
+from tagent.pipeline.course.sinks import is_outside
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.driving.drafting import Draft, with_own_steps
-from tagent.pipeline.exceptions import PipelineError, Problem
+from tagent.pipeline.exceptions import PipelineError, Problem, has_problems
 from tagent.pipeline.inputs import missing_inputs
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.models import Dependency, Pipeline, PipelineStep
@@ -50,9 +50,7 @@ class ChangeError(PipelineError):
     def __init__(self, step: str, problems: Sequence[Problem]) -> None:
         self.step = step
         self.problems = tuple(problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        super().__init__(f"The change that the step {step!r} makes has {count}:{lines}")
+        super().__init__(has_problems(f"The change that the step {step!r} makes", problems))
 
 
 def checked_change(
@@ -72,7 +70,7 @@ def checked_change(
         ChangeError: If the whole of it does not fit; it lists all that is wrong.
     """
     draft = Draft(pipeline, plan)
-    problems = [*draft.problems, *_limit_problems(draft, state), *_late(draft, state)]
+    problems = [*draft.problems, *_limit_problems(draft, state), *_unapproved(state, step, part), *_late(draft, state)]
     home = _home(pipeline, step, part)
     change, unnamed = _change_of(draft, pipeline, home)
     changed = draft.pipeline
@@ -110,10 +108,18 @@ def _limit_problems(draft: Draft, state: PipelineState) -> Iterator[Problem]:
         yield Problem("too_many_changes", f"The steps of the run have changed {MAX_CHANGES:,} times already.")
 
 
+def _unapproved(state: PipelineState, step: str, part: str) -> Iterator[Problem]:
+    """Yield that a part may not change anything whose step's output is still to be approved."""
+    approval = state.graph.rules(step).approval
+    if part and approval is not None and approval.of == "output":
+        told = f"Its output is still to be approved, so {part!r}, which is a part of it, cannot change the steps."
+        yield Problem("before_approval", told, step)
+
+
 def _late(draft: Draft, state: PipelineState) -> Iterator[Problem]:
     """Yield which steps cannot be changed any more. What a run is not to do may be changed, and stays not to do."""
     for name in draft.touched:
-        if has_begun(state, name) and not is_aside(state, name):
+        if has_begun(state, name) and not is_outside(state, name):
             status = state.statuses[name]
             told = f"has ended already ({status})" if status.is_terminal else "has begun already"
             if status is StepStatus.SKIPPED:

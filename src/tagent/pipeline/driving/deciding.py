@@ -21,6 +21,7 @@ from tagent.pipeline.course.commands import (
     StartStep,
     SubstituteStep,
     WaitUntil,
+    WithdrawApproval,
 )
 from tagent.pipeline.course.records import WorkRecord
 from tagent.pipeline.driving.approvals import question_for
@@ -28,6 +29,7 @@ from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,
+    ApprovalAnswered,
     ApprovalRequested,
     ConditionJudged,
     PartCompleted,
@@ -59,6 +61,9 @@ LONGEST_WAIT_SECONDS = 3600.0
 
 IN_DOUBT = "tool.in_doubt"
 """The code of an attempt that cannot go on before somebody says whether a call may be made again."""
+
+NOT_ASKED = "By its definition of now nobody need be asked."
+"""What is said with the yes for a step that waited under an earlier definition."""
 
 Start = StepStarted | PartStarted
 _STARTS = (StepStarted, PartStarted)
@@ -185,8 +190,8 @@ class Decider:
                 return self._begun(command, now)
             case JudgeStep(step, holds, reason):
                 return ConditionJudged(step, holds, reason, now)
-            case AskApproval(step):
-                return self._asked(step, now)
+            case AskApproval() | WithdrawApproval():
+                return self._of_approval(command, now)
             case SubstituteStep(step, by):
                 return self._substituted(step, by, now)
             case SkipStep(step, code, reason):
@@ -227,6 +232,11 @@ class Decider:
             return False
         approval, held = self._state.graph.rules(start.step).approval, self._state.steps[start.step].held
         return approval is not None and approval.of == "output" and (held is None or held.attempt != start.attempt)
+
+    def _of_approval(self, command: AskApproval | WithdrawApproval, now: float) -> RunEvent:
+        if isinstance(command, AskApproval):
+            return self._asked(command.step, now)
+        return ApprovalAnswered(command.step, is_approved=True, at=now, comment=NOT_ASKED)
 
     def _asked(self, step: str, now: float, *, of: AttemptSucceeded | None = None) -> ApprovalRequested:
         """Return the question whether a step may start, or whether what it gave counts."""

@@ -8,7 +8,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline.course.copying import copied
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.accounts import run_budget, step_settings
-from tagent.pipeline.driving.assembly import Assembly, RunPlan
+from tagent.pipeline.driving.assembly import Assembly, RunSetup
 from tagent.pipeline.driving.deciding import work_at
 from tagent.pipeline.driving.inner_journal import InnerJournal
 from tagent.pipeline.driving.run_limits import RunLimits
@@ -45,7 +45,7 @@ def inner_settings(step: PipelineStep, config: TAgentConfig) -> TAgentConfig:
     return step_settings(step, config).model_copy(update=dict.fromkeys(LIMITS))
 
 
-def inner_plan(step: PipelineStep, pipeline: Pipeline, config: TAgentConfig) -> RunPlan:
+def inner_setup(step: PipelineStep, pipeline: Pipeline, config: TAgentConfig) -> RunSetup:
     """Return what the runs of the pipeline inside `step` have in common.
 
     Args:
@@ -56,7 +56,7 @@ def inner_plan(step: PipelineStep, pipeline: Pipeline, config: TAgentConfig) -> 
     below = inner_settings(step, config)
     types = {inner.name: output_type(inner) for inner in pipeline.steps}
     settings = below.merged(TAgentConfig.of(pipeline.config))
-    return RunPlan(pipeline, settings, run_budget(pipeline, below), types)
+    return RunSetup(pipeline, settings, run_budget(pipeline, below), types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class InnerRuns:
 
     def __init__(self, around: Around) -> None:
         self._around = around
-        self._plans: dict[str, RunPlan] = {}
+        self._setups: dict[str, RunSetup] = {}
 
     def open(self, step: PipelineStep, part: str, attempt: Attempt) -> "DrivenInside":
         """Return the run inside `step`, or inside a part of it, for one attempt.
@@ -99,24 +99,24 @@ class InnerRuns:
         """
         if step.pipeline is None:
             raise ValueError(f"The step {step.name!r} has no pipeline.")
-        if step.name not in self._plans:  # the same for thousands of items
-            self._plans[step.name] = inner_plan(step, step.pipeline, self._around.config)
-        return DrivenInside(self._plans[step.name], self._around, step.name, part, attempt)
+        if step.name not in self._setups:  # the same for thousands of items
+            self._setups[step.name] = inner_setup(step, step.pipeline, self._around.config)
+        return DrivenInside(self._setups[step.name], self._around, step.name, part, attempt)
 
 
 class DrivenInside:
     """The run inside one attempt at a step.
 
     Args:
-        plan: What is to be run.
+        setup: What is to be run.
         around: The run around it.
         step: The step.
         part: The part of it; empty for the step itself.
         attempt: The attempt.
     """
 
-    def __init__(self, plan: RunPlan, around: Around, step: str, part: str, attempt: Attempt) -> None:
-        self._plan = plan
+    def __init__(self, setup: RunSetup, around: Around, step: str, part: str, attempt: Attempt) -> None:
+        self._setup = setup
         self._around = around
         self._step = step
         self._part = part
@@ -178,7 +178,7 @@ class DrivenInside:
         return await self._drive(state, first, NO_EFFECTS)
 
     async def _begin(self, inputs: Inputs) -> PipelineResult:
-        pipeline, services, run_id = self._plan.pipeline, self._around.services, self._attempt.idempotency_key
+        pipeline, services, run_id = self._setup.pipeline, self._around.services, self._attempt.idempotency_key
         graph = self._around.state.graph.rules(self._step).inner
         if graph is None:
             raise ValueError(f"The step {self._step!r} has no pipeline in the graph of its run.")
@@ -191,16 +191,16 @@ class DrivenInside:
 
     async def _assembled(self, state: PipelineState) -> Assembly:
         inside = replace(
-            self._around, state=state, config=self._plan.config, audience=self._audience, place=self._place
+            self._around, state=state, config=self._setup.config, audience=self._audience, place=self._place
         )
-        self._assembly = await Assembly.of(self._plan, state, self._around.services, open_inner=InnerRuns(inside).open)
+        self._assembly = await Assembly.of(self._setup, state, self._around.services, open_inner=InnerRuns(inside).open)
         return self._assembly
 
     async def _drive(self, state: PipelineState, first: Sequence[RunEvent], effects: Effects) -> PipelineResult:
         commit = self._attempt.commit_inner
         if commit is None:
             raise ValueError("A pipeline inside a step runs only where its events are written.")
-        around, plan = self._around, self._plan
+        around, setup = self._around, self._setup
         assembly = await self._assembled(state)
         journal = InnerJournal(state.run_id or self._attempt.idempotency_key, self._place, commit)
         if effects:  # by themselves: what the first steps ask is written with the commits behind
@@ -208,8 +208,8 @@ class DrivenInside:
             for event in first:
                 apply(state, event)
             first = ()
-        limits = RunLimits.of(plan.pipeline, plan.budget, state, around.stop, above=self._attempt.accounts)
-        known = EnhancedContextManager(plan.pipeline.description, max_tokens=plan.config.context_tokens)
+        limits = RunLimits.of(setup.pipeline, setup.budget, state, around.stop, above=self._attempt.accounts)
+        known = EnhancedContextManager(setup.pipeline.description, max_tokens=setup.config.context_tokens)
         await assembly.loop(journal, limits, self._audience, shared_state=known).run(*first)
         return await assembly.reader.result()
 

@@ -72,14 +72,22 @@ class LiveRun:
         with self._lock:
             self._has_ended = True
             asked = [asyncio.wrap_future(it) for it in self._asked]
+        if not asked:
+            return
+        for answer in asked:
+            answer.add_done_callback(_noted)
         with suppress(TimeoutError):
             async with self.services.clock.timeout(LONGEST_FAREWELL_SECONDS):
-                for answer in asked:
-                    with suppress(Exception, asyncio.CancelledError):  # for whoever asked
-                        await answer
+                await asyncio.wait(asked)
 
 
 _ENDED = " It was kept in memory, and has ended."
+
+
+def _noted(answer: asyncio.Future[Any]) -> None:
+    """Note how an answer went: what it raises is raised where it was asked for."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _is_cancelled() -> bool:

@@ -8,6 +8,7 @@ from tagent.exceptions import StoreError, ungrouped
 from tagent.payloads import PayloadError
 from tagent.pipeline.course.commands import PauseRun
 from tagent.pipeline.course.reports import summary_of
+from tagent.pipeline.course.settling import stop_the_clock
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.approvals import ApprovalDesk
 from tagent.pipeline.driving.attempt_tasks import AttemptTasks
@@ -138,10 +139,7 @@ class RunLoop:
         self._inbox.wake()
 
     async def _loop(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
-        for event in events:
-            apply(self._state, event)
-        if events and isinstance(events[0], RunResumed):
-            await self._approvals.take_up()
+        await self._begin(group, events)
         committed: list[asyncio.Future[None]] = []
         while True:
             self._learn_changes()
@@ -158,12 +156,28 @@ class RunLoop:
             if self._has_ended():
                 return
             if not self._approvals.has_news and self._lost is None:
-                await self._inbox.wait(until=self._wake_at)
+                await self._wait()
             if self._lost is not None:
                 raise self._lost
             taken = await self._take_effects() if self._has_effects() else None
             events, committed = taken or self._take_reports()
             self._take_answers(group, events)
+
+    async def _begin(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
+        """Apply the first events, and see to what is asked in a run that is taken up."""
+        for event in events:
+            apply(self._state, event)
+        if events and isinstance(events[0], RunResumed):
+            await self._approvals.take_up()
+            if self._state.moot and await self._approvals.look():  # what was said all the same counts
+                self._take_answers(group, events)
+
+    async def _wait(self) -> None:
+        """Return when something has happened. As in a run that pauses, no deadline counts the time of people alone."""
+        began_at = self._services.clock.now()
+        await self._inbox.wait(until=self._wake_at)
+        if self._pause is not None:
+            stop_the_clock(self._state, seconds=max(0.0, self._services.clock.now() - began_at))
 
     def _learn_changes(self) -> None:
         """Have everything know the steps that are new in the state, or other ones than before."""

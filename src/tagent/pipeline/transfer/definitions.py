@@ -15,8 +15,8 @@ from tagent.exceptions import TAgentError
 from tagent.pipeline.approval import ApprovalDefault, ApprovalOf
 from tagent.pipeline.awaited import EventSource
 from tagent.pipeline.exceptions import PipelineValidationError
-from tagent.pipeline.graph import MAX_DEPTH
 from tagent.pipeline.models import IfNotReached, MemoryUse, OnBudget, OnFailure, Pipeline
+from tagent.pipeline.nesting import MAX_DEPTH
 from tagent.pipeline.stored.definition import DEFINITION_VERSION, Definition, Origin, outline
 from tagent.pipeline.transfer.documents import (
     LONGEST_PROBLEM,

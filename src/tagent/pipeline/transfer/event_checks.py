@@ -24,7 +24,7 @@ from tagent.pipeline.events import (
     StepGiven,
     StepStarted,
 )
-from tagent.pipeline.graph import MAX_DEPTH
+from tagent.pipeline.nesting import MAX_DEPTH
 from tagent.pipeline.transfer.documents import LATEST, RunImportError, require_name
 from tagent.task_agent.events import TaskFailed, calls_of
 from tagent.task_agent.models import ModelCall

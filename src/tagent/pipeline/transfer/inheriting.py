@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from tagent.pipeline.changes import Change
-from tagent.pipeline.course.sinks import is_aside
+from tagent.pipeline.course.sinks import is_outside
 from tagent.pipeline.events import (
     COMPENSATION,
     ApprovalRequested,
@@ -69,7 +69,7 @@ def with_dependents(state: PipelineState, seeds: Iterable[str], *, given: Collec
     changed = _changed_by(state)
     while waiting:
         name = waiting.pop()
-        if name not in found and (name in named or not is_aside(state, name)):
+        if name not in found and (name in named or not is_outside(state, name)):
             found.add(name)
             waiting += [edge.target for edge in state.graph.outgoing[name]]
             waiting += changed.get(name, ())

@@ -14,8 +14,6 @@ Ways = Mapping[str, frozenset[str]]
 MOST_ROUTERS = 20
 """So many routers are remembered of each step, the nearest; else deep nesting would take quadratic time."""
 
-_NEEDS_OUTPUT = (DependencyType.DATA, DependencyType.VALIDATION)
-
 
 @dataclass(frozen=True, slots=True)
 class Clash:
@@ -63,7 +61,7 @@ class Branches:
         clashes: dict[str, Clash] = {}
         for name in graph.topological_order():
             edges = [edge for edge in graph.incoming[name] if not edge.is_fallback]
-            needed = {edge.source: ways[edge.source] for edge in edges if edge.type in _NEEDS_OUTPUT}
+            needed = {edge.source: ways[edge.source] for edge in edges if edge.type.needs_output}
             needed = {source: found for source, found in needed.items() if found}
             way = _way_there(graph, edges, ways)
             if way:

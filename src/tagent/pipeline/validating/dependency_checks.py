@@ -74,7 +74,7 @@ def missing_defaults(
         if bindings.is_item_name(step, name):
             continue
         declared = [dep for dep in step.depends_on if isinstance(dep, Dependency) and dep.step == name]
-        if any(dep.type in _DEMANDING or dep.on_skip == "skip" for dep in declared):
+        if any(dep.type.needs_output or dep.on_skip == "skip" for dep in declared):
             continue
         if any(dep.type is DependencyType.SOFT for dep in declared):
             why = f"the step {name!r} is waited for only SOFT"
@@ -91,9 +91,6 @@ def missing_defaults(
 def _named(step: PipelineStep) -> set[str]:
     """Return what a step depends on by its own word, so that what it reads of these adds no DATA dependency."""
     return {dep.step if isinstance(dep, Dependency) else dep for dep in step.depends_on}
-
-
-_DEMANDING = (DependencyType.DATA, DependencyType.VALIDATION)
 
 
 def _option_problems(dep: Dependency) -> Iterator[Found]:

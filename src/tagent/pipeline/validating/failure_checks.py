@@ -9,7 +9,7 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, DataPathError
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem, StepOutputError
-from tagent.pipeline.models import Dependency, DependencyType, Fallback, PipelineStep
+from tagent.pipeline.models import Dependency, Fallback, PipelineStep
 from tagent.pipeline.placeholders import placeholders
 from tagent.pipeline.rules import route_taken, routes_of
 from tagent.pipeline.signatures import signature_of
@@ -147,5 +147,4 @@ def _compensation_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
 
 def _is_certain(step: PipelineStep, name: str) -> bool:
     """Return whether `step` cannot have completed without the output of the step `name`."""
-    demanding = (DependencyType.DATA, DependencyType.VALIDATION)
-    return any(isinstance(dep, Dependency) and dep.step == name and dep.type in demanding for dep in step.depends_on)
+    return any(isinstance(dep, Dependency) and dep.step == name and dep.type.needs_output for dep in step.depends_on)

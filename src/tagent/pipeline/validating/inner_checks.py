@@ -9,9 +9,9 @@ from tagent.exceptions import DataPathError, nearest
 from tagent.paths import DataPath
 from tagent.pipeline import bindings
 from tagent.pipeline.exceptions import Problem
-from tagent.pipeline.graph import MAX_DEPTH
 from tagent.pipeline.inputs import inputs_required
 from tagent.pipeline.models import Pipeline, PipelineStep
+from tagent.pipeline.nesting import MAX_DEPTH
 from tagent.pipeline.validating.known import Found, Known
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, unknown_field
 

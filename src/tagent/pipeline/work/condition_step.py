@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from tagent.pipeline.bindings import OUTPUT
 from tagent.pipeline.conditions import Verdict, condition_of
+from tagent.pipeline.course.skip_codes import CONDITION_FALSE, DEPENDENCY_UNMET
 from tagent.pipeline.events import CONDITION
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.rules import asked_checks
@@ -89,7 +90,7 @@ class ConditionStep:
             given = {OUTPUT: output}
             verdict = await self._judge.verdict(check, attempt, values={**values, **given}, given=given)
             if not verdict.holds:
-                return _told(verdict, f"The step {dependency.step!r} did not validate: ", "dependency_unmet"), None
+                return _told(verdict, f"The step {dependency.step!r} did not validate: ", DEPENDENCY_UNMET), None
         if step.condition is not None:
             condition = condition_of(step.condition)
             return _told(await self._judge.verdict(condition, attempt, values=values, given={})), None
@@ -100,7 +101,7 @@ class ConditionStep:
         return _told(Verdict(judgement.holds, judgement.reason)), None
 
 
-def _told(verdict: Verdict, prefix: str = "", code: str = "condition_false") -> dict[str, object]:
+def _told(verdict: Verdict, prefix: str = "", code: str = CONDITION_FALSE) -> dict[str, object]:
     code = "" if verdict.holds else code
     reason = f"{'' if verdict.holds else prefix}{verdict.reason}"
     return {"holds": verdict.holds, "code": code, "reason": reason[:LONGEST_REASON]}

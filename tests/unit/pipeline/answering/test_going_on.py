@@ -9,12 +9,12 @@ import pytest
 from builders import returning, services
 from tagent.adapters.processes import MachineProcesses
 from tagent.pipeline import GoesOn, Pipeline
-from tagent.pipeline.answering.going_on import who_goes_on
+from tagent.pipeline.answering.going_on import place_of_process, who_goes_on
 from tagent.pipeline.answering.workers import LivingWorker, announcement, farewell
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.ports.documents import Put
 from tagent.ports.effects import Effects
-from tagent.ports.records import NewRun, RunSummary
+from tagent.ports.records import Batch, NewRun, Record, RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store_errors import StoreUnavailableError
 
@@ -60,6 +60,18 @@ async def test_nobody_goes_on_with_a_run_that_is_left(owner: str, status: str) -
     """One whose driver is dead, or is just about to give it up, is left too."""
     opened = services()
     assert await who_goes_on(await begin(opened, owner=owner, status=status), opened) == GoesOn("nobody")
+
+
+async def test_whoever_took_an_answer_and_is_done_with_the_run_went_on() -> None:
+    """A short run may have ended before anybody looked; nobody need do anything then."""
+    opened = services()
+    run_id = await begin(opened, owner=ELSEWHERE)
+    ended = RunSummary("completed", 0.0, 0.0, is_finished=True)
+    await opened.store.commit(Batch(run_id, 1, (Record(1, "RunFinished", 0.0, b"{}"),), ended))
+    assert (await opened.store.run(run_id)).owner == ""
+    assert await who_goes_on(run_id, opened, key=f"{run_id}/refund") == GoesOn("driver", place_of_process(HERE))
+    elsewhere = replace(opened, store_url="file:///runs")
+    assert await who_goes_on(run_id, elsewhere, key=f"{run_id}/refund") == GoesOn("unknown")
 
 
 async def test_a_worker_with_the_pipeline_goes_on_until_it_says_farewell() -> None:

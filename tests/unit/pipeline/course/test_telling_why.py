@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from builders import CONCURRENT, raising, returning, run
-from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, RunStatus, StepStatus
+from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, RunStatus, StepContext, StepStatus
 from tagent.pipeline.course.telling_why import LONGEST_REASON, MOST_NAMES, MOST_PARTS, explanation
 from tagent.pipeline.events import ASIDE, COMPENSATION, CONDITION
 from tagent.pipeline.models import Fallback
@@ -200,3 +200,36 @@ def test_what_is_not_done_yet_is_listed_and_a_long_reason_stays_a_line() -> None
 def test_the_parts_that_are_no_items_are_those_of_the_events() -> None:
     """The names are written twice, as one file cannot import the other."""
     assert frozenset({CONDITION, COMPENSATION}) == ASIDE
+
+
+async def test_problems_that_are_listed_have_a_line_each() -> None:
+    """In one long line nobody finds the second one."""
+
+    def planner(context: StepContext) -> None:
+        context.plan.step("b", "Do it", depends_on=["nowhere"]).step("c", "Do it", depends_on=["elsewhere"])
+
+    lines = await told(Pipeline("p").step("a", run=planner, max_retries=0))
+    assert lines[1] == "- 'a' failed [pipeline.change]: The change that the step 'a' makes has 2 problems:"
+    assert [line[:11] for line in lines[2:4]] == ["    - step ", "    - step "]
+
+
+async def test_added_steps_and_kept_outputs_are_told() -> None:
+    """Nobody wonders where a step comes from, or why one cost nothing."""
+
+    def planner(context: StepContext) -> None:
+        context.plan.step("b", "Do it", enabled=False)
+
+    pipeline = Pipeline("p").step("a", run=planner).step("c", run=returning(1), cache="run")
+    lines = await told(pipeline.step("d", run=returning(1), cache="run"))
+    assert lines[-2:] == ["Added by 'a': 'b'.", "From the cache: 'd'."]
+
+
+async def test_a_round_that_fails_says_which_and_the_reason_once() -> None:
+    """None of the rounds may fail, so nobody wants to know how many did."""
+
+    def step(round: int) -> int:  # noqa: A002 - so it is called
+        return 1 // (2 - round)
+
+    lines = await told(Pipeline("p").step("a", run=step, max_times=4, max_retries=0))
+    assert lines[1] == "- 'a' failed [step.parts]: Round 2 failed."
+    assert sum("ZeroDivisionError" in line for line in lines) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -269,6 +270,53 @@ async def test_a_run_that_never_gets_any_further_is_given_up_as_a_crash_loop() -
     assert (await opened.store.run("run-1")).status == "failed"
     is_mended = True
     assert (await resume(opened, pipeline)).final_output == "alive"
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_a_step_inside_that_kills_its_process_each_time_is_a_crash_loop_too(depth: int) -> None:
+    """That a pipeline inside is taken up again, and starts its step once more, gets the run no further."""
+    store = CrashingStore()
+
+    async def kill() -> None:
+        store.arm(1, is_written=False)
+
+    pipeline = Pipeline("deepest").step("a", run=returning(1)).step("kill", run=kill, depends_on=["a"])
+    for _ in range(depth):
+        pipeline = Pipeline("around").step("inner", pipeline=pipeline)
+    opened = everybody_is_gone(services(store=store))
+    with pytest.raises(Crash):
+        await PipelineExecutor(pipeline, services=opened).execute()
+    for _ in range(MAX_IDLE_RESUMES):
+        with pytest.raises(Crash):
+            await resume(opened, pipeline)
+    with pytest.raises(CrashLoopError, match=f"resumed {MAX_IDLE_RESUMES} times .* 'inner' was running"):
+        await resume(opened, pipeline)
+
+
+async def test_steps_inside_that_end_between_crashes_are_no_crash_loop() -> None:
+    """However often the process dies: each time one more of them is done."""
+    store = CrashingStore()
+
+    def killing(number: int) -> Callable[[], Awaitable[int]]:
+        async def step() -> int:
+            store.arm(2)  # the first commit that follows is that of its end
+            return number
+
+        return step
+
+    count = 2 * MAX_IDLE_RESUMES
+    inner = Pipeline("inner")
+    for number in range(count):
+        inner.step(f"s{number}", run=killing(number), depends_on=[f"s{number - 1}"] if number else [])
+    pipeline = Pipeline("outer").step("inner", pipeline=inner)
+    opened = everybody_is_gone(services(store=store))
+    with suppress(Crash):
+        await PipelineExecutor(pipeline, services=opened).execute()
+    for _ in range(2 * count):
+        with suppress(Crash):
+            assert (await resume(opened, pipeline)).final_output == count - 1
+            return
+    pytest.fail("It never ended.")
 
 
 async def test_a_run_of_a_file_is_loaded_from_there_and_one_of_code_says_so(tmp_path: Path) -> None:

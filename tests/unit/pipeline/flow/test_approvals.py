@@ -306,6 +306,8 @@ def test_settings_are_keywords_too(tmp_path: Path) -> None:
     assert tagent.cancel(new.run_id, store=where).left == ("b",)
     with pytest.raises(ConfigurationError, match="Did you mean 'store'"):
         approvals(stor=where)  # type: ignore[call-arg]  # on purpose
+    with pytest.raises(ConfigurationError, match=r"no dict\. Give settings by name: approvals\(config="):
+        approvals({"store": where})  # type: ignore[arg-type]  # the run comes first, and here none is meant
 
 
 async def test_an_answer_is_on_record_with_the_time_at_which_it_was_given() -> None:
@@ -449,6 +451,7 @@ async def test_a_driver_that_is_busy_lets_the_default_count_in_time() -> None:
         given = replace(opened, sinks=(recorder,))
         result = await PipelineExecutor(pipeline, services=given).execute()
     assert steps_of(result) == {"slow": "completed", "a": "failed approval.rejected"}
+    assert result.step_metadata["a"]["reason"] == "Nobody answered in time."
     assert "ApprovalAnswered" in recorder.kinds("a")
     assert result.step_metadata["a"]["finished_at"] < 20
 

@@ -24,6 +24,7 @@ from tagent.pipeline import (
     Fallback,
     Pipeline,
     PipelineExecutor,
+    PipelineResult,
     PipelineStep,
     RunStatus,
     StepContext,
@@ -605,6 +606,35 @@ async def test_patience_for_a_dependency_that_is_gone_ends() -> None:
     assert order[:3] == ["slow", "plan", "hasty"]
 
 
+@pytest.mark.parametrize("left_out", ["a", "b"])
+async def test_a_step_that_is_patient_waits_for_what_is_enabled_now(left_out: str) -> None:
+    """Its patience had begun, as nothing else was missing; now something is, be it at the end of a chain."""
+    clock = ManualClock()
+    ended: list[str] = []
+
+    def work(name: str, seconds: float) -> Callable[[], object]:
+        async def function() -> str:
+            await clock.sleep(seconds)
+            ended.append(name)
+            return name
+
+        return function
+
+    async def enable(context: StepContext) -> None:
+        await clock.sleep(1)
+        context.plan.enable("a")
+
+    soft, skips = Dependency("slow", DependencyType.SOFT, wait_seconds=10), Dependency("a", on_skip="skip")
+    pipeline = Pipeline("p", default_mode=CONCURRENT).step("slow", run=work("slow", 1000), timeout=2000)
+    pipeline.step("plan", run=enable).step("a", run=work("a", 50), enabled=False)
+    pipeline.step("b", run=work("b", 50), depends_on=[skips])
+    pipeline.step("hasty", run=work("hasty", 0), depends_on=[left_out, soft])
+    ran = await run(pipeline, clock=clock)
+    assert ran.result.success, ran.result.explain()
+    assert ended.index(left_out) < ended.index("hasty")
+    assert ended[-1] == "slow"
+
+
 async def test_an_added_step_takes_the_place_of_one_that_fails() -> None:
     """Also of one that fails before any attempt."""
 
@@ -863,6 +893,47 @@ async def test_a_fork_behind_a_change_has_the_added_steps_and_one_before_makes_t
     assert result.step_outputs["report"] == "planned: new"
     assert CALLS["plan"] == 2
     assert any(isinstance(it, RunForked) for it in await load_events(opened.store, anew.run_id))
+
+
+async def unable() -> None:
+    """Fail to undo."""
+    raise OSError("no way back")
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_a_crash_while_it_is_rolled_back_forgets_no_step_that_was_added(*, is_written: bool) -> None:
+    """One whose effects are still there has to be told of, and whoever added it may have been undone already."""
+
+    def change(context: StepContext) -> None:
+        context.plan.step("new", run=say, depends_on=["plan"], compensate=unable, max_retries=0)
+        context.plan.depend("bad", on="new")
+
+    def all_of_it() -> Pipeline:
+        pipeline = Pipeline("p", on_failure="rollback").step("first", run=say, compensate=undo)
+        pipeline.step("plan", run=planning(change), compensate=undo, depends_on=["first"])
+        return pipeline.step("bad", run=fails, depends_on=["plan"], max_retries=0)
+
+    undisturbed = found_of((await run(all_of_it())).result)
+    assert undisturbed["new"] == ("completed", "step.compensation")
+    for at in itertools.count(1):
+        store = CrashingStore().arm(at, is_written=is_written)
+        opened = everybody_is_gone(services(store=store))
+        try:
+            result = await PipelineExecutor(all_of_it(), services=opened).execute()
+        except Crash:
+            store.arm(10**9)
+            if not await store.runs() or (await store.run("run-1")).finished_at is not None:
+                continue
+            result = await resume_run("run-1", opened, TAgentConfig(), pipeline=all_of_it())
+        else:
+            break
+        assert found_of(result) == undisturbed, at
+    assert at > 10
+
+
+def found_of(result: PipelineResult) -> dict[str, tuple[str, str]]:
+    """Return step name -> its status and code."""
+    return {name: (str(facts["status"]), facts["code"]) for name, facts in result.step_metadata.items()}
 
 
 async def test_steps_inside_a_step_are_changed_like_others() -> None:

@@ -244,6 +244,16 @@ async def test_a_path_that_leads_to_no_list_says_so(output: object) -> None:
     assert metadata["code"] in {"step.input", "dependency_unmet"}
 
 
+async def test_a_list_that_was_given_as_a_text_says_how_it_is_given() -> None:
+    """On the command line an input is a text unless it is written with a colon."""
+    pipeline = Pipeline("p").step("each", run=tenfold, for_each="cities", execution_mode=PARALLEL)
+    reason = (await run(pipeline, inputs={"cities": '["Porto"]'})).result.step_metadata["each"]["reason"]
+    assert reason == (
+        "The step 'each' cannot go through cities: it is a text, not a list. On the command line, JSON is given with a "
+        "colon: --input 'cities:=[...]'."
+    )
+
+
 async def test_items_may_come_from_the_inputs() -> None:
     """A list need not have a step of its own."""
     pipeline = Pipeline("p").step("each", run=tenfold, for_each="numbers", execution_mode=PARALLEL)

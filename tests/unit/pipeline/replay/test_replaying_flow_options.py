@@ -146,6 +146,7 @@ async def test_approvals_are_answered_as_they_were(*, recorded_functions: bool) 
     replay.assert_unchanged()
     assert (replay.result.step_outputs["end"], replay.result.step_outputs["send"]) == ("By hand", "kept")
     assert replay.result.step_metadata["send"]["code"] == "approval.rejected"
+    assert replay.result.step_metadata["pay"]["approval"]["at"] == 0.0  # when it was said, not when it is replayed
 
 
 async def test_who_was_not_asked_then_says_no() -> None:
