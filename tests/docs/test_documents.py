@@ -80,6 +80,7 @@ def test_the_code_in_the_readme_runs_and_prints_what_it_promises(
     printed = capsys.readouterr().out
     assert "# teapot\n\nLiked: its colour" in printed
     assert "313,700" in printed
+    assert "Printed: About tea, and why, and why" in printed
 
 
 PAGES = [
