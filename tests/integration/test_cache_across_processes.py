@@ -37,7 +37,7 @@ print(result.final_output, result.step_metadata["a"]["cached"])
 
 STORES: dict[str, Callable[[Path], str]] = {
     "sqlite": lambda folder: f"sqlite:///{folder / 'runs.db'}",
-    "file": lambda folder: f"file://{folder / 'runs'}",
+    "file": lambda folder: f"file:///{folder / 'runs'}",
     "postgresql": lambda folder: server().place(folder),
     "redis": lambda folder: redis_server().url(folder.name),
 }
