@@ -51,11 +51,13 @@ class Limits:
         deadline_at: When it is over, in seconds since 1970-01-01 UTC; None for never.
         is_holding: Whether nothing may begin for now, as there is no budget for it.
         paused: What was started and waits for somebody -> (code, reason); a step, and a part of it or "".
+        stood_seconds: How much of the time until the deadline did not count, as the run waited for people alone.
     """
 
     deadline_at: float | None = None
     is_holding: bool = False
     paused: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    stood_seconds: float = 0.0
 
 
 NO_LIMITS = Limits()
@@ -163,7 +165,7 @@ def _halt(state: PipelineState, now: float, limits: Limits) -> HaltRun | None:
         reason = f"The step {state.failed!r} failed, so the run {what}."
         return HaltRun(f"run.{state.graph.on_failure}", reason, state.failed)
     if limits.deadline_at is not None and now >= limits.deadline_at and not is_over:
-        seconds = limits.deadline_at - state.opened_at
+        seconds = limits.deadline_at - state.opened_at - limits.stood_seconds
         return HaltRun("run.deadline", f"The run was not done within {seconds:g} s.")
     return None
 

@@ -12,6 +12,7 @@ from tagent.pipeline.driving.accounts import RunAccounts
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.driving.deciding import Start, Unit, is_current, unit_of, work_at
 from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
+from tagent.pipeline.driving.standing import Standing
 from tagent.pipeline.events import AgentNoticed, RunEvent
 from tagent.pipeline.hooks import Hooks, StepOutcome
 from tagent.pipeline.kinds import StepStatus
@@ -35,6 +36,7 @@ class AttemptTasks:
         accounts: What their model calls are paid from.
         audience: Sees what their agents do right now.
         clock: The time.
+        standing: Knows which time counts for no deadline.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class AttemptTasks:
         accounts: RunAccounts,
         audience: Audience,
         clock: Clock,
+        standing: Standing,
     ) -> None:
         self._state = state
         self._steps = steps
@@ -54,6 +57,7 @@ class AttemptTasks:
         self._accounts = accounts
         self._audience = audience
         self._clock = clock
+        self._standing = standing
         self._tasks: dict[str, dict[str, tuple[Start, asyncio.Task[None]]]] = {}
         self._is_stopping = False
 
@@ -158,7 +162,7 @@ class AttemptTasks:
             on_event=partial(self._notice, start),
             spent=known.spent_before,
             accounts=self._accounts.of(step),
-            work_began_at=self._state.steps[step].opened_at,
+            work_began_at=self._standing.began_at(step),
             effects=EffectBuffer(may_merge=may_merge),
             commit_inner=partial(self._commit_inside, start),
             cleared=0 if unit[1] else self._state.steps[step].cleared,

@@ -45,15 +45,19 @@ class RunLimits:
         accounts = RunAccounts(pipeline, budget, spent=spent, above=above)
         return cls(stop or StopSignal(), accounts, budget.deadline_seconds)
 
-    def now(self, state: PipelineState, *, paused: Mapping[tuple[str, str], tuple[str, str]]) -> Limits:
+    def now(
+        self, state: PipelineState, *, paused: Mapping[tuple[str, str], tuple[str, str]], stood_seconds: float = 0.0
+    ) -> Limits:
         """Return what the scheduler is to know of them.
 
         Args:
             state: The run's state.
             paused: What was started and waits for somebody -> (code, reason).
+            stood_seconds: How long the run has waited for people alone, of which its journal does not tell.
         """
         seconds = self.deadline_seconds
         if seconds is None and not paused:
             return NO_LIMITS
         is_holding = any(code != AWAITING_APPROVAL for code, _ in paused.values())
-        return Limits(None if seconds is None else state.opened_at + seconds, is_holding, paused)
+        deadline_at = None if seconds is None else state.opened_at + seconds + stood_seconds
+        return Limits(deadline_at, is_holding, paused, stood_seconds)

@@ -8,7 +8,6 @@ from tagent.exceptions import StoreError, ungrouped
 from tagent.payloads import PayloadError
 from tagent.pipeline.course.commands import PauseRun
 from tagent.pipeline.course.reports import summary_of
-from tagent.pipeline.course.settling import stop_the_clock
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.approvals import ApprovalDesk
 from tagent.pipeline.driving.attempt_tasks import AttemptTasks
@@ -17,6 +16,7 @@ from tagent.pipeline.driving.changing import LiveChanges
 from tagent.pipeline.driving.deciding import Decider, Start, Unit, is_current, unit_of
 from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
 from tagent.pipeline.driving.run_limits import RunLimits
+from tagent.pipeline.driving.standing import Standing
 from tagent.pipeline.driving.stopping import RunStoppedError
 from tagent.pipeline.events import (
     AgentProgressed,
@@ -96,7 +96,10 @@ class RunLoop:
         )
         self._inbox = Inbox(services.clock)
         hooks = Hooks(pipeline.before_step, pipeline.after_step, services)
-        self._attempts = AttemptTasks(state, steps, hooks, self._inbox, limits.accounts, audience, services.clock)
+        self._standing = Standing(state)
+        self._attempts = AttemptTasks(
+            state, steps, hooks, self._inbox, limits.accounts, audience, services.clock, self._standing
+        )
         self._paused: dict[Unit, tuple[Start, AttemptPaused]] = {}
         self._pause: PauseRun | None = None
         self._wake_at: float | None = None
@@ -177,7 +180,7 @@ class RunLoop:
         began_at = self._services.clock.now()
         await self._inbox.wait(until=self._wake_at)
         if self._pause is not None:
-            stop_the_clock(self._state, seconds=max(0.0, self._services.clock.now() - began_at))
+            self._standing.note(max(0.0, self._services.clock.now() - began_at))
 
     def _learn_changes(self) -> None:
         """Have everything know the steps that are new in the state, or other ones than before."""
@@ -226,7 +229,8 @@ class RunLoop:
         self._pause = None
         if self._stop.is_given and (self._state.unfinished or self._state.to_undo):
             return []
-        decided = self._decider.decide(self._services.clock.now, self._limits.now(self._state, paused=self._waiting))
+        limits = self._limits.now(self._state, paused=self._waiting, stood_seconds=self._standing.seconds)
+        decided = self._decider.decide(self._services.clock.now, limits)
         self._wake_at, self._deadlock, self._pause = decided.wake_at, decided.deadlock, decided.pause
         events += decided.events
         return decided.starts

@@ -22,6 +22,8 @@ from tagent.pipeline import (
     StepContext,
     StepStatus,
 )
+from tagent.pipeline.answering.answering import open_approvals
+from tagent.pipeline.answering.documents import SCOPE
 from tagent.pipeline.driving import claim_watch as watching
 from tagent.pipeline.driving import lease
 from tagent.pipeline.driving.cancelling import Cancellation, RunEndedError, cancel_run
@@ -30,6 +32,7 @@ from tagent.pipeline.events import RunFinished, RunHalted, StepCancelled
 from tagent.pipeline.persistence import RunJournal, load_events
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.ports import Batch, RunRecord, Services
+from tagent.ports.documents import DocumentQuery
 from tagent.ports.store_errors import ConflictError, StoreUnavailableError, UnknownRunError
 from workers import until
 
@@ -127,6 +130,23 @@ async def test_a_run_that_nobody_drives_is_cancelled_too() -> None:
     fork = await fork_run("run-1", opened, from_step="b")
     assert (await cancel_run(fork.run_id, opened)).left == ("b",)
     assert (await opened.store.run(fork.run_id)).status == "cancelled"
+
+
+async def test_a_cancel_of_a_run_that_is_driven_leaves_no_question_open() -> None:
+    """Its driver looks for answers all the time, and must not ask anew what it finds taken back."""
+    hold = Held()
+    inner = Pipeline("inner").step("pay", run=returning("paid"), approval=True)
+    pipeline = Pipeline("asks", default_mode=CONCURRENT).step("long", run=hold.wait)
+    pipeline.step("numbers", run=returning([1, 2])).step("each", pipeline=inner, for_each="numbers")
+    pipeline.step("start", run=returning(1), approval=True).step("draft", run=returning(2), approval="output")
+    opened = services()
+    async with driven(pipeline, opened, hold.began) as task:
+        while len(asked := await open_approvals(opened)) < 4:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        assert {it.step for it in asked} == {"each/0/pay", "each/1/pay", "start", "draft"}
+        await cancel_run("run-1", opened)
+    assert task.result().status is RunStatus.CANCELLED
+    assert await opened.store.documents(DocumentQuery(SCOPE)) == []
 
 
 async def test_a_step_that_waits_for_its_next_attempt_gets_none() -> None:

@@ -299,7 +299,7 @@ async def test_steps_inside_that_end_between_crashes_are_no_crash_loop() -> None
 
     def killing(number: int) -> Callable[[], Awaitable[int]]:
         async def step() -> int:
-            store.arm(2)  # the first commit that follows is that of its end
+            store.arm(1)  # at the commit of its end, which is written
             return number
 
         return step

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -241,6 +242,50 @@ def test_a_damaged_or_missing_question_is_asked_again_by_whoever_resumes(
     _put(store, Put(SCOPE, f"{run_id}/a", junk))
     assert resume(run_id, pipeline, store).status == "waiting"
     assert [it.step for it in approvals(run_id, store)] == ["a"]
+
+
+async def test_what_is_asked_about_a_step_that_is_gone_is_taken_back() -> None:
+    """Whoever answered would answer nobody: today's definition counts, and has no such step."""
+    old = Pipeline("p").step("a", run=returning(1), approval=True).step("b", run=returning(2), depends_on=["a"])
+    async with waiting_on(old) as (opened, run_id):
+        new = Pipeline("p").step("b", run=returning(3))
+        result = await resume_run(run_id, opened, TAgentConfig(), pipeline=new, definition="current")
+        assert (result.status, result.final_output) == ("completed", 3)
+        assert await opened.store.documents(DocumentQuery(SCOPE)) == []
+        with pytest.raises(ApprovalNotOpenError):
+            await answer_approval(run_id, "a", opened, is_approved=True)
+
+
+@pytest.mark.parametrize("approval", ["output", True, None])
+@pytest.mark.parametrize("parts", ["items", "rounds"])
+async def test_what_parts_wrote_counts_with_them_however_their_step_is_approved(
+    *, parts: str, approval: Literal["output"] | bool | None
+) -> None:
+    """What is asked about is their outputs put together, and what each wrote was committed as it ended."""
+
+    async def note(context: StepContext, item: int = 0, round: int = 0) -> int:  # noqa: A002 - what it is called there
+        number = item or round
+        await context.memory.run.aput(f"key{number}", number)
+        await context.messages.abroadcast("news", {"number": number})
+        return number
+
+    async def read(context: StepContext) -> list[object]:
+        return [await context.memory.run.aget("key1"), await context.memory.run.aget("key2")]
+
+    pipeline = Pipeline("p").step("numbers", run=returning([1, 2]))
+    if parts == "items":
+        pipeline.step("note", run=note, approval=approval, for_each="numbers")
+    else:
+        pipeline.step("note", run=note, approval=approval, max_times=2)
+    pipeline.step("read", run=read, depends_on=["note"])
+    with lasting(MemoryStore()) as opened:
+        result = await PipelineExecutor(pipeline, services=opened).execute()
+        if approval is not None:
+            assert result.status == "waiting"
+            await answer_approval("run-1", "note", opened, is_approved=True)
+            result = await resume_run("run-1", opened, TAgentConfig(), pipeline=pipeline)
+        assert result.final_output == [1, 2], result.explain()
+        assert len(await opened.store.messages("topic/news")) == 2
 
 
 def test_a_damaged_answer_is_none(store: dict[str, object]) -> None:

@@ -83,9 +83,12 @@ async def test_whoever_asks_a_run_that_has_ended_is_told_so() -> None:
         await asyncio.to_thread(ask)
 
 
-async def _answered_late(pipeline: Pipeline, **limits: float) -> PipelineResult:
+async def _answered_late(
+    pipeline: Pipeline, *, opened: Services | None = None, deadline_seconds: float
+) -> PipelineResult:
     """Return what a run in memory comes to whose question is answered after a day."""
-    opened = services(clock=ManualClock())
+    opened = opened or services(clock=ManualClock())
+    limits = {"deadline_seconds": deadline_seconds}
 
     async def answer() -> None:
         while not (asked := await open_approvals(opened)):  # noqa: ASYNC110 - it has no event
@@ -111,10 +114,28 @@ async def test_no_deadline_counts_the_time_of_people_alone(of: str) -> None:
 
 async def test_the_deadline_of_a_step_does_not_count_it_either() -> None:
     """Whose pipeline waits inside."""
+
+    async def slow(ask: int) -> int:
+        await opened.clock.sleep(10)
+        return ask
+
+    opened = services(clock=ManualClock())
     inner = Pipeline("inner", budget={"deadline_seconds": 60}).step("ask", run=returning(1), approval=True)
-    pipeline = Pipeline("p").step("a", pipeline=inner, budget={"deadline_seconds": 60})
-    result = await _answered_late(pipeline, deadline_seconds=60)
+    pipeline = Pipeline("p").step("a", pipeline=inner.step("slow", run=slow), budget={"deadline_seconds": 60})
+    result = await _answered_late(pipeline, opened=opened, deadline_seconds=60)
     assert (result.status, result.step_outputs) == ("completed", {"a": 1})
+
+
+async def test_a_deadline_counts_on_once_the_answer_is_there() -> None:
+    """And what it says is what was allowed."""
+
+    async def slow(a: int) -> None:
+        await opened.clock.sleep(100)
+
+    opened = services(clock=ManualClock())
+    pipeline = Pipeline("p", budget={"deadline_seconds": 60}).step("a", run=returning(1), approval=True)
+    result = await _answered_late(pipeline.step("slow", run=slow), opened=opened, deadline_seconds=60)
+    assert (result.code, result.reason) == ("run.deadline", "The run was not done within 60 s.")
 
 
 async def test_a_deadline_is_kept_while_something_else_is_under_way() -> None:

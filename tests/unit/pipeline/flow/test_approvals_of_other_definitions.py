@@ -108,11 +108,13 @@ def test_a_later_definition_does_not_unsay_what_was_approved_before(store: dict[
 def test_a_step_that_waits_and_is_disabled_by_now_is_left_out(store: dict[str, object], of: ApprovalOf) -> None:
     """As any other that has not completed."""
     noted = Noted()
-    waiting = run_pipeline(noted.plain(of), store)
-    done = taken_up(waiting, noted.plain(of, enabled=False), store)
-    assert done.success
-    assert (done.final_output, done.step_metadata["a"]["code"]) == (None, "disabled")
-    assert approvals(config=store) == ()
+    waiting = run_pipeline(noted.plain(of).step("c", run=lambda: "c", approval=True), store)
+    other = noted.plain(of, enabled=False).step("c", run=lambda: "c", approval=True)
+    goes_on = taken_up(waiting, other, store)
+    assert goes_on.step_metadata["a"]["code"] == "disabled"
+    assert [it.step for it in approvals(config=store)] == ["c"]
+    approve(waiting.run_id, "c", store)
+    assert resume(waiting.run_id, other, store).success
 
 
 @pytest.mark.parametrize(("most", "rounds"), [(2, [1, 2]), (1, [1, 2]), (4, [1, 2, 3, 4])])

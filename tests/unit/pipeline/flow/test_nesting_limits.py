@@ -24,14 +24,17 @@ from tagent.pipeline import (
     repeat,
 )
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
+from tagent.pipeline.answering.documents import SCOPE
 from tagent.pipeline.driving import claim_watch
 from tagent.pipeline.driving.cancelling import cancel_run
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalRequested, InnerProgressed, RunResumed
 from tagent.pipeline.persistence import load_events
+from tagent.ports.documents import Put
+from tagent.ports.effects import Effects
 from tagent.testing import ScriptedModel
 
-STUCK_SECONDS = 10.0
+STUCK_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -242,7 +245,8 @@ async def test_after_a_rollback_a_step_inside_is_asked_about_by_the_same_path(*,
     with lasting(MemoryStore()) as opened:
 
         async def resumed() -> PipelineResult:
-            return await resume_run("run-1", opened, TAgentConfig(), pipeline=outer)
+            async with asyncio.timeout(STUCK_SECONDS):
+                return await resume_run("run-1", opened, TAgentConfig(), pipeline=outer)
 
         async def say_yes() -> None:
             while not (found := await open_approvals(opened)):  # noqa: ASYNC110 - it has no event
@@ -255,7 +259,7 @@ async def test_after_a_rollback_a_step_inside_is_asked_about_by_the_same_path(*,
         assert (await resumed()).step_metadata["inner"]["status"] == "compensated"
         if is_driven:
             paying.clear()
-            async with asyncio.timeout(STUCK_SECONDS), asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group:
                 group.create_task(say_yes())
                 result = await resumed()
         else:
@@ -390,6 +394,24 @@ async def test_what_was_cancelled_can_be_resumed_inside() -> None:
 
 
 # Large outputs
+
+
+async def test_a_question_about_a_large_output_inside_that_is_missing_is_asked_again_with_its_beginning() -> None:
+    """It is read off the journal, where the output itself is not."""
+    inner = Pipeline("inner").step("draft", run=returning("x" * 100_000), approval="output")
+    outer = Pipeline("outer").step("inner", pipeline=inner)
+    with lasting(MemoryStore()) as opened:
+        await PipelineExecutor(outer, services=opened).execute()
+        await opened.store.write(Effects(puts=(Put(SCOPE, "run-1/inner/draft", None),)))
+        assert await open_approvals(opened) == ()
+        waiting = await resume_run("run-1", opened, TAgentConfig(), pipeline=outer)
+        assert waiting.status == "waiting"
+        [asked] = await open_approvals(opened)
+        assert asked.step == "inner/draft"
+        assert set(str(asked.output)) == {"x"}
+        await answer_approval("run-1", "inner/draft", opened, is_approved=True)
+        result = await resume_run("run-1", opened, TAgentConfig(), pipeline=outer)
+        assert len(result.final_output) == 100_000
 
 
 async def test_a_store_that_lasts_is_read_again_for_what_is_inside() -> None:
