@@ -288,6 +288,7 @@ class RunLoop:
                 self._large.ended(event.step)
         elif isinstance(event, PartCompleted) or (isinstance(event, PartFailed) and event.retry_at is None):
             self._steps.forget(event.step, event.part)
+        self._large.went_on(event)
         self._audience.show(event)
 
     def _has_effects(self) -> bool:

@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from tagent.exceptions import StoreError
 from tagent.pipeline.course.records import PartRecord, WorkRecord
+from tagent.pipeline.events import InnerProgressed, PartCompleted, RunEvent
 from tagent.pipeline.graph import Edge
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.journal.patience import patiently
@@ -172,6 +173,16 @@ class LargeOutputs:
                 readers.discard(step)
                 self._release(source)
 
+    def went_on(self, event: RunEvent) -> None:
+        """Release what the steps inside a part gave that is done: nothing inside it is read or undone any more."""
+        state: PipelineState | None = self._state if self._is_releasing else None
+        while isinstance(event, InnerProgressed) and state is not None:
+            state, event = _inner_at(state, event.step, event.part), event.event
+        if isinstance(event, PartCompleted) and state is not None:
+            inner = _inner_at(state, event.step, event.part)
+            if inner is not None:
+                _empty(inner)
+
     def shown(self, step: str, output: object) -> object:
         """Return what is to be shown of a step's output for as long as the run lasts: of a large one an excerpt."""
         return self._stored[step].excerpt if step in self._stored else output
@@ -201,3 +212,19 @@ class LargeOutputs:
     def _is_open(self, name: str) -> bool:
         status = self._state.statuses[name]
         return not status.is_terminal or (self._state.is_finished and status is not StepStatus.COMPLETED)
+
+
+def _inner_at(state: PipelineState, step: str, part: str) -> PipelineState | None:
+    record = state.steps.get(step)
+    work = record if record is None or not part else record.parts.get(part)
+    return None if work is None else work.inner
+
+
+def _empty(state: PipelineState) -> None:
+    """Drop the outputs of a run that is done; how its steps went stays."""
+    for record in state.steps.values():
+        record.held = None
+        for work in (record, *record.parts.values()):
+            work.output = None
+            if work.inner is not None:
+                _empty(work.inner)

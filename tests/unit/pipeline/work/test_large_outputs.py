@@ -1,6 +1,7 @@
 """Large outputs of a run in a store that lasts: when they leave the memory, and how they are read again."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from tagent.pipeline import (
     StepOutputError,
     StepStatus,
 )
+from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.persistence import load_events
@@ -113,6 +115,31 @@ async def test_a_large_output_leaves_the_memory_when_nobody_has_yet_to_read_it(
     assert result.final_output == large("end")
     assert executor.shared_state.facts["a"] == large("a")[:2000], "the agent's context is cut anyway"
     assert executor.results == result.step_outputs
+
+
+@pytest.mark.parametrize("is_deeper", [True, False])
+async def test_what_steps_inside_a_part_gave_leaves_the_memory_with_the_end_of_the_part(
+    opened: Services, *, is_deeper: bool
+) -> None:
+    """Thousands of items may have a pipeline each; how their steps went is told all the same."""
+    kept: list[str] = []
+
+    async def look(each: list[int]) -> list[int]:
+        gc.collect()
+        texts = [it.output for it in gc.get_objects() if isinstance(it, StepRecord) and isinstance(it.output, str)]
+        kept.extend(text[:6] for text in texts if text.startswith("inside"))
+        return each
+
+    async def measure(a: str) -> int:
+        return len(a)
+
+    inner = Pipeline("inner").step("a", run=returning(large("inside"))).step("b", run=measure)
+    around = Pipeline("around").step("each", pipeline=inner, for_each="items").step("look", run=look)
+    pipeline = Pipeline("outer").step("around", pipeline=around) if is_deeper else around
+    result = await PipelineExecutor(pipeline, inputs={"items": [1, 2]}, services=opened).execute()
+    assert (result.final_output, kept) == ([len(large("inside"))] * 2, [])
+    facts = result.step_metadata["around"]["steps"]["each"] if is_deeper else result.step_metadata["each"]
+    assert [str(it["steps"]["a"]["status"]) for it in facts["parts"].values()] == ["completed"] * 2
 
 
 async def test_a_store_that_cannot_be_opened_again_keeps_everything_in_memory() -> None:
