@@ -232,7 +232,7 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
     _move(state, event, _S.PENDING)
     record.is_interrupted = asked is not None and asked.attempt > 0  # its attempt goes on, with what was approved
     if asked is not None and asked.of == "call":
-        record.cleared = len(record.agent_events)
+        record.cleared, record.in_doubt = len(record.agent_events), ()
     if record.held is not None:
         record.held = replace(record.held, output=event.output, cached=False) if event.is_edited else record.held
     state.make_ready(event.step)
@@ -250,7 +250,6 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
                 state.serial_running = event.step
             if record.begin(event.attempt, at=event.at):
                 record.held = None
-                record.cleared = 0
                 record.shared_seen = len(state.shared_writes)
                 record.seen = event.seen
         case ConditionJudged():

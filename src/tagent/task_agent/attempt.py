@@ -7,7 +7,7 @@ from typing import Any
 from tagent.effects import EffectBuffer
 from tagent.ports.effects import Effects
 from tagent.task_agent.accounts import Account
-from tagent.task_agent.events import AgentEvent, AgentNotice
+from tagent.task_agent.events import AgentEvent, AgentNotice, TaskStarted
 from tagent.task_agent.models import Spending
 from tagent.task_agent.tools.reach import OpenReach
 from tagent.values import value
@@ -28,6 +28,7 @@ class Attempt:
         history: What the agent had done when this try was interrupted; its finished calls are not made again.
         cleared: How much of `history` somebody has looked at: a call cut off there may be made again, although it may
             have happened.
+        in_doubt: The calls of earlier tries that were cut off, and about which nobody has said anything.
         began_at: When it began, in the process it began in, in seconds since 1970-01-01 UTC.
         effects: Gathers what it changes besides its output.
         reach: Opens memory and mail; None outside a pipeline.
@@ -51,4 +52,5 @@ class Attempt:
     work_began_at: float | None = None
     commit_inner: CommitInner | None = None
     cleared: int = 0
+    in_doubt: tuple[TaskStarted, ...] = ()
     on_event: Callable[[AgentEvent | AgentNotice], None] | None = None

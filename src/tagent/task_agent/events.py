@@ -1,5 +1,6 @@
 """What can happen while an agent works. Journalled as they are, they are all that is needed to go on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -156,6 +157,17 @@ class ModelAsked:
 
 AgentNotice = ModelAsked | AnswerStreamed
 """What is shown to whoever watches and never journalled: nothing depends on it."""
+
+
+def cut_off_calls(events: Iterable[AgentEvent]) -> tuple[TaskStarted, ...]:
+    """Return the calls of tools that have begun and of whose end nothing is known."""
+    begun: dict[int, TaskStarted] = {}
+    for event in events:
+        if isinstance(event, TaskStarted):
+            begun[event.index] = event
+        elif isinstance(event, TaskCompleted | TaskFailed):
+            begun.pop(event.index, None)
+    return tuple(begun.values())
 
 
 def calls_of(event: AgentEvent) -> tuple[ModelCall, ...]:

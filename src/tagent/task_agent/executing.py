@@ -20,7 +20,7 @@ from tagent.retries import backoff_seconds
 from tagent.secrets import scrubbed
 from tagent.task_agent.asking import Asker
 from tagent.task_agent.budgets import BudgetExceededError, BudgetPausedError
-from tagent.task_agent.events import TaskCompleted, TaskFailed, TaskStarted
+from tagent.task_agent.events import TaskCompleted, TaskFailed, TaskStarted, cut_off_calls
 from tagent.task_agent.models import Task, TaskStatus
 from tagent.task_agent.progress import Progress
 from tagent.task_agent.prompts import Assignment
@@ -58,12 +58,16 @@ class PlanExecutor:
             ToolInDoubtError: If one was.
         """
         attempt = self._progress.attempt
-        begun = {it.index for it in attempt.history[attempt.cleared :] if isinstance(it, TaskStarted)}
-        for task in self._progress.state.tasks:
-            tool = self._assignment.tools.get(task.tool_name)
-            may_repeat = (tool is not None and (tool.idempotent or not tool.side_effect)) or task.index not in begun
-            if task.status is TaskStatus.RUNNING and not may_repeat:
-                raise ToolInDoubtError(task.tool_name, task.description)
+        begun = {it.index for it in cut_off_calls(attempt.history[attempt.cleared :])}
+        running = [task for task in self._progress.state.tasks if task.status is TaskStatus.RUNNING]
+        calls = [(it.tool_name, "in an earlier try") for it in attempt.in_doubt]
+        calls += [(task.tool_name, task.description) for task in running if task.index in begun]
+        if doubtful := [call for call in calls if not self._may_repeat(call[0])]:
+            raise ToolInDoubtError(doubtful)
+
+    def _may_repeat(self, tool_name: str) -> bool:
+        tool = self._assignment.tools.get(tool_name)
+        return tool is not None and (tool.idempotent or not tool.side_effect)
 
     async def run_plan(self) -> None:
         """Return when every task of the plan is settled, or a tool has asked for more than the budget allows."""

@@ -703,3 +703,13 @@ def test_validation_says_what_cannot_be_used_again() -> None:
     assert problems(pipeline=Pipeline("i").step("x", run=list, approval=True)) == ["bad_cache"]
     assert problems(goal="Do it", tools=[Tool.of(price, side_effect=True)]) == ["cached_effects"]
     assert problems(goal="Do it", memory="pipeline") == ["cached_memory"]
+
+
+def test_what_the_context_says_of_the_step_counts() -> None:
+    """Two steps of one function that look at who they are give two things."""
+
+    def name(context: StepContext) -> str:
+        return context.step
+
+    pipeline = Pipeline("p").step("a", run=name, cache="run").step("b", run=name, cache="run")
+    assert dict(run_pipeline(pipeline).step_outputs) == {"a": "a", "b": "b"}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tagent.pipeline.events import ASIDE, ApprovalAnswered, ApprovalRequested
 from tagent.pipeline.kinds import StepStatus
-from tagent.task_agent.events import AgentEvent
+from tagent.task_agent.events import AgentEvent, TaskStarted, cut_off_calls
 from tagent.task_agent.models import Spending
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class WorkRecord:
         spending: What its model calls took, those of failed attempts included.
         spent_before: What those of attempts before the current one took.
         cached: Whether its output was there already.
+        cleared: How much of what its agent has done somebody has looked at: a call cut off there may be made again.
+        in_doubt: The calls of earlier attempts that were cut off, and about which nobody has said anything.
         inner: The state of the pipeline that it runs; None before that began, and for other work.
         inner_attempt: The attempt in which that came furthest; 0 before it began.
     """
@@ -52,6 +54,8 @@ class WorkRecord:
     spending: Spending = Spending()
     spent_before: Spending = Spending()
     cached: bool = False
+    cleared: int = 0
+    in_doubt: tuple[TaskStarted, ...] = ()
     inner: "PipelineState | None" = None
     inner_attempt: int = 0
 
@@ -71,6 +75,8 @@ class WorkRecord:
         """Note that an attempt began or goes on; return whether it is a new one."""
         is_new = attempt != self.attempts
         if is_new:
+            self.in_doubt += cut_off_calls(self.agent_events[self.cleared :])
+            self.cleared = 0
             self.agent_events.clear()
             self.spent_before = self.spending
             self.attempt_began_at = at
@@ -121,7 +127,6 @@ class StepRecord(WorkRecord):
         undone: How often its effects were undone.
         answer: What was said when it had to be approved; None before.
         held: What its current attempt gave and was asked about; None where nothing is.
-        cleared: How much of what its agent has done somebody has looked at: a call cut off there may be made again.
         given_by: From where it has its output, if it does not run in this run: a run, or by hand.
     """
 
@@ -139,7 +144,6 @@ class StepRecord(WorkRecord):
     undone: int = 0
     answer: ApprovalAnswered | None = None
     held: ApprovalRequested | None = None
-    cleared: int = 0
     given_by: str = ""
 
     @property

@@ -165,7 +165,8 @@ class AttemptTasks:
             work_began_at=self._standing.began_at(step),
             effects=EffectBuffer(may_merge=may_merge),
             commit_inner=partial(self._commit_inside, start),
-            cleared=0 if unit[1] else self._state.steps[step].cleared,
+            cleared=known.cleared,
+            in_doubt=known.in_doubt,
         )
 
     async def _commit_inside(self, start: Start, events: Sequence[RunEvent], effects: Effects) -> None:

@@ -76,7 +76,7 @@ class FunctionStep:
         """
         return made_of(self._function)
 
-    async def given(self, attempt: Attempt) -> object:  # noqa: ARG002 - like every work
+    async def given(self, attempt: Attempt) -> object:
         """Return what its parameters are filled with; with a context, also all that it can see in that but mail."""
         reader, name, part = self._reader, self._name, self._scope.part
         parameters = self._signature.parameters
@@ -89,7 +89,10 @@ class FunctionStep:
         if self._signature.takes_the_rest:
             told = {**outputs, **told}
         if any(it.is_context for it in parameters):
+            answer = self._context(attempt).approval
+            said = None if answer is None else [answer.actor, answer.comment]
             told |= {"inputs of the run": reader.plain_inputs(), "shared": dict(reader.shared(name, part))}
+            told |= {"step": name, "part": part, "approval": said}
         return told
 
     def _arguments(self, attempt: Attempt) -> tuple[dict[str, object], StepContext | None]:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -66,20 +66,23 @@ class ToolTimeoutError(ToolError):
 
 
 class ToolInDoubtError(ToolError):
-    """A crash cut off a call of a tool with side effects: nobody knows whether it happened.
+    """Calls of tools with side effects were cut off: nobody knows whether they happened.
 
     Attributes:
-        description: What the call was for.
+        calls: Of each the tool's name, and what the call was for.
     """
 
     code = "tool.in_doubt"
 
-    def __init__(self, tool: str, description: str) -> None:
-        self.description = description
+    def __init__(self, calls: Sequence[tuple[str, str]]) -> None:
+        self.calls = tuple(calls)
+        told = ", ".join(f"{tool!r} ({description})" for tool, description in calls)
+        what = f"A call of {told} was" if len(calls) == 1 else f"Calls of {told} were"
+        it = "it" if len(calls) == 1 else "they"
         super().__init__(
-            tool,
-            f"A crash cut off a call of {tool!r} ({description}): it may have happened, and is not made again unasked.",
-            hint="Look whether it did before you say that it may be made again.",
+            calls[0][0],
+            f"{what} cut off: {it} may have happened, and nothing is called again unasked.",
+            hint="Look whether it happened before you say that it may be done again.",
         )
 
 

@@ -525,6 +525,34 @@ async def test_a_call_with_side_effects_that_may_have_happened_is_not_made_again
     assert (paid, rejected.step_metadata["a"]["code"]) == (["me", "me"], "approval.rejected")
 
 
+async def test_a_doubt_outlives_the_attempt_and_a_no() -> None:
+    """Promise 6: another try, or another resume, must not do unasked what this one may have done."""
+    paid: list[str] = []
+
+    def pay(to: str) -> str:
+        """Pay somebody."""
+        paid.append(to)
+        return "paid"
+
+    def reply(request: ModelRequest) -> object:
+        calls = [{"tool_name": "pay", "tool_args": {"to": to}} for to in ("me", "you")]
+        return calls if request.purpose == "plan" else "done"
+
+    pipeline = Pipeline("p").step("a", "Pay us", tools=[Tool.of(pay, side_effect=True)])
+    store = CrashingStore().arm(5, is_written=False)  # the outcomes of the calls are lost
+    opened = replace(await crash(pipeline, store, ScriptedModel(reply)), store_url="kept://")
+    assert sorted(paid) == ["me", "you"]
+    waiting = await resume(opened, pipeline)
+    [asked] = await open_approvals(opened)
+    assert (waiting.status, asked.question.count("'pay'")) == (RunStatus.WAITING, 2), "one question about both"
+    await answer_approval("run-1", "a", opened, is_approved=False, actor="me", comment="")
+    assert (await resume(opened, pipeline)).step_metadata["a"]["code"] == "approval.rejected"
+    assert (await resume(opened, pipeline)).status is RunStatus.WAITING, "it is open again, and in doubt as before"
+    assert len(paid) == 2
+    await answer_approval("run-1", "a", opened, is_approved=True, actor="me", comment="")
+    assert ((await resume(opened, pipeline)).final_output, len(paid)) == ("done", 4)
+
+
 def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
     """Another process, another clock: what was left to wait is all that is waited."""
     state = PipelineState(ExecutionGraph.build(chain("a")))
