@@ -44,11 +44,11 @@ async def kept_3(things: list[int]) -> object:
 KEPT = (kept_0, kept_1, kept_2, kept_3)
 
 
-async def added(context: StepContext, **outputs: object) -> object:
+async def added(context: StepContext, seed: object = None, **outputs: object) -> object:
     """Return what a step gives that another one added."""
     world = WORLD.get()
     flow, place = world.known[context.step]
     change = flow.steps[place - 1000].change
     assert change is not None
     await world.work(context, change.work)
-    return output_of(place, outputs)
+    return output_of(place, outputs, seed)

@@ -1,8 +1,12 @@
 """Pipelines inside the steps of others: all of them, how deep they lie, and copies of the whole. Pure."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tagent.pipeline.models import Pipeline, PipelineStep
+
+if TYPE_CHECKING:
+    from tagent.pipeline.course.run_state import PipelineState
 
 MAX_DEPTH = 10
 """In so many pipelines one may be."""
@@ -43,3 +47,16 @@ def steps_inside(pipeline: Pipeline, *, path: str = "", depth: int = 0) -> Itera
         yield f"{path}{step.name}", step
         if step.pipeline is not None and depth < MAX_DEPTH:
             yield from steps_inside(step.pipeline, path=f"{path}{step.name}/", depth=depth + 1)
+
+
+def runs_inside(state: "PipelineState", pipeline: Pipeline) -> Iterator[tuple["PipelineState", Pipeline]]:
+    """Yield the runs inside the steps of a run that have not ended, at every depth, each with its pipeline."""
+    inside = {step.name: step.pipeline for step in pipeline.steps if step.pipeline is not None}
+    for name, pipeline_inside in inside.items():
+        if name not in state.steps or state.statuses[name].is_terminal:
+            continue
+        record = state.steps[name]
+        for inner in [record.inner, *(part.inner for part in record.parts.values())]:
+            if inner is not None and not inner.is_finished:
+                yield inner, pipeline_inside
+                yield from runs_inside(inner, pipeline_inside)

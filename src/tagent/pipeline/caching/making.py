@@ -7,6 +7,8 @@ is no data, the name counts.
 
 import functools
 import inspect
+import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta, tzinfo
@@ -15,11 +17,19 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import PurePath
 from re import Pattern
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, cast, get_args, get_type_hints
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
+from typing import Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.programs import is_program
@@ -29,7 +39,7 @@ MOST_VALUES = 100_000
 """How many pieces of data a function may be bound to, and read of its program; more would take too long each time."""
 
 _PLAIN = (str, int, float, bool, complex, bytes, type(None), type(Ellipsis), type(NotImplemented))
-_BY_TEXT = (date, time, timedelta, tzinfo, Decimal, Fraction, PurePath, Pattern, UUID, range)
+_BY_TEXT = (date, time, timedelta, tzinfo, Decimal, Fraction, PurePath, UUID, range)
 _MEANS = frozenset(
     {
         "_asyncio", "_contextvars", "_queue", "_thread", "asyncio", "concurrent", "itertools", "logging", "queue",
@@ -37,6 +47,15 @@ _MEANS = frozenset(
     }
 )  # fmt: skip
 """The modules whose objects are no data: locks, loggers, counters, pools."""
+
+_DATA = (list, tuple, set, frozenset, Mapping, bytearray, memoryview, SimpleNamespace, TypeAdapter)
+_DATA_MODULES = frozenset({"_operator", "_struct", "array", "collections", "ipaddress", "operator", "string", "struct"})
+"""What is data even where it cannot be looked at, so that it is never taken as the means of a function."""
+
+_BASES = (str, int, float, complex, bytes, bytearray)
+
+_CHANGEABLE = (list, dict, set, deque)
+"""What a record of the code's own may be, like a list of its calls."""
 
 _ABOUT_NAMES = (
     "__module__",
@@ -65,8 +84,7 @@ def made_of(function: Callable[..., object]) -> object:
         ...     return lambda number: number * factor
         >>> made_of(times(2)) == made_of(times(2)), made_of(times(2)) == made_of(times(3))
         (True, False)
-        >>> from types import SimpleNamespace
-        >>> made_of(functools.partial(print, file=SimpleNamespace()))
+        >>> made_of(functools.partial(print, file=memoryview(b"")))
         Traceback (most recent call last):
         tagent.pipeline.caching.errors.UnkeyableError: Nothing of it can be used again: its function is bound to an ...
     """
@@ -123,20 +141,33 @@ class _Look:
 
     def _several(self, given: object) -> object:
         if isinstance(given, Enum):
-            return ["enum", _name(type(given)), given.name, repr(given.value)]
+            kind = self._callable(type(given)) if is_program(type(given).__module__) else None
+            return ["enum", _name(type(given)), given.name, repr(given.value), kind]
         if isinstance(given, _BY_TEXT):
             return ["text", _name(type(given)), str(given), repr(given)]
         if isinstance(given, CodeType):
             return self._code(given)
-        if isinstance(given, list | tuple):
-            return [_name(type(given)), [self.value(item) for item in given]]
-        if isinstance(given, Mapping) and type(given).__module__ in {"builtins", "collections", "types"}:
-            return [_name(type(given)), [[self.value(key), self.value(item)] for key, item in given.items()]]
-        if isinstance(given, set | frozenset):  # in no order
-            return [_name(type(given)), sorted((self.value(item) for item in given), key=repr)]
-        if isinstance(given, type) or callable(given):
+        if isinstance(given, Pattern):  # what it is shown as is cut short
+            return ["pattern", self.value(given.pattern), given.flags]
+        items = self._items(given)
+        if items is not None:
+            own = self._object(given) if is_program(type(given).__module__) else None
+            return [_name(type(given)), items, own]
+        if isinstance(given, type) or (callable(given) and not _is_data(given)):
             return self._callable(given)
         return self._object(given)
+
+    def _items(self, given: object) -> object:
+        """Return what a container holds; None if it is none."""
+        is_known = type(given).__module__ in {"builtins", "collections", "types"} or is_program(type(given).__module__)
+        if isinstance(given, list | tuple | deque):
+            return [self.value(item) for item in given]
+        if isinstance(given, Mapping) and is_known:
+            told = [[self.value(key), self.value(item)] for key, item in given.items()]
+            return [told, self.value(getattr(given, "default_factory", None))]
+        if isinstance(given, set | frozenset):  # in no order
+            return sorted((self.value(item) for item in given), key=repr)
+        return None
 
     def _callable(self, given: object) -> object:
         if isinstance(given, type):
@@ -149,10 +180,10 @@ class _Look:
             return self._of_function(given)
         if isinstance(given, BuiltinFunctionType) and not isinstance(given.__self__, ModuleType | type(None)):
             return ["method", given.__name__, self.value(given.__self__)]
-        if hasattr(given, "__qualname__"):
-            return ["of a library", _name(given)]
-        wrapped = getattr(given, "__wrapped__", None)  # as that of a cache of functools
-        return self._object(given) if wrapped is None else ["wrapped", _name(type(given)), self.value(wrapped)]
+        wrapped = getattr(given, "__wrapped__", None)  # as that of a cache of functools, which has a name as well
+        if wrapped is not None:
+            return ["wrapped", _name(type(given)), self.value(wrapped)]
+        return ["of a library", _name(given)] if hasattr(given, "__qualname__") else self._object(given)
 
     def _of_function(self, given: FunctionType) -> object:
         """Return a function; of one that a library has wrapped around the user's, the user's."""
@@ -183,8 +214,20 @@ class _Look:
             "defaults": [self.value(function.__defaults__), self.value(function.__kwdefaults__)],
             "bound": {name: self._cell(name, cell) for name, cell in cells.items()},
             "reads": {name: self._global(name, names) for name in reads.names},
-            "types": [self._listed(one) for one in _types_of(function)],
+            "types": self._hints(function),
+            "attributes": {name: self._soft(item) for name, item in vars(function).items() if not name.startswith("_")},
         }
+
+    def _hints(self, given: object) -> object:
+        """Return how something is annotated, with the classes of the program and what else its types check."""
+        return [[name, _text(hint), *self._hint(hint)] for name, hint in _hints_of(given).items()]
+
+    def _hint(self, hint: object) -> Iterator[object]:
+        for part in _parts_of(hint):
+            if not isinstance(part, type):
+                yield self._soft(part)
+            elif is_program(part.__module__):
+                yield self._listed(part)
 
     def _code(self, code: CodeType) -> object:
         return [
@@ -200,13 +243,22 @@ class _Look:
             content = cell.cell_contents
         except ValueError:  # not bound yet
             return ["nothing"]
-        return ["changed"] if (id(cell), name) in self._unread else self.value(content)
+        return self._changed(content) if (id(cell), name) in self._unread else self.value(content)
+
+    def _changed(self, found: object) -> object:
+        """Return what counts of something that the code changes: no data, but the code of it."""
+        kind = type(found)
+        if kind in _PLAIN or (isinstance(found, _CHANGEABLE) and not is_program(kind.__module__)):
+            return ["changed"]
+        if isinstance(found, type) or callable(found):
+            return ["changed", self.value(found)]
+        return ["changed", self._callable(kind)]
 
     def _global(self, name: str, names: Mapping[str, object]) -> object:
         """Return what a name of the program stands for; what is no data and no code of it is the function's means."""
         root, _, attribute = name.partition(".")
-        if root not in names or (id(names), root) in self._unread:
-            return ["built in" if root not in names else "changed"]
+        if root not in names:
+            return ["built in"]
         found = names[root]
         if isinstance(found, ModuleType):
             if not attribute or not is_program(found.__name__):
@@ -214,12 +266,31 @@ class _Look:
             found = getattr(found, attribute, None)
         elif attribute:
             return None  # its own name is told
+        if (id(names), root) in self._unread:
+            return self._changed(found)
+        return self._soft(found)
+
+    def _soft(self, given: object) -> object:
+        """Return what a value comes to, and where it is neither data nor code, of which class it is.
+
+        Raises:
+            UnkeyableError: If it is data that cannot be looked at.
+        """
         before = self._values
         try:
-            return self.value(found)
+            return self.value(given)
         except (UnkeyableError, RecursionError):
+            if _is_data(given):
+                raise
             self._values = before
-            return ["means", _name(type(found))]
+        kind = type(given)
+        if not is_program(kind.__module__) or id(given) in self._open:
+            return ["means", _name(kind)]
+        self._open.add(id(given))
+        try:
+            return ["means", self._callable(kind), {name: self._soft(item) for name, item in _state_of(given).items()}]
+        finally:
+            self._open.discard(id(given))
 
     def _object(self, given: object) -> object:
         kind = type(given)
@@ -230,9 +301,26 @@ class _Look:
         if is_dataclass(given):
             told = {field.name: getattr(given, field.name, None) for field in fields(given)}
             return [self._callable(kind), self.value(told)]
-        if is_program(kind.__module__) and hasattr(given, "__dict__"):
-            return [self._callable(kind), self.value(dict(vars(given)))]
+        if isinstance(given, TypeAdapter):
+            return ["type", *([_text(one), *self._hint(one)] for one in [vars(given).get("_type")])]
+        if is_program(kind.__module__):
+            own = [base.__repr__(given) for base in _BASES if isinstance(given, base)]
+            return [self._callable(kind), self.value(_state_of(given)), own]
+        if isinstance(given, SimpleNamespace):
+            return [_name(kind), self.value(dict(vars(given)))]
+        if _is_data(given):
+            return self._reduced(given)
         raise UnkeyableError(f"its function is bound to an object of the class {kind.__qualname__}")
+
+    def _reduced(self, given: object) -> object:
+        """Return what Python needs to copy data, like an array or an address of the network."""
+        try:
+            _, *parts = cast("tuple[object, ...]", given.__reduce_ex__(4))
+        except TypeError:
+            raise UnkeyableError(
+                f"its function is bound to an object of the class {type(given).__qualname__}"
+            ) from None
+        return [_name(type(given)), [self.value([*part] if isinstance(part, Iterator) else part) for part in parts]]
 
     def _class(self, kind: type) -> object:
         """Return what a class of the program is made of: of what it inherits, its functions, its data."""
@@ -241,36 +329,91 @@ class _Look:
             if name in _ABOUT_NAMES or name.startswith("__pydantic_"):
                 continue
             inner = member.__func__ if isinstance(member, staticmethod | classmethod) else member
-            if isinstance(inner, property):
-                told[name] = [self.value(part) for part in (inner.fget, inner.fset) if part is not None]
-            elif not (isinstance(inner, FunctionType) and inner.__code__.co_filename.startswith("<")):
-                told[name] = self._member(inner)
-        annotated = {name: str(hint) for name, hint in vars(kind).get("__annotations__", {}).items()}
-        return [kind.__qualname__, [self.value(base) for base in kind.__bases__], told, annotated]
+            if isinstance(inner, FunctionType) and _is_generated(kind, inner):
+                continue
+            told[name] = self._dunder(inner) if name.startswith("__") else self._member(inner)
+        bases = [self.value(base) for base in (*kind.__bases__, type(kind))]
+        return [kind.__qualname__, bases, told, self._hints(kind), self._fields(kind)]
 
-    def _member(self, member: object) -> object:
+    def _dunder(self, member: object) -> object:
         try:
             return self.value(member)
         except UnkeyableError:
             return ["means", _name(type(member))]
 
+    def _member(self, member: object) -> object:
+        if isinstance(member, property):
+            return [self.value(part) for part in (member.fget, member.fset, member.fdel) if part is not None]
+        if isinstance(member, functools.cached_property):
+            return ["cached", self.value(member.func)]
+        if isinstance(member, functools.partialmethod):
+            return ["partial", self.value(member.func), self.value(member.args), self.value(member.keywords)]
+        return self._soft(member)
 
-def _types_of(function: FunctionType) -> Iterator[type]:
-    """Yield the classes of the program to which arguments are converted, and the output."""
+    def _fields(self, kind: type) -> object:
+        """Return what the fields of a model or dataclass have by themselves, and check."""
+        if issubclass(kind, BaseModel):
+            return [
+                [name, _text(field), *(self._soft(part) for part in (field.default, field.default_factory))]
+                + [list(self._hint(field.annotation)), [self._soft(part) for part in field.metadata]]
+                for name, field in kind.model_fields.items()
+            ]
+        if is_dataclass(kind):
+            return [
+                [field.name, field.init, field.kw_only, self._soft(field.default), self._soft(field.default_factory)]
+                for field in fields(kind)
+            ]
+        return None
+
+
+def _is_generated(kind: type, function: FunctionType) -> bool:
+    """Return whether a method was made with the class, as those of a dataclass, which its fields tell."""
+    return is_dataclass(kind) and function.__code__.co_filename == "<string>"
+
+
+def _state_of(given: object) -> dict[str, object]:
+    """Return the attributes of an object, with those that have slots."""
+    named = [vars(kind).get("__slots__", ()) for kind in type(given).__mro__]
+    slots = [name for names in named for name in ([names] if isinstance(names, str) else names)]
+    told = {name: getattr(given, name) for name in slots if not name.startswith("__") and hasattr(given, name)}
+    return {**told, **getattr(given, "__dict__", {})}
+
+
+def _is_data(given: object) -> bool:
+    return isinstance(given, _DATA) or type(given).__module__ in _DATA_MODULES
+
+
+def _text(given: object) -> str:
+    """Return how something is shown, without the places in memory, which differ in each process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", given.__qualname__ if isinstance(given, type) else repr(given))
+
+
+def _hints_of(given: object) -> Mapping[str, Any]:
+    """Return the annotations of a function or class; as they are written where they come to nothing."""
+    own: Mapping[str, Any] = getattr(given, "__annotations__", {})
+    if isinstance(given, type):
+        own = vars(given).get("__annotations__", {})
     try:
-        hints: Mapping[str, Any] = get_type_hints(function, include_extras=True)
+        return {name: hint for name, hint in get_type_hints(given, include_extras=True).items() if name in own}
     except Exception:  # noqa: BLE001 - annotations may hold anything; what they come to was said by validation
-        return
-    open_ = list(hints.values())
+        return own
+
+
+def _parts_of(hint: object) -> Iterator[object]:
+    """Yield an annotation with all that is inside it."""
+    open_ = [hint]
     seen: set[int] = set()
     while open_:
-        hint = open_.pop(0)
-        if id(hint) in seen:
+        one = open_.pop(0)
+        if id(one) in seen:
             continue
-        seen.add(id(hint))
-        if isinstance(hint, type) and is_program(hint.__module__):
-            yield hint
-        open_ += get_args(hint)
+        seen.add(id(one))
+        inside = get_args(one)
+        if not inside:
+            yield one
+        elif isinstance(get_origin(one), type):
+            yield get_origin(one)
+        open_ += inside
 
 
 def _name(given: object) -> str:

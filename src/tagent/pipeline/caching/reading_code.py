@@ -89,6 +89,8 @@ def _of_one(code: CodeType) -> CodeReads:
         is_change = it.opname in _STORES_INSIDE or (it.opname in _ATTRIBUTES and it.argval in _CHANGES)
         if is_change and (changed := begun.get(_start(it))) is not None:
             (written_cells if changed.opname in _LOADS_CELL else written).add(str(changed.argval))
+        elif it.opname.startswith("CALL"):  # what it gives is changed, not what is called
+            begun.pop(_start(it), None)
         before = it
     return CodeReads(tuple(names), frozenset(written), frozenset(written_cells))
 

@@ -16,6 +16,7 @@ from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
+from tagent.pipeline.nesting import runs_inside
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import RunJournal, first_definition, latest_definition, load_events
 from tagent.pipeline.selecting import selection_of
@@ -188,6 +189,8 @@ async def _go_on(
     after = fold(graph, (*events, resumed)) if announce is not None or state.changes else None
     if after is not None and after.changes:  # with another definition they may not fit any more
         require_valid(with_changes(pipeline, after.changes), inputs=tuple(begun.inputs) or None, tools=config.tools)
+    for inner, inside in runs_inside(state, pipeline):  # what is missing stops the resume, not a step of the run
+        with_changes(inside, inner.changes)
     if announce is not None and after is not None:
         announce(_reuse(state, after))
     return await executor.go_on(state, journal, resumed, services, stop=stop)

@@ -129,7 +129,7 @@ def bound_added(spec: Stored, home: Home, *, pipeline: str) -> PipelineStep:
 def _with_code(spec: Stored, code: Stored, home: Home) -> PipelineStep:
     outlined = outlined_step(spec)
     if spec["function"] is not None and "run" not in code:
-        raise NotImportableError("the function is not named, as the run was imported without such names")
+        raise NotImportableError("the function is not named, as the run was imported without --allow-code")
     given: dict[str, Any] = {"goal": spec["goal"]}
     for name in (*_WORKS, *_CHECKS):
         if name in code:

@@ -1,12 +1,11 @@
 """Forks and time travel: a run's past under a new id, with edits, from which it goes another way."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import nearest
 from tagent.names import run_scope
 from tagent.payloads import encoded
-from tagent.pipeline.course.records import WorkRecord
 from tagent.pipeline.course.reports import parts_done, summary_of
 from tagent.pipeline.events import RunEvent, RunForked, RunStarted, StepCompleted, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
@@ -14,6 +13,7 @@ from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.journal.blobs import blob_of
 from tagent.pipeline.journal.serialization import record_of
 from tagent.pipeline.models import Pipeline, StepStatus
+from tagent.pipeline.nesting import runs_inside
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import events_in, first_definition, journalled, latest_definition, load_events
 from tagent.pipeline.state import PipelineState, fold
@@ -126,7 +126,7 @@ async def fork_run(
     outlined = outline(edited)
     awaited = await listening(_with_added(outlined, state), run_id=new_id, store=services.store, done=completed)
     remembered = await _memory_of(services.store, run_id, state.memories, new_id=new_id)
-    for inner, pipeline_inside in _going_on_inside(state, outlined):
+    for inner, pipeline_inside in runs_inside(state, outlined):
         was = f"{run_id}/{inner.run_id.removeprefix(f'{new_id}/')}"
         ended = tuple(name for name, status in inner.statuses.items() if status is StepStatus.COMPLETED)
         inside = _with_added(pipeline_inside, inner)
@@ -169,19 +169,6 @@ def _with_added(outlined: Pipeline, state: PipelineState) -> Pipeline:
     """Return the outline of a pipeline with the steps that a run of it has added and still has."""
     added = [outlined_step(spec) for by in state.changes for spec in by.change.added]
     return Pipeline(outlined, steps=[step for step in added if step.name in state.steps])
-
-
-def _going_on_inside(state: PipelineState, pipeline: Pipeline) -> Iterator[tuple[PipelineState, Pipeline]]:
-    """Yield the runs inside steps that go on in a fork, at every depth, each with its pipeline."""
-    inside = {step.name: step.pipeline for step in pipeline.steps if step.pipeline is not None}
-    for name, pipeline_inside in inside.items():
-        if name not in state.steps or state.statuses[name].is_terminal:
-            continue
-        record = state.steps[name]
-        works: tuple[WorkRecord, ...] = (record, *record.parts.values())
-        for inner in [work.inner for work in works if work.inner is not None and not work.inner.is_finished]:
-            yield inner, pipeline_inside
-            yield from _going_on_inside(inner, pipeline_inside)
 
 
 async def _memory_of(store: Store, run_id: str, memories: Mapping[str, object], *, new_id: str) -> Effects:
