@@ -30,14 +30,19 @@ def happened(name: str, attempt: int = 1) -> None:
     """Append a line to the log, on disk when this returns; a crash point lies before and behind it."""
     points.passed("effect.before")
     points.passed(f"effect.before:{name}")
+    noted(name, attempt)
+    points.passed("effect.after")
+    points.passed(f"effect.after:{name}")
+
+
+def noted(name: str, attempt: int = 1) -> None:
+    """Append a line to the log, on disk when this returns, and change nothing that this process remembers."""
     log = os.open(folder() / "effects.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(log, f"{name} {attempt}\n".encode())
         os.fsync(log)
     finally:
         os.close(log)
-    points.passed("effect.after")
-    points.passed(f"effect.after:{name}")
 
 
 def done(context: StepContext) -> None:

@@ -693,7 +693,7 @@ def test_validation_says_what_cannot_be_used_again() -> None:
         step = PipelineStep(**{"name": "a", "cache": "forever", **options})
         return [it.code for it in validate(Pipeline("p").add_step(step)) if it.code.startswith(("bad_cache", "cached"))]
 
-    for wrong in (0, -1, True, float("nan"), float("inf"), "day", timedelta(0), [1]):
+    for wrong in (0, -1, True, float("nan"), float("inf"), 10**400, timedelta.max, "day", timedelta(0), [1]):
         assert problems(run=len, cache=wrong) == ["bad_cache"], wrong
     for right in ("run", "forever", 1, 0.5, timedelta(seconds=1), None):
         assert problems(run=len, cache=right) == []

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from tagent.names import CACHE, run_cache
 from tagent.payloads import PayloadError, decoded, encoded
@@ -126,7 +126,8 @@ def kept_in(document: Document) -> Kept | None:
         >>> kept_in(Document("cache", "1f", 1, b'{"v":1,"data":[]}', at=0.0))
     """
     try:
+        from_json(document.value, allow_inf_nan=False)  # what is no number was never kept
         found: dict[str, Any] = decoded(document.value, what=_WHAT)
         return _KEPT.validate_python(found)
-    except (PayloadError, ValidationError):
+    except (PayloadError, ValueError):
         return None

@@ -8,6 +8,7 @@ is no data, the name counts.
 import functools
 import inspect
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -15,6 +16,7 @@ from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from importlib.util import resolve_name
 from pathlib import PurePath
 from re import Pattern
 from types import (
@@ -52,10 +54,19 @@ _DATA = (list, tuple, set, frozenset, Mapping, bytearray, memoryview, SimpleName
 _DATA_MODULES = frozenset({"_operator", "_struct", "array", "collections", "ipaddress", "operator", "string", "struct"})
 """What is data even where it cannot be looked at, so that it is never taken as the means of a function."""
 
+_BY_NAME = frozenset({"__import__", "eval", "exec", "globals"})
+"""What finds code and data by names that are known only when it works."""
+
 _BASES = (str, int, float, complex, bytes, bytearray)
 
 _CHANGEABLE = (list, dict, set, deque)
 """What a record of the code's own may be, like a list of its calls."""
+
+_OF_FIELD = (
+    "annotation", "alias", "validation_alias", "serialization_alias", "discriminator", "title", "description", "frozen",
+    "init", "kw_only", "exclude", "validate_default", "json_schema_extra", "metadata",
+)  # fmt: skip
+"""What of a field of a model is told as it is shown; its default and what checks it are looked at."""
 
 _ABOUT_NAMES = (
     "__module__",
@@ -213,7 +224,8 @@ class _Look:
             "code": self.value(function.__code__),
             "defaults": [self.value(function.__defaults__), self.value(function.__kwdefaults__)],
             "bound": {name: self._cell(name, cell) for name, cell in cells.items()},
-            "reads": {name: self._global(name, names) for name in reads.names},
+            "reads": {name: self._global(name, names, is_whole=name in reads.whole) for name in reads.names},
+            "imports": [self._imported(one, names) for one in sorted(reads.imports)],
             "types": self._hints(function),
             "attributes": {name: self._soft(item) for name, item in vars(function).items() if not name.startswith("_")},
         }
@@ -254,21 +266,45 @@ class _Look:
             return ["changed", self.value(found)]
         return ["changed", self._callable(kind)]
 
-    def _global(self, name: str, names: Mapping[str, object]) -> object:
+    def _global(self, name: str, names: Mapping[str, object], *, is_whole: bool) -> object:
         """Return what a name of the program stands for; what is no data and no code of it is the function's means."""
         root, _, attribute = name.partition(".")
         if root not in names:
+            if root in _BY_NAME:
+                raise UnkeyableError(f"its function looks names up with {root!r}")
             return ["built in"]
         found = names[root]
+        while attribute and isinstance(found, ModuleType) and is_program(found.__name__):
+            part, _, attribute = attribute.partition(".")
+            found = getattr(found, part, None)
         if isinstance(found, ModuleType):
-            if not attribute or not is_program(found.__name__):
-                return ["module", found.__name__]
-            found = getattr(found, attribute, None)
-        elif attribute:
+            return self._module(found, is_whole=is_whole)
+        if attribute:
             return None  # its own name is told
-        if (id(names), root) in self._unread:
+        is_of_module = isinstance(names[root], ModuleType)
+        if (id(names), name if is_of_module else root) in self._unread:
             return self._changed(found)
         return self._soft(found)
+
+    def _module(self, module: ModuleType, *, is_whole: bool) -> object:
+        if is_whole and is_program(module.__name__):
+            raise UnkeyableError(f"its function uses the module {module.__name__!r} as a whole")
+        return ["module", module.__name__]
+
+    def _imported(self, one: tuple[int, str, tuple[str, ...]], names: Mapping[str, object]) -> object:
+        """Return what the code takes of a module that it imports itself."""
+        level, name, taken = one
+        package = str(names.get("__package__") or names.get("__name__", ""))
+        try:
+            module = resolve_name("." * level + name, package) if level else name
+        except ImportError:
+            module = name
+        if not is_program(module):
+            return ["module", module]
+        loaded = sys.modules.get(module)
+        if loaded is None or not taken or "*" in taken or not all(hasattr(loaded, part) for part in taken):
+            raise UnkeyableError(f"its function imports the module {module!r} where it works")
+        return [self._global(part, vars(loaded), is_whole=True) for part in taken]
 
     def _soft(self, given: object) -> object:
         """Return what a value comes to, and where it is neither data nor code, of which class it is.
@@ -354,8 +390,10 @@ class _Look:
         """Return what the fields of a model or dataclass have by themselves, and check."""
         if issubclass(kind, BaseModel):
             return [
-                [name, _text(field), *(self._soft(part) for part in (field.default, field.default_factory))]
-                + [list(self._hint(field.annotation)), [self._soft(part) for part in field.metadata]]
+                [
+                    [name, _text([getattr(field, part, None) for part in _OF_FIELD]), *self._hint(field.annotation)],
+                    [self._soft(part) for part in (field.default, field.default_factory, *field.metadata)],
+                ]
                 for name, field in kind.model_fields.items()
             ]
         if is_dataclass(kind):
@@ -368,7 +406,8 @@ class _Look:
 
 def _is_generated(kind: type, function: FunctionType) -> bool:
     """Return whether a method was made with the class, as those of a dataclass, which its fields tell."""
-    return is_dataclass(kind) and function.__code__.co_filename == "<string>"
+    name = function.__name__
+    return is_dataclass(kind) and name.startswith("__") and function.__code__.co_filename == "<string>"
 
 
 def _state_of(given: object) -> dict[str, object]:

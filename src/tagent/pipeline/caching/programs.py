@@ -2,7 +2,9 @@
 
 import sys
 import sysconfig
+from contextlib import suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 _OURS = "tagent"
@@ -28,6 +30,9 @@ def is_program(module: str) -> bool:
         return False
     loaded = sys.modules.get(module) or sys.modules.get(top)
     file = getattr(loaded, "__file__", None)
+    if loaded is None:
+        with suppress(ImportError, ValueError):
+            file = getattr(find_spec(top), "origin", None)
     if file is None:  # typed in, or made by code
         return True
     return not str(Path(file).resolve()).startswith(_library_folders())

@@ -27,12 +27,16 @@ class CodeReads:
     """What code reads outside of itself.
 
     Attributes:
-        names: The global names that it reads, in order; `module.name` where it asks a name for an attribute.
-        written: Those that it changes: it binds them anew, or changes what they hold.
+        names: The global names that it reads, in order; `module.name` where it asks a name for an attribute, and so on.
+        whole: Those that it uses as they are, without asking them for an attribute.
+        imports: The modules that it imports itself: the level, the name, and what it takes of them; nothing for all.
+        written: Those that it changes: it binds them anew, or changes what they hold; likewise with attributes.
         written_cells: The variables of the functions around it that it changes likewise.
     """
 
     names: tuple[str, ...]
+    whole: frozenset[str]
+    imports: frozenset[tuple[int, str, tuple[str, ...]]]
     written: frozenset[str]
     written_cells: frozenset[str]
 
@@ -56,6 +60,8 @@ def reads_of(code: CodeType) -> CodeReads:
         parts = [_of_one(one) for one in _all_in(code)]
         _known[code] = CodeReads(
             tuple(dict.fromkeys(name for part in parts for name in part.names)),
+            frozenset().union(*(part.whole for part in parts)),
+            frozenset().union(*(part.imports for part in parts)),
             frozenset().union(*(part.written for part in parts)),
             frozenset().union(*(part.written_cells for part in parts)),
         )
@@ -70,29 +76,53 @@ def _all_in(code: CodeType) -> Iterator[CodeType]:
 
 
 def _of_one(code: CodeType) -> CodeReads:
-    names: list[str] = []
+    names, whole = _names_in(code)
     written: set[str] = set()
     written_cells: set[str] = set()
     begun: dict[object, dis.Instruction] = {}  # where an expression begins -> the name that it begins with
-    before: dis.Instruction | None = None
+    chains: dict[object, str] = {}  # likewise -> that name with the attributes that follow it
     for it in dis.get_instructions(code):
-        if it.opname in _LOADS_GLOBAL:
-            names.append(str(it.argval))
-        elif it.opname in _STORES_GLOBAL:
+        if it.opname in _STORES_GLOBAL:
             written.add(str(it.argval))
         elif it.opname in _STORES_CELL and it.argval in code.co_freevars:
             written_cells.add(str(it.argval))
-        elif it.opname in _ATTRIBUTES and before is not None and before.opname in _LOADS_GLOBAL:
-            names.append(f"{before.argval}.{it.argval}")
         if it.opname in _LOADS_GLOBAL | _LOADS_CELL:
-            begun[_start(it)] = it
+            begun[_start(it)], chains[_start(it)] = it, str(it.argval)
         is_change = it.opname in _STORES_INSIDE or (it.opname in _ATTRIBUTES and it.argval in _CHANGES)
         if is_change and (changed := begun.get(_start(it))) is not None:
-            (written_cells if changed.opname in _LOADS_CELL else written).add(str(changed.argval))
+            chain = chains[_start(it)] + (f".{it.argval}" if it.opname in _STORES_INSIDE and it.argval else "")
+            (written_cells if changed.opname in _LOADS_CELL else written).update({str(changed.argval), chain})
+        elif it.opname in _ATTRIBUTES and _start(it) in chains:
+            chains[_start(it)] += f".{it.argval}"
         elif it.opname.startswith("CALL"):  # what it gives is changed, not what is called
             begun.pop(_start(it), None)
-        before = it
-    return CodeReads(tuple(names), frozenset(written), frozenset(written_cells))
+    return CodeReads(names, whole, frozenset(_imports_in(code)), frozenset(written), frozenset(written_cells))
+
+
+def _names_in(code: CodeType) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the global names that code reads, with the attributes that follow them, and those that none follows."""
+    names: list[str] = []
+    whole: set[str] = set()
+    chain = ""
+    for it in dis.get_instructions(code):
+        if chain and it.opname in _ATTRIBUTES:
+            chain = f"{chain}.{it.argval}"
+        elif chain and it.opname == "CACHE":
+            continue
+        else:
+            whole |= {chain} - {""}
+            chain = str(it.argval) if it.opname in _LOADS_GLOBAL else ""
+        names += [chain] if chain else []
+    return tuple(names), frozenset(whole)
+
+
+def _imports_in(code: CodeType) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    last: list[object] = [0, None]  # the level, and what is taken: they come before the import
+    for it in dis.get_instructions(code):
+        if it.opname == "IMPORT_NAME":
+            level, taken = last
+            yield int(str(level)), str(it.argval), tuple(taken) if isinstance(taken, tuple) else ()
+        last = [last[1], it.argval]
 
 
 def _start(instruction: dis.Instruction) -> object:

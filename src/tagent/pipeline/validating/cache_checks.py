@@ -1,6 +1,5 @@
 """Whether the output of a step can be used again, and for how long."""
 
-import math
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -16,6 +15,9 @@ from tagent.ports.toolsets import MCPServer
 from tagent.task_agent.foreign import is_pydantic_agent
 from tagent.task_agent.tools.tool import tools_by_name
 
+_LONGEST = timedelta(days=36_525)
+"""100 years: the clock of a store knows no time that is far beyond."""
+
 _WORDS = ("run", "forever")
 
 
@@ -25,7 +27,7 @@ def cache_problems(step: PipelineStep, _known: Known) -> Iterator[Found]:
     if use is None:
         return
     if not _is_use(use):
-        told = "it must be 'run', 'forever', or a time above 0, in seconds or as a timedelta"
+        told = "it must be 'run', 'forever', or a time above 0 and up to 100 years, in seconds or as a timedelta"
         yield "bad_cache", f"`cache` is {use!r}; {told}."
     if why := _why_not(step):
         yield "bad_cache", f"Its output cannot be used again, as {why}. Remove `cache`."
@@ -33,8 +35,8 @@ def cache_problems(step: PipelineStep, _known: Known) -> Iterator[Found]:
 
 def _is_use(use: object) -> bool:
     if isinstance(use, timedelta):
-        return use > timedelta(0)
-    return use in _WORDS if isinstance(use, str) else is_number(use) and 0 < use < math.inf
+        return timedelta(0) < use <= _LONGEST
+    return use in _WORDS if isinstance(use, str) else is_number(use) and 0 < use <= _LONGEST.total_seconds()
 
 
 def _why_not(step: PipelineStep) -> str:
