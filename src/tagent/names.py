@@ -12,6 +12,9 @@ from tagent.exceptions import ConfigurationError, nearest
 LONGEST_NAME = 200
 """Characters of a name."""
 
+APPROVALS = "approvals"
+"""The scope of the questions that runs ask people."""
+
 _WORD = r"[\w-]+"
 _TOPIC = re.compile(rf"{_WORD}(\.{_WORD})*")
 _PATTERN = re.compile(rf"({_WORD}|\*|#)(\.({_WORD}|\*|#))*")

@@ -35,7 +35,6 @@ TRIP = (
 
 WHOLE = (
     "effect.after:drafts/2@2",
-    "effect.after:costly@1",
     "effect.after:researched/1/checked@1",
     "effect.after:letter@1",
     "approval@2",

@@ -21,7 +21,9 @@ from tagent.cli.runs.options import (
 )
 from tagent.cli.tables import echo_table
 from tagent.cli.times import time_or_age
+from tagent.names import APPROVALS
 from tagent.ports import Services
+from tagent.ports.documents import DocumentQuery
 from tagent.ports.records import RunQuery, RunRecord
 
 MOST = 1_000_000
@@ -114,7 +116,7 @@ async def with_what_they_wait_for(runs: list[dict[str, object]], services: Servi
     That is `approvals`, what is asked, and `answered`, the answers that the run has not taken up.
     """
     open_runs = [str(run["run_id"]) for run in runs if run["status"] not in FINISHED]
-    if not open_runs:
+    if not open_runs or not await services.store.documents(DocumentQuery(APPROVALS, limit=1)):
         return runs
     from tagent.cli.runs.answering import answered_as_json, asked_as_json  # longer to import than most lists to make
     from tagent.pipeline.answering.answering import approval_documents

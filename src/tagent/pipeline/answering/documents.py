@@ -6,12 +6,13 @@ from typing import Annotated
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from tagent.names import APPROVALS
 from tagent.payloads import LARGEST_VALUE, PayloadTooLargeError
 from tagent.pipeline.approval import ApprovalDefault, AskedOf
 from tagent.ports.documents import Document, Put
 from tagent.values import value
 
-SCOPE = "approvals"
+SCOPE = APPROVALS
 """Where the documents are; the key of one is `RUN_ID/PATH`, with the path of the step."""
 
 ANSWERED = "answered"
