@@ -42,8 +42,8 @@ WHOLE = (
     "effect.before:stamped@1",
     "effect.after:researched/0/sealed@2",
 )
-"""Likewise: in a round, a work whose output is kept, pipelines inside a step, a work to be approved, between two
-answers, in a step that changes others and in one that it added."""
+"""Likewise: in a round, pipelines inside a step, a work to be approved, between two answers, in a step that changes
+others and in one that it added."""
 
 
 @pytest.mark.parametrize(
