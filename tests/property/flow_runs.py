@@ -24,7 +24,7 @@ from tagent.ports.records import NewRun, RunRecord
 
 LAW = settings(
     deadline=None,
-    max_examples=int(os.environ.get("FLOW_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("FLOW_EXAMPLES", "30")),
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow, HealthCheck.large_base_example],
 )
