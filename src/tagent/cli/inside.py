@@ -18,32 +18,12 @@ MOST_PARTS = 5
 _TELLING = frozenset({StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED, StepStatus.CANCELLED})
 
 
-def deepest(event: InnerProgressed) -> tuple[str, RunEvent]:
-    """Return the path of the innermost pipeline, with a `/` at its end, and what happened in it.
-
-    Example:
-        >>> from tagent.pipeline.events import StepStarted
-        >>> started = StepStarted("look", 1, "run-1/search/2/look", 0.0)
-        >>> deepest(InnerProgressed("search", 1, started, 0.0, "2"))[0]
-        'search/2/'
-    """
-    place = ""
-    inside: RunEvent = event
-    while isinstance(inside, InnerProgressed):
-        place += f"{inside.step}/{inside.part}/" if inside.part else f"{inside.step}/"
-        inside = inside.event
-    return place, inside
-
-
 def state_at(state: PipelineState, event: InnerProgressed) -> PipelineState | None:
     """Return the state of the innermost pipeline that the event tells of; None if the run has none there."""
     inside: RunEvent = event
     found: PipelineState | None = state
     while isinstance(inside, InnerProgressed) and found is not None:
-        record = found.steps.get(inside.step)
-        work = None if record is None else record.part(inside.part) if inside.part else record
-        found = None if work is None else work.inner
-        inside = inside.event
+        found, inside = found.inner_of(inside.step, inside.part), inside.event
     return found
 
 

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tagent.cli.errors import printable
-from tagent.cli.inside import deepest, is_in_a_part, max_attempts, shown_parts, shown_steps, state_at, width_of
+from tagent.cli.inside import is_in_a_part, max_attempts, shown_parts, shown_steps, state_at, width_of
 from tagent.cli.standing import SIGNS, counted_inside, counted_parts, of_failed_part, parts_done, sign_of, standing
 from tagent.cli.telling import bounded, decision, doing, doing_now, noteworthy
 from tagent.cli.waiting import said
@@ -43,6 +43,7 @@ from tagent.pipeline.events import (
     StepSkipped,
     StepStarted,
     StepSubstituted,
+    innermost,
 )
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.models import Pipeline, RunStatus, StepStatus
@@ -141,7 +142,7 @@ class Picture:
 
     def _go_on_inside(self, event: InnerProgressed) -> None:
         """Take what happened in a pipeline inside a step into the picture."""
-        place, inside = deepest(event)
+        place, inside = innermost(event)
         if isinstance(inside, AgentProgressed):
             self._note_agent(inside, place + inside.step)
         elif isinstance(inside, StepStarted | _Moved | _Approvals):
@@ -195,7 +196,7 @@ class Picture:
 
     def row_inside(self, event: InnerProgressed) -> Text | None:
         """Return the row of the innermost step that the event is about, with its path; None if the run has none."""
-        place, inside = deepest(event)
+        place, inside = innermost(event)
         inner, name = state_at(self.state, event), getattr(inside, "step", "")
         if inner is None or name not in inner.statuses:
             return None
@@ -307,7 +308,7 @@ class LineView:
 
     def _emit_inside(self, event: InnerProgressed) -> None:
         """Write a line of what happened in a pipeline inside a step; of those of items only what is out of the way."""
-        place, inside = deepest(event)
+        place, inside = innermost(event)
         row = self._picture.row_inside(event)
         is_told = isinstance(
             inside, ApprovalRequested | StepFailed if is_in_a_part(event) else ApprovalRequested | _Ended

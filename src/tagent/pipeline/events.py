@@ -407,3 +407,18 @@ StepEvent = (
 )
 EventOfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
 RunEvent = RunStarted | RunResumed | RunForked | StepEvent | RunHalted | RunPaused | RunFinished
+
+
+def innermost(event: RunEvent) -> tuple[str, RunEvent]:
+    """Return where something happened, and what: of a pipeline inside a step the path of that, with a `/` at its end.
+
+    Example:
+        >>> started = StepStarted("look", 1, "run-1/search/2/look", 0.0)
+        >>> innermost(InnerProgressed("search", 1, started, 0.0, "2"))[0], innermost(started)[0]
+        ('search/2/', '')
+    """
+    place = ""
+    while isinstance(event, InnerProgressed):
+        place += f"{event.step}/{event.part}/" if event.part else f"{event.step}/"
+        event = event.event
+    return place, event

@@ -1,7 +1,7 @@
 """Texts with places to fill: `{name}` and `{name.path}`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from tagent.paths import PATH_PATTERN, DataPath
@@ -52,13 +52,27 @@ def fill(text: str, values: Mapping[str, object], *, max_characters: int | None 
         'Improve <data name="draft.text">nothing yet</data>'
     """
 
-    def replaced(match: re.Match[str]) -> str:
-        path = _path_of(match)
-        if path is None or path.root not in values:
-            return match[0]
-        return fenced(match[1], found_at(path, values), max_characters=max_characters)
+    def shown(path: DataPath, written: str) -> str:
+        return fenced(written, found_at(path, values), max_characters=max_characters)
 
-    return PLACEHOLDER.sub(replaced, text)
+    return replaced(text, values, shown)
+
+
+def replaced(text: str, names: Container[str], shown: Callable[[DataPath, str], str | None]) -> str:
+    """Return `text` with each placeholder that begins with one of `names` replaced once.
+
+    Args:
+        text: The text.
+        names: Those of what is known.
+        shown: What stands in the place of a path, that was written so; None leaves it as it is.
+    """
+
+    def in_its_place(match: re.Match[str]) -> str:
+        path = _path_of(match)
+        told = None if path is None or path.root not in names else shown(path, match[1])
+        return match[0] if told is None else told
+
+    return PLACEHOLDER.sub(in_its_place, text)
 
 
 def found_at(path: DataPath, values: Mapping[str, object]) -> object:

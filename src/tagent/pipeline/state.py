@@ -53,6 +53,7 @@ from tagent.pipeline.events import (
     StepSkipped,
     StepStarted,
     StepSubstituted,
+    innermost,
 )
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.kinds import RunStatus, StepStatus
@@ -188,9 +189,7 @@ def _go_on_inside(state: PipelineState, event: InnerProgressed, work: WorkRecord
 
 def calls_in(event: AgentProgressed | InnerProgressed) -> Sequence[ModelCall]:
     """Return the model calls that an event tells of, however deep inside."""
-    inside: object = event
-    while isinstance(inside, InnerProgressed):
-        inside = inside.event
+    _, inside = innermost(event)
     return calls_of(inside.event) if isinstance(inside, AgentProgressed) else ()
 
 

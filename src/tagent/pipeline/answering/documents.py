@@ -88,11 +88,6 @@ class ApprovalDocument:
     approval: OpenApproval
     answer: Answer | None = field(default=None)
 
-    @property
-    def is_overdue_at(self) -> float | None:
-        """From when on its default counts; None for never."""
-        return self.approval.due_at if self.answer is None else None
-
 
 _approvals = TypeAdapter(OpenApproval)
 _answers = TypeAdapter(dict[str, object])

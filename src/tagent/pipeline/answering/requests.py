@@ -6,7 +6,7 @@ from pydantic_core import to_json
 
 from tagent.pipeline.answering.documents import OpenApproval
 from tagent.pipeline.course.records import WorkRecord
-from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, InnerProgressed, RunEvent
+from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, RunEvent, innermost
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.state import PipelineState
 
@@ -71,16 +71,7 @@ def last_answer(events: Sequence[RunEvent], path: str) -> ApprovalAnswered | Non
         path: The step's path, as in `open_requests`.
     """
     for event in reversed(events):
-        where, inside = _innermost(event)
+        where, inside = innermost(event)
         if isinstance(inside, ApprovalAnswered) and f"{where}{inside.step}" == path:
             return inside
     return None
-
-
-def _innermost(event: RunEvent) -> tuple[str, RunEvent]:
-    """Return the event that an event of a pipeline inside a step tells of, and where that is, like `outer/2/`."""
-    where = ""
-    while isinstance(event, InnerProgressed):
-        where += f"{event.step}/{event.part}/" if event.part else f"{event.step}/"
-        event = event.event
-    return where, event

@@ -147,6 +147,12 @@ class PipelineState:
         """Whether an attempt is under way."""
         return bool(self.running or self.running_parts)
 
+    def inner_of(self, step: str, part: str = "") -> "PipelineState | None":
+        """Return the state of the pipeline inside a step, or inside a part of it; None where there is none."""
+        record = self.steps.get(step)
+        work = record.parts.get(part) if record is not None and part else record
+        return None if work is None else work.inner
+
     def is_settled_well(self, name: str) -> bool:
         """Whether the steps behind `name` may go on, be it without what it would have given."""
         status = self.statuses[name]

@@ -18,16 +18,16 @@ from tagent.pipeline.answering.requests import as_asked, open_requests
 from tagent.pipeline.events import (
     ApprovalAnswered,
     ApprovalRequested,
-    InnerProgressed,
     PartFailed,
     RunEvent,
     RunFinished,
     StepCancelled,
     StepFailed,
     StepSkipped,
+    innermost,
 )
 from tagent.pipeline.journal.paging import every_document
-from tagent.pipeline.placeholders import PLACEHOLDER
+from tagent.pipeline.placeholders import replaced
 from tagent.pipeline.state import PipelineState
 from tagent.ports.documents import Document, DocumentQuery, Put
 from tagent.ports.effect_errors import DocumentConflictError
@@ -55,17 +55,19 @@ def question_for(question: str, known: Mapping[str, object]) -> str:
     Example:
         >>> question_for("Refund {order.amount} EUR? {why}", {"order": {"amount": 40}})
         'Refund 40 EUR? {why}'
+        >>> question_for("Note: {note}", {"note": ""})
+        'Note: '
     """
 
-    def shown(placeholder: str) -> str | None:
+    def shown(path: DataPath, _: str) -> str | None:
         try:
-            found = DataPath.parse(placeholder).look_up(known)
+            found = path.look_up(known)
         except DataPathError:
             return None
         told = found if isinstance(found, str) else to_json(found, fallback=str).decode()
         return told if len(told) <= LONGEST_SHOWN else f"{told[:LONGEST_SHOWN]}..."
 
-    return PLACEHOLDER.sub(lambda match: shown(match[1]) or match[0], question)
+    return replaced(question, known, shown)
 
 
 class ApprovalDesk:
@@ -129,8 +131,7 @@ class ApprovalDesk:
         return Effects(puts=(*(put for put in mending if put.key not in told), *gone, *new))
 
     def _matters(self, event: RunEvent) -> bool:
-        while isinstance(event, InnerProgressed):
-            event = event.event
+        _, event = innermost(event)
         return isinstance(event, _ASKS) or (bool(self._asked) and isinstance(event, _ENDS))
 
     def _question(self, path: str, request: ApprovalRequested) -> Put:

@@ -11,7 +11,7 @@ from functools import partial
 from tagent.pipeline.course.commands import CancelStep, Command, FinishRun
 from tagent.pipeline.course.reports import summary_of
 from tagent.pipeline.driving.approvals import withdrawn
-from tagent.pipeline.driving.live_runs import live_run, nearest_live_run
+from tagent.pipeline.driving.live_runs import done_at_home
 from tagent.pipeline.events import RunEvent, RunFinished, RunHalted, RunResumed, StepCancelled
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.graph import ExecutionGraph
@@ -21,7 +21,7 @@ from tagent.pipeline.scheduler import next_commands
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.pipeline.stored.definition import Definition, outline
 from tagent.ports.services import Services
-from tagent.ports.store_errors import ConflictError, UnknownRunError
+from tagent.ports.store_errors import ConflictError
 
 CANCELLED = "run.cancelled"
 """The code of a run that was cancelled, and of the steps that it left open."""
@@ -92,16 +92,7 @@ async def cancel_run(run_id: str, services: Services, *, reason: str = "") -> Ca
         RunEndedError: If it has come to its end.
         StoreError: If the store fails; nothing was written.
     """
-    live = None if services.store_url else live_run(run_id)
-    try:
-        if live is not None and live.services.store is not services.store:
-            return await live.ask(partial(_cancel, run_id, reason=reason))
-        return await _cancel(run_id, services, reason=reason)
-    except UnknownRunError:
-        if services.store_url:
-            raise
-        suggestion = f"{nearest_live_run(run_id)} A run in memory is known only in the process that drives it."
-        raise UnknownRunError(run_id, suggestion=suggestion) from None
+    return await done_at_home(run_id, services, partial(_cancel, run_id, reason=reason))
 
 
 async def _cancel(run_id: str, services: Services, *, reason: str) -> Cancellation:

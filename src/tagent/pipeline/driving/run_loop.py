@@ -177,9 +177,9 @@ class RunLoop:
 
     async def _wait(self) -> None:
         """Return when something has happened. As in a run that pauses, no deadline counts the time of people alone."""
-        began_at = self._services.clock.now()
+        began_at = None if self._pause is None else self._services.clock.now()
         await self._inbox.wait(until=self._wake_at)
-        if self._pause is not None:
+        if began_at is not None:
             self._standing.note(max(0.0, self._services.clock.now() - began_at))
 
     def _learn_changes(self) -> None:

@@ -4,14 +4,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from tagent.pipeline.answering.documents import SCOPE, Answer, read, written
-from tagent.pipeline.events import ApprovalAnswered, InnerProgressed, RunEvent
+from tagent.pipeline.events import ApprovalAnswered, RunEvent, innermost
+from tagent.pipeline.journal.paging import every_document
 from tagent.ports.clock import Clock
 from tagent.ports.documents import Document, DocumentQuery
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import Effects
 from tagent.ports.store import Store
-
-PAGE = 1000
 
 LOOK_SECONDS = 5.0
 """How long it is at most from one look to the next."""
@@ -31,7 +30,7 @@ class RecordedAnswers:
         self._store = store
         self._clock = clock
         for event in events:
-            path, inside = _innermost(event)
+            path, inside = innermost(event)
             if isinstance(inside, ApprovalAnswered):
                 self._answers[f"{path}{inside.step}"] = inside
 
@@ -39,11 +38,8 @@ class RecordedAnswers:
         """Answer all that is asked, until it is cancelled."""
         seen = 0
         while True:
-            query = DocumentQuery(SCOPE, limit=PAGE)
-            while page := await self._store.documents(query):
-                for document in page:
-                    await self._say(document)
-                query = DocumentQuery(SCOPE, after=page[-1].key, limit=PAGE)
+            async for document in every_document(self._store, DocumentQuery(SCOPE)):
+                await self._say(document)
             seen = await self._store.wait_for_change(seen, seconds=LOOK_SECONDS)
 
     async def _say(self, document: Document) -> None:
@@ -63,12 +59,3 @@ class RecordedAnswers:
         return Answer(
             said.is_approved, said.actor, said.given_at, said.comment, said.is_edited, said.output, said.by_default
         )
-
-
-def _innermost(event: object) -> tuple[str, object]:
-    """Return the event that an event of a pipeline inside a step tells of, and where that is, like `outer/2/`."""
-    where = ""
-    while isinstance(event, InnerProgressed):
-        where += f"{event.step}/{event.part}/" if event.part else f"{event.step}/"
-        event = event.event
-    return where, event

@@ -22,6 +22,7 @@ from tagent.pipeline.events import (
     RunPaused,
     RunResumed,
     RunStarted,
+    innermost,
 )
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.state import PipelineState
@@ -147,9 +148,7 @@ def in_own_name(event: RunEvent, record: Record, *, parent: str, run_id: str) ->
         parent: The run that it happened in.
         run_id: The fork.
     """
-    inside: RunEvent = event
-    while isinstance(inside, InnerProgressed):
-        inside = inside.event
+    _, inside = innermost(event)
     if isinstance(inside, ApprovalRequested) and inside.effects is not None:
         change: dict[str, Any] = {"effects": None}
     elif isinstance(inside, RunStarted) and inside is not event:
@@ -157,11 +156,11 @@ def in_own_name(event: RunEvent, record: Record, *, parent: str, run_id: str) ->
     else:
         return event, record
     values = from_json(record.payload)
-    _innermost(values, event).update(change)
+    _values_inside(values, event).update(change)
     return _with_inside(event, replace(inside, **change)), replace(record, payload=to_json(values))
 
 
-def _innermost(values: dict[str, Any], event: RunEvent) -> dict[str, Any]:
+def _values_inside(values: dict[str, Any], event: RunEvent) -> dict[str, Any]:
     while isinstance(event, InnerProgressed):
         values, event = values["event"], event.event
     return values

@@ -177,9 +177,9 @@ class LargeOutputs:
         """Release what the steps inside a part gave that is done: nothing inside it is read or undone any more."""
         state: PipelineState | None = self._state if self._is_releasing else None
         while isinstance(event, InnerProgressed) and state is not None:
-            state, event = _inner_at(state, event.step, event.part), event.event
+            state, event = state.inner_of(event.step, event.part), event.event
         if isinstance(event, PartCompleted) and state is not None:
-            inner = _inner_at(state, event.step, event.part)
+            inner = state.inner_of(event.step, event.part)
             if inner is not None:
                 _empty(inner)
 
@@ -212,12 +212,6 @@ class LargeOutputs:
     def _is_open(self, name: str) -> bool:
         status = self._state.statuses[name]
         return not status.is_terminal or (self._state.is_finished and status is not StepStatus.COMPLETED)
-
-
-def _inner_at(state: PipelineState, step: str, part: str) -> PipelineState | None:
-    record = state.steps.get(step)
-    work = record if record is None or not part else record.parts.get(part)
-    return None if work is None else work.inner
 
 
 def _empty(state: PipelineState) -> None:
