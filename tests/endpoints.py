@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from tagent.adapters.models.breaker import circuit_breakers
+from tagent.adapters.models.limits import process_limiters
+
 ANSWERING_MODEL = "any-2026-11-24"
 """What the server says that it is."""
 
@@ -149,6 +152,7 @@ class Endpoint:
         self._script = script
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.endpoint = self
+        self._be_unknown()
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="endpoint")
 
@@ -162,6 +166,11 @@ class Endpoint:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def _be_unknown(self) -> None:
+        """Let the process forget an earlier test's server at this port: its failures are not this one's."""
+        for kept in (circuit_breakers, process_limiters):
+            kept._kept.pop(f"127.0.0.1:{self._server.server_port}", None)
 
     def respond(self, request: Request) -> Response:
         """Note the request and return what the script has for it."""
