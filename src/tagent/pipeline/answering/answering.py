@@ -162,6 +162,7 @@ async def _answer(
     plain: object = None
     is_checked = False
     for tries_left in reversed(range(MOST_TRIES)):
+        owner = (await services.store.run(run_id)).owner  # of one that nobody knows there is no journal either
         approval, version = await _asked(run_id, path, services)
         if is_edited and approval.of != "output":
             raise ApprovalOutputError(run_id, path, "It is asked about before it starts: there is no output yet.")
@@ -176,7 +177,7 @@ async def _answer(
             if not tries_left:
                 raise
             continue
-        goes_on = await who_goes_on(run_id, services, key=key_of(run_id, path))
+        goes_on = await who_goes_on(run_id, services, driven_by=owner)
         return AnsweredApproval(run_id, path, is_approved, answer.actor, at, comment, is_edited, goes_on)
     raise AssertionError  # the last try returns or raises
 
@@ -188,7 +189,6 @@ async def _asked(run_id: str, path: str, services: Services) -> tuple[OpenApprov
         ApprovalNotOpenError: If nothing is.
         ApprovalAnsweredError: If that is answered.
     """
-    await services.store.run(run_id)  # of one that nobody knows there is no journal either
     document = await services.store.document(SCOPE, key_of(run_id, path))
     asked = await _asked_by_journal(run_id, path, services)
     found, version = (None, 0) if document is None else (read(document), document.version)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Literal
 
 from tagent.exceptions import StoreError
-from tagent.pipeline.answering.documents import SCOPE
 from tagent.pipeline.answering.workers import LivingWorker, living_workers
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.persistence import first_definition
@@ -35,38 +34,23 @@ class GoesOn:
     process: str = ""
 
 
-LOOKS = 40
-LOOK_SECONDS = 0.05
-"""So often it is looked whether the process that drives a run has heard of an answer, and so long it is in between."""
-
-
-async def who_goes_on(run_id: str, services: Services, *, key: str = "") -> GoesOn:
+async def who_goes_on(run_id: str, services: Services, *, driven_by: str = "") -> GoesOn:
     """Return who goes on with the run; `unknown` if the store does not tell, as what was written counts all the same.
 
-    Somebody who drives it may die the next moment, of course, and a worker may be busy for a while.
+    A process that drives the run hears of every answer that was written while it did: it gives the run up only if
+    there is none. It may die the next moment, of course, and a worker may be busy for a while.
 
     Args:
         run_id: The run.
         services: Where it is.
-        key: The approval that was answered. The process that drives the run may have been about to give it up, and
-            not have looked again; so it is asked until it has taken the answer, for two seconds at most.
+        driven_by: Who drove it before it was answered; he may have taken the answer and be done with the run already.
     """
     try:
         run = await services.store.run(run_id)
-        owner = run.owner
-        for _ in range(LOOKS if key else 1):
-            if not _is_driven(run, services):
-                break
-            if not key or await services.store.document(SCOPE, key) is None:
-                return GoesOn("driver", place_of_process(run.owner))
-            await services.clock.sleep(LOOK_SECONDS)
-            run = await services.store.run(run_id)
-            owner = run.owner or owner
-        else:
-            return GoesOn("driver", place_of_process(owner))
-        if key and run.finished_at is not None:  # whoever took the answer was done with the run before we looked
-            owner = owner or ("" if services.store_url else services.processes.this_process())
-            return GoesOn("driver", place_of_process(owner)) if owner else GoesOn("unknown")
+        if _is_driven(run, services):
+            return GoesOn("driver", place_of_process(run.owner))
+        if run.finished_at is not None:
+            return GoesOn("driver", place_of_process(driven_by)) if driven_by else GoesOn("unknown")
         for worker in await living_workers(services):
             if run.pipeline in worker.pipelines or await _can_load(worker, run, services):
                 return GoesOn("worker", place_of_process(worker.process))

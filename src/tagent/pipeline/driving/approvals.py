@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from pydantic_core import to_json
 
@@ -87,6 +88,7 @@ class ApprovalDesk:
         self._clock = services.clock
         self._is_inner = is_inner
         self._asked = set(open_requests(state))
+        self._seen: dict[str, int] = {}
         self._news: dict[str, Answer] = {}
         self._mending: tuple[Put, ...] = ()
         self._reminded = ""
@@ -130,6 +132,19 @@ class ApprovalDesk:
         told = {put.key for put in (*gone, *new)}
         return Effects(puts=(*(put for put in mending if put.key not in told), *gone, *new))
 
+    def unanswered(self, *, besides: Effects) -> Effects:
+        """Return what is refused if somebody has answered since `look` found nothing: the questions as they are.
+
+        Args:
+            besides: What is written with it; of what is asked there nobody has heard yet.
+        """
+        if self._is_inner:
+            return NO_EFFECTS
+        requests, told = open_requests(self._state), {put.key for put in besides.puts}
+        seen = {path: version for path, version in self._seen.items() if key_of(self._place, path) not in told}
+        questions = [(self._question(path, requests[path]), version) for path, version in seen.items()]
+        return Effects(puts=tuple(replace(put, expected_version=version) for put, version in questions))
+
     def _matters(self, event: RunEvent) -> bool:
         _, event = innermost(event)
         return isinstance(event, _ASKS) or (bool(self._asked) and isinstance(event, _ENDS))
@@ -159,13 +174,16 @@ class ApprovalDesk:
         """
         # Of what is not committed yet nobody can have heard.
         requests = {path: it for path, it in open_requests(self._state).items() if path in self._asked}
+        self._seen = {}
         if not requests:
             return False
         documents = await self._documents()
         for path, request in requests.items():
-            answer = await self._answer(path, request, documents.get(key_of(self._place, path)))
+            document = documents.get(key_of(self._place, path))
+            answer = await self._answer(path, request, document)
             if answer is not None:
                 self._news[path] = answer
+            self._seen[path] = 0 if document is None else document.version
         return bool(self._news)
 
     async def _documents(self) -> dict[str, Document]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from tagent.exceptions import StoreError, ungrouped
@@ -47,7 +48,7 @@ from tagent.pipeline.scheduler import AWAITING_APPROVAL
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.work.large_outputs import LargeOutputs
-from tagent.ports.effect_errors import EffectRefusedError
+from tagent.ports.effect_errors import DocumentConflictError, EffectRefusedError
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.records import RunSummary
 from tagent.ports.services import Services
@@ -147,11 +148,9 @@ class RunLoop:
         while True:
             self._learn_changes()
             starts = self._decide(events)
-            if self._pause is not None and not await self._approvals.look():
-                self._pause_run(self._pause, events)
-            if events:
-                asked = self._approvals.effects(events)
-                self._large.committed(await self._journal.commit(events, self._summary(events), asked))
+            pause = await self._pause_now()
+            if events or pause is not None:
+                await self._commit(events, pause)
             self._tell(events, committed)
             self._approvals.watch(group, self._inbox.wake, is_paused=bool(self._paused))
             for start in starts:
@@ -220,7 +219,7 @@ class RunLoop:
     def _summary(self, events: list[RunEvent]) -> RunSummary | None:
         """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
         is_beginning = isinstance(events[0], _BEGINNINGS)
-        if is_beginning or self._state.is_finished or self._state.status is RunStatus.WAITING:
+        if is_beginning or self._state.is_finished:
             return summary_of(self._state)
         return None
 
@@ -243,15 +242,34 @@ class RunLoop:
         under_way = self._state.running_parts | {(step, "") for step in self._state.running}
         return {u: (p.failure.code, p.failure.reason) for u, (_, p) in self._paused.items() if u in under_way}
 
-    def _pause_run(self, pause: PauseRun, events: list[RunEvent]) -> None:
-        """Have nobody drive the run until somebody resumes it; in a store in memory nobody could."""
+    async def _pause_now(self) -> RunPaused | None:
+        """Return what has nobody drive the run until somebody resumes it; in a store in memory nobody could."""
+        pause = self._pause
+        if pause is None or await self._approvals.look():
+            return None
         is_lost = not (self._services.store_url or self._journal.is_inner)
         if is_lost and pause.code == AWAITING_APPROVAL:
             self._approvals.remind(pause.reason)
-            return
-        paused = RunPaused(pause.code, pause.reason, self._services.clock.now())
-        apply(self._state, paused)
-        events.append(paused)
+            return None
+        return RunPaused(pause.code, pause.reason, self._services.clock.now())
+
+    async def _commit(self, events: list[RunEvent], pause: RunPaused | None) -> None:
+        """Commit what has happened, and the pause with it unless somebody has answered meanwhile."""
+        effects = self._approvals.effects(events)
+        while pause is not None:
+            summary = replace(summary_of(self._state), status=RunStatus.WAITING.value)
+            unanswered = effects.plus(self._approvals.unanswered(besides=effects))
+            try:
+                stored = await self._journal.commit([*events, pause], summary, unanswered)
+            except DocumentConflictError:
+                pause = await self._pause_now()
+            else:
+                self._large.committed(stored)
+                apply(self._state, pause)
+                events.append(pause)
+                return
+        if events:
+            self._large.committed(await self._journal.commit(events, self._summary(events), effects))
 
     def _take_answers(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         """Turn the answers that were found into events, and let go on what waits for one inside."""

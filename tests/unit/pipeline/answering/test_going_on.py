@@ -9,7 +9,7 @@ import pytest
 from builders import returning, services
 from tagent.adapters.processes import MachineProcesses
 from tagent.pipeline import GoesOn, Pipeline
-from tagent.pipeline.answering.going_on import place_of_process, who_goes_on
+from tagent.pipeline.answering.going_on import who_goes_on
 from tagent.pipeline.answering.workers import LivingWorker, announcement, farewell
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.ports.documents import Put
@@ -69,9 +69,8 @@ async def test_whoever_took_an_answer_and_is_done_with_the_run_went_on() -> None
     ended = RunSummary("completed", 0.0, 0.0, is_finished=True)
     await opened.store.commit(Batch(run_id, 1, (Record(1, "RunFinished", 0.0, b"{}"),), ended))
     assert (await opened.store.run(run_id)).owner == ""
-    assert await who_goes_on(run_id, opened, key=f"{run_id}/refund") == GoesOn("driver", place_of_process(HERE))
-    elsewhere = replace(opened, store_url="file:///runs")
-    assert await who_goes_on(run_id, elsewhere, key=f"{run_id}/refund") == GoesOn("unknown")
+    assert await who_goes_on(run_id, opened, driven_by=ELSEWHERE) == GoesOn("driver", "pid 4711 on attic")
+    assert await who_goes_on(run_id, opened) == GoesOn("unknown")
 
 
 async def test_a_worker_with_the_pipeline_goes_on_until_it_says_farewell() -> None:

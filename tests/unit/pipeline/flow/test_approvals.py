@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ from tagent.pipeline.events import ApprovalAnswered, RunPaused
 from tagent.pipeline.journal.history import history
 from tagent.pipeline.persistence import load_events
 from tagent.pipeline.stored.origins import NoPipelineError
-from tagent.ports import Services
+from tagent.ports import Services, Store
 from tagent.ports.documents import DocumentQuery, Put
 from tagent.ports.effects import Effects
 from tagent.ports.records import Batch
@@ -501,37 +501,68 @@ async def test_a_driver_that_is_busy_lets_the_default_count_in_time() -> None:
     assert result.step_metadata["a"]["finished_at"] < 20
 
 
-async def test_whoever_answers_while_the_run_is_given_up_is_not_told_that_its_driver_goes_on() -> None:
-    """It has looked for the last time; so whoever answers has to see to the rest, and nothing is lost."""
+async def free_for_ten_seconds(opened: Services) -> None:
+    """Have something to do, so that what is asked is asked long before the run pauses."""
+    await opened.clock.sleep(10)
+
+
+class LastMoment:
+    """A store in which something happens after the driver's last look for answers, before it gives the run up.
+
+    Args:
+        store: What everything is passed on to.
+        happens: What happens, the first time.
+    """
+
+    def __init__(self, store: Store, happens: Callable[[str], Awaitable[object]]) -> None:
+        self._store = store
+        self._happens: Callable[[str], Awaitable[object]] | None = happens
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def commit(self, batch: Batch) -> None:
+        happens = self._happens
+        if happens is not None and batch.summary is not None and batch.summary.status == "waiting":
+            self._happens = None
+            await happens(batch.run_id)
+        await self._store.commit(batch)
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+async def test_an_answer_of_the_last_moment_is_heard_by_the_driver(*, is_approved: bool) -> None:
+    """The pause counts only if nobody has answered: a run that has its answer is not given up."""
     answering: list[asyncio.Task[AnsweredApproval]] = []
     with lasting(MemoryStore()) as opened:
 
-        class Late:
-            """A store in which somebody answers between the last look and the end."""
+        async def answer(run_id: str) -> None:
+            work = answer_approval(run_id, "a", opened, is_approved=is_approved)
+            answering.append(asyncio.ensure_future(work))
+            while not await opened.store.documents(DocumentQuery(SCOPE, words=(ANSWERED,))):  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
-            def __getattr__(self, name: str) -> object:
-                return getattr(opened.store, name)
-
-            async def commit(self, batch: Batch) -> None:
-                if batch.summary is not None and batch.summary.status == "waiting":
-                    answer = answer_approval(batch.run_id, "a", opened, is_approved=True)
-                    answering.append(asyncio.ensure_future(answer))
-                    said = DocumentQuery(SCOPE, words=(ANSWERED,))
-                    while not await opened.store.documents(said):  # noqa: ASYNC110 - it has no event
-                        await asyncio.sleep(0)
-                await opened.store.commit(batch)
-
-        async def other() -> None:
-            await opened.clock.sleep(10)
-
-        pipeline = Pipeline("p", default_mode=CONCURRENT).step("other", run=other)
+        pipeline = Pipeline("p", default_mode=CONCURRENT).step("other", run=lambda: free_for_ten_seconds(opened))
         pipeline.step("a", run=returning(1), approval=True)
-        late = replace(opened, store=Late())  # type: ignore[arg-type]  # it passes everything else on
+        late = replace(opened, store=LastMoment(opened.store, answer))  # type: ignore[arg-type]  # passes all else on
+        result = await PipelineExecutor(pipeline, services=late).execute()
+        (answered,) = [await it for it in answering]
+        assert (result.status, answered.goes_on.by) == ("completed" if is_approved else "partial", "driver")
+        assert RunPaused not in map(type, await load_events(opened.store, result.run_id))
+
+
+async def test_a_question_that_is_gone_at_the_last_moment_is_asked_again_with_the_pause() -> None:
+    """Somebody clears up what he should not: the run waits for its answer all the same, and there is one to give."""
+    with lasting(MemoryStore()) as opened:
+
+        async def clear_up(run_id: str) -> None:
+            await opened.store.write(Effects(puts=(Put(SCOPE, f"{run_id}/a", None),)))
+
+        pipeline = Pipeline("p", default_mode=CONCURRENT).step("other", run=lambda: free_for_ten_seconds(opened))
+        pipeline.step("a", run=returning(1), approval=True)
+        late = replace(opened, store=LastMoment(opened.store, clear_up))  # type: ignore[arg-type]  # passes all else on
         waiting = await PipelineExecutor(pipeline, services=late).execute()
         assert waiting.status == "waiting"
-        (answered,) = [await it for it in answering]
-        assert answered.goes_on.by == "nobody"
-        assert (await resume_run(waiting.run_id, opened, TAgentConfig(), pipeline=pipeline)).success
+        assert [it.step for it in await open_approvals(opened, waiting.run_id)] == ["a"]
 
 
 async def test_a_cancel_that_comes_while_somebody_answers_wins_or_loses_as_a_whole() -> None:
