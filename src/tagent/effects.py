@@ -84,7 +84,7 @@ class EffectBuffer:
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._subscriptions: list[Subscription] = []
         self._has_reached_out = False
-        self._alive: list[object] = []
+        self._on_written: list[Callable[[], None]] = []
 
     @property
     def has_reached_out(self) -> bool:
@@ -100,9 +100,9 @@ class EffectBuffer:
         if self._before is not None:
             self._before.reach_out()
 
-    def keep_alive(self, one: object) -> None:
-        """Hold on to something until this is written or given up."""
-        self._alive.append(one)
+    def when_written(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once this is written; it is held until then, or until this is given up."""
+        self._on_written.append(callback)
 
     def __bool__(self) -> bool:
         """Whether anything was gathered here."""
@@ -194,7 +194,7 @@ class EffectBuffer:
         for attempt in range(1, MOST_MERGES + 1):
             effects = await self._merged(store)
             try:
-                return await write(effects)
+                result = await write(effects)
             except DocumentConflictError as error:
                 pending = self._puts.get((error.scope, error.key))
                 if pending is None or pending.merge is None or attempt == MOST_MERGES:
@@ -203,7 +203,15 @@ class EffectBuffer:
                 if not self._drop_cached(error.scope):
                     raise
                 logger.warning("An output is not kept to be used again: %s", error.message)
+            else:
+                self._tell_written()
+                return result
         raise AssertionError("the last attempt returns or raises")
+
+    def _tell_written(self) -> None:
+        callbacks, self._on_written = self._on_written, []
+        for callback in callbacks:
+            callback()
 
     def _drop_cached(self, scope: str) -> bool:
         """Let go of what would be put into a full scope; return whether anything was that can be done without."""

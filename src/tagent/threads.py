@@ -23,8 +23,15 @@ logger = logging.getLogger(__name__)
 
 _here = threading.local()
 
+_waited_for: "set[ThreadedCall]" = set()
+
 _standing: ContextVar[tuple[asyncio.AbstractEventLoop, ...]] = ContextVar("_standing", default=())
 """The event loops that wait for the work of this context and do nothing else meanwhile."""
+
+
+def calls_waited_for() -> "frozenset[ThreadedCall]":
+    """Return the blocking work of this process that is under way, and that somebody waits for."""
+    return frozenset(_waited_for)
 
 
 def stands_still(loop: asyncio.AbstractEventLoop) -> bool:
@@ -139,6 +146,7 @@ class DaemonThreads:
                 `has_ended`.
         """
         call = ThreadedCall(work, asyncio.get_running_loop())
+        _waited_for.add(call)
         self._submit(call)
         try:
             return await call.outcome  # type: ignore[return-value]  # the future holds what `work` returned
@@ -150,6 +158,8 @@ class DaemonThreads:
             if call.is_abandoned and on_abandon:
                 on_abandon(call)
             raise
+        finally:
+            _waited_for.discard(call)
 
     def _submit(self, call: ThreadedCall) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
 """What a running step changes about steps that have not started. Plain JSON values, committed with its success."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from tagent.values import value
@@ -34,6 +34,11 @@ class ChangeBy:
     step: str
     part: str
     change: Change
+
+
+def added_by(changes: Iterable[ChangeBy]) -> dict[str, str]:
+    """Return the name of each step that was added -> the step that added it."""
+    return {str(spec["name"]): by.step for by in changes for spec in by.change.added}
 
 
 def told_change(change: Change) -> str:

@@ -14,6 +14,8 @@ from tagent.pipeline.kinds import DependencyType, StepStatus
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.rules import route_taken
 
+_MOST_LISTED = 5
+
 NOT_ASKED_FOR = "It is not a part of this run."
 """Why a step is skipped that is not selected."""
 
@@ -121,6 +123,7 @@ class EarlierRun:
         inputs: What it was given, by name, as JSON values.
         statuses: Step name -> where it stands in that run.
         outputs: Step name -> what it gave, for the completed ones: JSON values, or what stands for a large output.
+        added: Step name -> the step that added it, for those that it was not defined with.
     """
 
     run_id: str
@@ -128,6 +131,7 @@ class EarlierRun:
     inputs: Mapping[str, object]
     statuses: Mapping[str, StepStatus]
     outputs: Mapping[str, object]
+    added: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +314,25 @@ def untold(pipeline: Pipeline, graph: ExecutionGraph, steps: Collection[str], gi
         if missing:
             listed = ", ".join(map(repr, missing))
             yield f"The agent of {step.name!r} is told nothing of {listed}: this run does only a part of the pipeline."
+
+
+def left_behind(earlier: EarlierRun, taken: Collection[str], steps: Collection[str]) -> Iterator[str]:
+    """Yield which steps of an earlier run a new one lacks, as the step that added them does not run again.
+
+    Args:
+        earlier: The earlier run.
+        taken: The steps whose outputs are taken from it.
+        steps: All steps of the pipeline.
+    """
+    for adder in dict.fromkeys(earlier.added.values()):
+        if adder in taken:
+            lacking = [name for name, by in earlier.added.items() if by == adder and name not in steps]
+            listed = ", ".join(map(repr, lacking[:_MOST_LISTED])) + (", ..." if len(lacking) > _MOST_LISTED else "")
+            if lacking:
+                yield (
+                    f"{adder!r} does not run, as its output is that of run {earlier.run_id}; so the steps that it "
+                    f"added there are not in this run: {listed}."
+                )
 
 
 def selection_of(state: PipelineState) -> Selection | None:

@@ -4,8 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tagent.threads import ThreadedCall, calls_waited_for
+
 QUIET_TURNS = 100
 """After so many turns of the event loop in which nobody asks the clock, nothing else can run."""
+
+PATIENCE = 100
+"""How many milliseconds each piece of work in a thread is waited for before it counts as waiting."""
 
 
 class ManualClock:
@@ -13,7 +18,7 @@ class ManualClock:
 
     Waiting does not take time: as soon as everything that can run has run, the clock jumps to the
     next moment for which somebody waits. So backoff and timeouts are tested without sleeping.
-    It sees the event loop only: work in a thread counts as waiting, however short it is.
+    A sync step or tool works in a thread: the clock stands still for it for 100 ms, and behind that it counts as waiting.
 
     Attributes:
         waits: The seconds of every wait that was begun, in order.
@@ -29,6 +34,7 @@ class ManualClock:
         self._now = float(now)
         self.waits: list[float] = []
         self._due: list[tuple[float, int]] = []
+        self._stuck: frozenset[ThreadedCall] = frozenset()
         self._changes = 0
 
     def now(self) -> float:
@@ -71,7 +77,7 @@ class ManualClock:
         self._due.append(ticket)
         try:
             seen, quiet_turns = self._changes, 0
-            while quiet_turns < QUIET_TURNS or ticket != min(self._due):
+            while quiet_turns < QUIET_TURNS or ticket != min(self._due) or await self._works_in_a_thread():
                 await asyncio.sleep(0)
                 quiet_turns = quiet_turns + 1 if seen == self._changes else 0
                 seen = self._changes
@@ -79,3 +85,15 @@ class ManualClock:
         finally:
             self._due.remove(ticket)
             self._changes += 1
+
+    async def _works_in_a_thread(self) -> bool:
+        """Return whether a thread has just ended work that somebody waits for; wait for that, but not for ever."""
+        working = calls_waited_for()
+        for _ in range(PATIENCE):
+            if not working - self._stuck:
+                return False
+            await asyncio.sleep(0.001)
+            if working != (working := calls_waited_for()):
+                return True
+        self._stuck = working
+        return False

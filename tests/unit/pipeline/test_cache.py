@@ -21,7 +21,7 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import StoreError
 from tagent.names import CACHE, run_cache
 from tagent.pipeline import CircuitPolicy, Pipeline, PipelineExecutor, StepContext, repeat, validate
-from tagent.pipeline.caching import entries
+from tagent.pipeline.caching import entries, step_cache
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import PartCompleted, StepCompleted
 from tagent.pipeline.models import PipelineStep
@@ -357,6 +357,17 @@ async def test_a_full_cache_fails_nobody(monkeypatch: pytest.MonkeyPatch, caplog
     assert "An output is not kept to be used again" in caplog.text
 
 
+async def test_what_is_no_more_in_the_store_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is committed, the store alone says what there is: this process remembers nothing beside it."""
+    monkeypatch.setattr(step_cache._flights, "_flights", {})  # as if the collector never came
+    pipeline, store = Pipeline("p").step("a", run=double, cache="forever"), MemoryStore()
+    for expected in (1, 2):
+        assert not cached(await run(pipeline, inputs={"n": 1}, store=store))
+        assert len(calls) == expected
+        (document,) = await kept(store)
+        await store.write(Effects((Put(CACHE, document.key, None),)))
+
+
 async def test_a_store_that_cannot_be_asked_fails_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """The run goes on as if there were no cache."""
 
@@ -654,8 +665,11 @@ async def test_a_hit_needs_no_circuit_to_be_closed() -> None:
     assert [it.result.step_metadata["a"]["code"] for it in found] == ["", "step.failed", "", "circuit.open"]
 
 
-def test_an_output_that_waits_for_approval_is_kept_once_that_is_given(tmp_path: Path) -> None:
+def test_an_output_that_waits_for_approval_is_kept_once_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What somebody refused must not come again by another door; and each run asks anew."""
+    monkeypatch.setattr(step_cache._flights, "_flights", {})  # as if the collector never came
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     pipeline = Pipeline("p").step("a", run=double, cache="forever", approval="output")
     found = []

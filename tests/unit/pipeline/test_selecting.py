@@ -363,6 +363,27 @@ async def test_an_agent_that_is_told_less_than_usual_is_warned_of(caplog: pytest
     assert "The agent of 'text' is told nothing of 'facts'" in caplog.text
 
 
+@pytest.mark.parametrize(("start_from", "warnings"), [("text", 1), ("add", 0)])
+async def test_steps_that_an_earlier_run_had_added_and_this_one_lacks_are_warned_of(
+    caplog: pytest.LogCaptureFixture, start_from: str, warnings: int
+) -> None:
+    """They look as if they had never been; whoever adds them again warns of nothing."""
+
+    def add(context: StepContext) -> str:
+        context.plan.step("extra", run=one, depends_on=["add"])
+        return "added"
+
+    pipeline = Pipeline("p").step("add", run=add).step("text", run=lambda add: f"{add}!")
+    opened = services()
+    earlier = await PipelineExecutor(pipeline, services=opened).execute()
+    assert earlier.step_outputs["extra"] == 1
+    with caplog.at_level(logging.WARNING, logger="tagent"):
+        again = await run(pipeline, opened=opened, start_from=start_from, from_run=earlier.run_id)
+    assert again.step_outputs["text"] == "added!"
+    told = "so the steps that it added there are not in this run: 'extra'."
+    assert [told in message for message in caplog.messages] == [True] * warnings
+
+
 async def test_inputs_that_only_others_ask_for_need_not_be_given() -> None:
     """Neither when it begins nor when it is taken up again."""
     is_broken = True

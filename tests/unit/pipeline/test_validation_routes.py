@@ -180,6 +180,18 @@ def test_routes_that_are_never_taken_and_open_texts_are_warned_of() -> None:
     assert (warning.code, "Literal['bug']" in warning.message) == ("open_routes", True)
 
 
+def test_a_fallback_in_a_branch_that_need_not_be_taken_is_warned_of() -> None:
+    """It would not run when it is needed. In the branch of the step that may fail there is nothing to warn of."""
+    pipeline = mail("mail.kind", {"bug": ["a", "spare"], "refund": "b"})
+    pipeline.step("spare", run=returning(1)).step("other", run=returning(2), on_error="spare")
+    [warning] = told(pipeline, severity="warning")
+    assert (warning.code, warning.step) == ("fallback_in_branch", "other")
+    assert "'spare' takes its place only if its branch is taken, too" in warning.message
+    pipeline = mail("mail.kind", {"bug": ["fragile", "spare"], "refund": "b"})
+    pipeline.step("fragile", run=returning(1), on_error="spare").step("spare", run=returning(2))
+    assert told(pipeline, severity="warning") == []
+
+
 def test_a_step_that_needs_both_branches_can_never_run() -> None:
     """It would be left out in every run, and nobody would know why."""
     for options in (

@@ -1,10 +1,13 @@
 """The manual clock: waits take no time, and happen in the order of their ends."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 
 from tagent.testing import ManualClock
+from tagent.threads import DaemonThreads
 
 
 async def test_a_sleep_moves_the_time_and_takes_none() -> None:
@@ -147,3 +150,21 @@ async def test_a_cancelled_sleeper_is_forgotten() -> None:
         sleeper.cancel()
     await clock.sleep(10)
     assert clock.now() == 10
+
+
+async def test_work_in_a_thread_is_not_cut_off_by_a_jump() -> None:
+    """A sync step that takes a moment is not slower than its timeout of a minute."""
+    clock = ManualClock()
+    async with clock.timeout(60):
+        await DaemonThreads().run(lambda: time.sleep(0.02))
+    assert clock.now() == 0
+
+
+async def test_work_in_a_thread_that_does_not_end_times_out() -> None:
+    """What hangs is waited for once, not at each wait."""
+    clock, end = ManualClock(), threading.Event()
+    with pytest.raises(TimeoutError):
+        async with clock.timeout(60):
+            await DaemonThreads().run(end.wait)
+    assert clock.now() == 60
+    end.set()

@@ -1,7 +1,7 @@
 """Work of this process that several want done at once: one does it, the others wait for what it gives.
 
-They may be in different threads and event loops. What was given is known as long as somebody still
-holds the flight: until it is committed it is in no store.
+They may be in different threads and event loops. What was given is known until it is committed, as it is in no store
+before; of what never is, as long as somebody still holds the flight.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 
 class Flights(Generic[Given]):
-    """Flights by name. One that nobody holds any more is forgotten.
+    """Flights by name. One that nobody holds any more is forgotten by itself.
 
     Example:
         >>> async def twice() -> list[object]:
@@ -113,3 +113,9 @@ class Flights(Generic[Given]):
             mine: Flight[Given] = Flight(name, asyncio.get_running_loop())
             self._flights[name] = mine
             return mine, True
+
+    def forget(self, flight: Flight[Given]) -> None:
+        """Have nobody board this flight any more; does nothing if another one has taken its place. From any thread."""
+        with self._lock:
+            if self._flights.get(flight.name) is flight:
+                del self._flights[flight.name]

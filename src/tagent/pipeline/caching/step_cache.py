@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 
 from tagent.config import TAgentConfig
 from tagent.effects import EffectBuffer
@@ -272,7 +273,8 @@ class Place:
             self._kept = None
             return done
         buffer.put(put)
-        buffer.keep_alive(self._flight)  # until it is committed it can be found nowhere else
+        if self._flight is not None:  # until it is committed it can be found nowhere else
+            buffer.when_written(partial(_flights.forget, self._flight))
         if self._claim is not None and self._claim.is_held and not self._is_held_back:
             buffer.put(self._claim.end)
             self._claim.passed_on()
@@ -287,7 +289,7 @@ class Place:
     async def leave(self) -> None:
         """Let others have what the work gave, or do it themselves."""
         if self._flight is not None:
-            self._flight.land(self._kept, at=self._clock.now())
+            self._flight.land(None if self._is_held_back else self._kept, at=self._clock.now())
         if self._claim is not None:
             await self._claim.give_up()
 

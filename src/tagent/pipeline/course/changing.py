@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from tagent.pipeline.changes import Change, ChangeBy
+from tagent.pipeline.changes import Change, ChangeBy, added_by
 from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.course.run_state import PipelineState
 from tagent.pipeline.course.settling import recount
@@ -115,9 +115,9 @@ def forget_undone_changes(state: PipelineState) -> None:
         graph = state.defined
         for changed in kept:
             graph = changed_graph(graph, changed.change)
-        added_by = {str(spec["name"]): changed.step for changed in state.changes for spec in changed.change.added}
+        adders = added_by(state.changes)
         for name in [name for name in reversed(state.statuses) if name not in graph.positions]:
-            _forget_step(state, name, added_by=added_by[name])
+            _forget_step(state, name, adder=adders[name])
         state.graph, state.changes = graph, kept  # of which one may have been made by a step that is gone now
     if len(state.changes) < before:
         recount(state)
@@ -134,11 +134,11 @@ def _stays(state: PipelineState, changed: ChangeBy) -> bool:
     return part is not None and part.status is StepStatus.COMPLETED
 
 
-def _forget_step(state: PipelineState, name: str, *, added_by: str) -> None:
+def _forget_step(state: PipelineState, name: str, *, adder: str) -> None:
     record = state.steps.pop(name)
     del state.statuses[name]
-    if added_by in state.steps:
-        state.steps[added_by].spending += record.spending
+    if adder in state.steps:
+        state.steps[adder].spending += record.spending
     for part in ("", PATIENCE, *ASIDE, *record.parts):
         state.timers.clear((name, part))
     state.completions = [it for it in state.completions if it != name]

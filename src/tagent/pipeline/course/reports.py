@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tagent.pipeline.changes import added_by
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.course.records import StepRecord, WorkRecord
 from tagent.pipeline.course.sinks import final_of
@@ -86,7 +87,7 @@ def _in_memory(output: object) -> object:
 
 def step_metadata(state: PipelineState) -> dict[str, dict[str, Any]]:
     """Return how each step went, by name, as `PipelineResult.step_metadata` describes it."""
-    added = {str(spec["name"]): by.step for by in state.changes for spec in by.change.added}
+    added = added_by(state.changes)
     return {name: _metadata(state, name, added_by=added.get(name, "")) for name in state.steps}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from tagent.pipeline.changes import added_by
 from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.events import BY_HAND, StepGiven, StepSkipped
 from tagent.pipeline.exceptions import StepOutputError
@@ -22,6 +23,7 @@ from tagent.pipeline.selecting import (
     Selected,
     Selection,
     SelectionError,
+    left_behind,
     select,
     untold,
     wrong_routes,
@@ -106,7 +108,10 @@ async def settle_beforehand(
     problems += wrong_routes({name: output for name, (output, _) in given.items()}, selected.steps, graph)
     if problems:
         raise SelectionError(pipeline.name, problems, hint=_hint(selection, selected))
-    for told in untold(pipeline, graph, selected.steps, given):
+    warnings = [*untold(pipeline, graph, selected.steps, given)]
+    if earlier is not None:
+        warnings += left_behind(earlier, given.keys() - selection.outputs.keys(), graph.positions)
+    for told in warnings:
         logger.warning("%s: %s", pipeline.name, told)
     known = _inputs(pipeline, inputs, earlier)
     return Beforehand(check_inputs(pipeline, known, steps=selected.steps), selected.steps, given, reasons)
@@ -123,7 +128,7 @@ async def earlier_run(run_id: str, services: Services) -> EarlierRun:
     state = fold(ExecutionGraph.build(outline(definition)), events)
     completed = [name for name, status in state.statuses.items() if status is StepStatus.COMPLETED]
     outputs = {name: state.steps[name].output for name in completed}
-    return EarlierRun(run_id, state.pipeline, state.inputs, state.statuses, outputs)
+    return EarlierRun(run_id, state.pipeline, state.inputs, state.statuses, outputs, added_by(state.changes))
 
 
 async def _taken_over(

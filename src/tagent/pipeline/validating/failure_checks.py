@@ -27,11 +27,18 @@ def failure_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
 
 
 def failure_warnings(step: PipelineStep, known: Known) -> Iterator[Problem]:
-    """Yield what in it has no effect."""
+    """Yield what in it has no effect, or less than it seems to have."""
     on_failure: object = known.pipeline.on_failure
     if step.compensate is not None and isinstance(on_failure, str) and not known.is_undone:
         message = "`compensate` is never called: the pipeline does not say on_failure='rollback'."
         yield Problem("no_effect", message, step.name, "warning")
+    fallback = bindings.fallback_of(step) if step.on_error is not None else None
+    if fallback is not None and known.branches.may_lack(step.name, fallback.step):
+        message = (
+            f"Should it fail, {fallback.step!r} takes its place only if its branch is taken, too. Take that out of the "
+            "branch: a fallback runs when it is needed."
+        )
+        yield Problem("fallback_in_branch", message, step.name, "warning")
 
 
 def budget_problems(given: object) -> Iterator[Found]:
