@@ -18,7 +18,7 @@ class ManualClock:
 
     Waiting does not take time: as soon as everything that can run has run, the clock jumps to the
     next moment for which somebody waits. So backoff and timeouts are tested without sleeping.
-    A sync step or tool works in a thread: the clock stands still for it for 100 ms, and behind that it counts as waiting.
+    A sync step or tool works in a thread: the clock stands still for it for 100 ms; after that it counts as waiting.
 
     Attributes:
         waits: The seconds of every wait that was begun, in order.
