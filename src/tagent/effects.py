@@ -108,6 +108,17 @@ class EffectBuffer:
         """Whether anything was gathered here."""
         return bool(self._puts or self._messages or self._receipts or self._subscriptions)
 
+    @property
+    def is_spare(self) -> bool:
+        """Whether all that was gathered can be done without, so that it may be written with whatever else there is."""
+        others = self._messages or self._receipts or self._subscriptions
+        return not others and all(is_cache(scope) for scope, _ in self._puts)
+
+    def join(self, other: "EffectBuffer") -> None:
+        """Gather what was gathered in another one, which is written with this one."""
+        self.absorb(other.effects)
+        self.when_written(other._tell_written)  # noqa: SLF001 - of the same class
+
     def put(self, put: Put, *, merge: Merge | None = None) -> None:
         """Write a document. What its first put expected to find counts: the later ones have found that one.
 

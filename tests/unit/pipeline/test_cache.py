@@ -357,6 +357,35 @@ async def test_a_full_cache_fails_nobody(monkeypatch: pytest.MonkeyPatch, caplog
     assert "An output is not kept to be used again" in caplog.text
 
 
+@pytest.mark.parametrize("room", [1000, 3])
+async def test_what_many_steps_give_at_once_is_kept_in_few_commits(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when there is no room for it: nothing else of that commit is lost."""
+    monkeypatch.setattr(entries, "CACHE_QUOTA", Quota(documents=room, bytes=100_000))
+    commits: list[int] = []
+
+    class Counting(MemoryStore):
+        async def commit(self, batch: Batch) -> None:
+            await super().commit(batch)
+            commits.append(len(batch.records))
+
+    async def square(item: int) -> int:
+        calls.append(item)
+        await asyncio.sleep(0)
+        return item * item
+
+    pipeline = Pipeline("p").step("n", run=lambda: list(range(50)))
+    pipeline.step("squares", run=square, for_each="n", cache="forever", max_concurrency=50)
+    store = Counting()
+    for _ in range(2):
+        ran = await run(pipeline, store=store)
+        assert ran.result.final_output == [n * n for n in range(50)]
+    is_kept = room > 50
+    assert (len(calls), len(await kept(store))) == (50 if is_kept else 100, 50 if is_kept else 0)
+    assert len(commits) < 30
+
+
 async def test_what_is_no_more_in_the_store_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is committed, the store alone says what there is: this process remembers nothing beside it."""
     monkeypatch.setattr(step_cache._flights, "_flights", {})  # as if the collector never came

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from tagent.effects import EffectBuffer
 from tagent.exceptions import StoreError, ungrouped
 from tagent.payloads import PayloadError
 from tagent.pipeline.course.commands import PauseRun
@@ -58,6 +59,7 @@ from tagent.task_agent.models import Failure
 
 _BEGINNINGS = (RunStarted, RunResumed, RunForked)
 _OUTPUTS = (StepCompleted, StepSubstituted)
+_SUCCESSES = (StepCompleted, PartCompleted)
 _CUT_OFF = (StepSkipped, StepCancelled)
 
 
@@ -101,6 +103,7 @@ class RunLoop:
         self._attempts = AttemptTasks(
             state, steps, hooks, self._inbox, limits.accounts, audience, services.clock, self._standing
         )
+        self._spare = EffectBuffer()
         self._paused: dict[Unit, tuple[Start, AttemptPaused]] = {}
         self._pause: PauseRun | None = None
         self._wake_at: float | None = None
@@ -260,16 +263,27 @@ class RunLoop:
             summary = replace(summary_of(self._state), status=RunStatus.WAITING.value)
             unanswered = effects.plus(self._approvals.unanswered(besides=effects))
             try:
-                stored = await self._journal.commit([*events, pause], summary, unanswered)
+                await self._write([*events, pause], summary, unanswered)
             except DocumentConflictError:
                 pause = await self._pause_now()
             else:
-                self._large.committed(stored)
                 apply(self._state, pause)
                 events.append(pause)
                 return
         if events:
-            self._large.committed(await self._journal.commit(events, self._summary(events), effects))
+            await self._write(events, self._summary(events), effects)
+
+    async def _write(self, events: list[RunEvent], summary: RunSummary | None, effects: Effects) -> None:
+        """Commit with `effects`, and with outputs that are kept to be used again."""
+        if not self._spare:
+            self._large.committed(await self._journal.commit(events, summary, effects))
+            return
+
+        async def write(spare: Effects) -> Mapping[str, StoredOutput]:
+            return await self._journal.commit(events, summary, effects.plus(spare))
+
+        self._large.committed(await self._spare.write(self._services.store, write))
+        self._spare = EffectBuffer()
 
     def _take_answers(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         """Turn the answers that were found into events, and let go on what waits for one inside."""
@@ -310,11 +324,14 @@ class RunLoop:
         self._audience.show(event)
 
     def _has_effects(self) -> bool:
-        """Return whether what waits first in the inbox has effects that count now."""
+        """Return whether what waits first in the inbox has effects that count now, and may be refused."""
         first = self._inbox.first
-        if first is None or getattr(first.content, "effects", None) is None:
+        effects = None if first is None else getattr(first.content, "effects", None)
+        if first is None or effects is None:
             return False
-        return isinstance(first.content, Inside) or not self._decider.is_to_be_approved(first.start)
+        if isinstance(effects, EffectBuffer):
+            return not effects.is_spare and not self._decider.is_to_be_approved(first.start)
+        return True
 
     async def _take_effects(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]] | None:
         """Commit a success that waits first in the inbox with its effects, before anything is decided on it.
@@ -416,7 +433,10 @@ class RunLoop:
             return self._wrapped(start, content, now)
         if isinstance(content, AttemptPaused):
             raise TypeError("A pause is no event of its own.")
-        return [self._outcome(start, content, now)]
+        event = self._outcome(start, content, now)
+        if isinstance(event, _SUCCESSES) and isinstance(content, AttemptSucceeded) and content.effects:
+            self._spare.join(content.effects)
+        return [event]
 
     def _outcome(self, start: Start, outcome: AttemptSucceeded | AttemptFailed, now: float) -> RunEvent:
         """Return the event that says how an attempt ended: badly, if what it changes about steps does not fit."""
