@@ -75,10 +75,6 @@ WORKLOADS: Mapping[str, Workload] = {
 `overhead`, `resume` and `length` are tagent's own; peers leave them out.
 """
 
-NAMES = tuple(dict.fromkeys(key.partition(":")[0] for key in WORKLOADS))
-"""What may be asked for."""
-
-
 class Measurement(TypedDict):
     """What one process measured of one workload; a line of its output.
 
@@ -109,23 +105,27 @@ class WrongResultError(Exception):
     """A system did not do the work, so its time means nothing."""
 
 
-def main(system: str, builds: Mapping[str, Build], *, package: str = "") -> None:
+def main(
+    system: str, builds: Mapping[str, Build], *, package: str = "", workloads: Mapping[str, Workload] = WORKLOADS
+) -> None:
     """Measure the workloads that the command line names, or all of `builds`, printing a JSON line for each.
 
     Args:
         system: Who does the work.
         builds: `workload` or `workload:variant` -> what builds it.
         package: The distribution whose version is told.
+        workloads: `workload` or `workload:variant` -> what it is.
     """
+    names = tuple(dict.fromkeys(key.partition(":")[0] for key in workloads))
     parser = argparse.ArgumentParser(description=f"Measure {system}.")
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(NAMES)}; all by default")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats behind one warm-up (%(default)s)")
     given = parser.parse_args()
     for key, build in builds.items():
         name, _, variant = key.partition(":")
-        if name not in (given.workloads or NAMES):
+        if name not in (given.workloads or names):
             continue
-        workload = WORKLOADS[key if key in WORKLOADS else name]
+        workload = workloads[key if key in workloads else name]
         built = build()
         with built if isinstance(built, AbstractContextManager) else nullcontext(built) as prepare:
             wall, cpu = asyncio.run(time_repeats(workload, prepare, repeats=given.repeats))

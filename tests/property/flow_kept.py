@@ -4,6 +4,7 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from property.flow_plans import adder_of
 from property.flow_values import output_of
 from tagent.pipeline import StepContext
 
@@ -48,7 +49,7 @@ async def added(context: StepContext, seed: object = None, **outputs: object) ->
     """Return what a step gives that another one added."""
     world = WORLD.get()
     flow, place = world.known[context.step]
-    change = flow.steps[place - 1000].change
+    change = flow.steps[adder_of(place)[1]].change
     assert change is not None
     await world.work(context, change.work)
     return output_of(place, outputs, seed)

@@ -24,7 +24,7 @@ ConditionKind = Literal["text", "has", "on", "off", "function", "writing", "mode
 """`text` and `has` read a step; `on` and `off` are inputs; `writing` is a function that writes into the memory."""
 
 ADDED = 1000
-"""From this place on steps are that others add: the one that the step at the place 3 adds has the place 1003."""
+"""From this place on steps are that others add: those that the one at the place 3 adds have 1003, and 2003 by part 1."""
 
 
 class Plan:
@@ -175,15 +175,17 @@ class ChangePlan(Plan):
     """What a step changes about others when it succeeds.
 
     Attributes:
-        adds: Whether it adds a step.
+        parts: By which of its items, branches or rounds, from 0, each when that succeeds; of a step without any, (0,).
+        adds: Whether each of them adds a step.
         waits: Whether that depends on the step itself.
         target: The place of a step that waits for it; what follows is about that. None for none.
         is_linked: Whether that depends on what is added.
-        is_unlinked: Whether it no longer depends on the step itself.
-        enabled: Whether the run has it from now on; None leaves it.
-        is_wrong: Whether it also asks for something impossible: then all of it is refused.
+        is_unlinked: Whether it no longer depends on the step itself; the first part says so.
+        enabled: Whether the run has it from now on; None leaves it. The first part says so.
+        is_wrong: Whether the last part also asks for something impossible: then all that it asks for is refused.
     """
 
+    parts: tuple[int, ...] = (0,)
     adds: bool = False
     waits: bool = False
     work: WorkPlan = WorkPlan()
@@ -193,15 +195,17 @@ class ChangePlan(Plan):
     enabled: bool | None = None
     is_wrong: Literal["", "name", "cycle", "started"] = ""
 
-    @property
-    def changes_target(self) -> bool:
-        """Whether anything is another way about its target."""
-        return self.is_linked or self.is_unlinked or self.enabled is not None
+    def changes_target(self, part: int) -> bool:
+        """Return whether a part has anything another way about the target."""
+        return self.is_linked or (part == self.parts[0] and (self.is_unlinked or self.enabled is not None))
 
-    @property
-    def changes_something(self) -> bool:
-        """Whether there is a change at all."""
-        return self.adds or self.changes_target
+    def changes_something(self, part: int) -> bool:
+        """Return whether a part changes anything at all."""
+        return part in self.parts and (self.adds or self.changes_target(part))
+
+    def is_refused(self, part: int) -> bool:
+        """Return whether what a part asks for cannot be."""
+        return part == self.parts[-1] and bool(self.is_wrong)
 
 
 @dataclass(frozen=True, repr=False)
@@ -259,12 +263,18 @@ class FlowPlan(Plan):
 
     def name(self, place: int) -> str:
         """Return what the step at a place is called."""
-        return f"{self.prefix}{place}" if place < ADDED else f"{self.prefix}a{place - ADDED}"
+        if place < ADDED:
+            return f"{self.prefix}{place}"
+        part, by = adder_of(place)
+        return f"{self.prefix}a{by}p{part}" if part else f"{self.prefix}a{by}"
 
     def place(self, name: str) -> int:
         """Return where the step of this name is."""
         below = name.removeprefix(self.prefix)
-        return ADDED + int(below[1:]) if below.startswith("a") else int(below)
+        if not below.startswith("a"):
+            return int(below)
+        by, _, part = below[1:].partition("p")
+        return place_of_added(int(by), int(part or 0))
 
     def stands_in_for(self, place: int) -> int | None:
         """Return the place of the step for which the one at `place` is the fallback; None if for none."""
@@ -273,8 +283,9 @@ class FlowPlan(Plan):
     def all_deps(self, place: int) -> tuple[DepPlan, ...]:
         """Return what a step waits for: what is declared, its list, and what its conditions read."""
         if place >= ADDED:
-            change = self.steps[place - ADDED].change
-            return (DepPlan(place - ADDED, "hard"),) if change is not None and change.waits else ()
+            _, by = adder_of(place)
+            change = self.steps[by].change
+            return (DepPlan(by, "hard"),) if change is not None and change.waits else ()
         step = self.steps[place]
         deps = list(step.deps)
         if step.parts is not None and step.parts.shape == "items":
@@ -306,3 +317,19 @@ class FlowPlan(Plan):
 
     def __iter__(self) -> Iterator[tuple[str, StepPlan]]:
         return ((self.name(place), step) for place, step in enumerate(self.steps))
+
+
+def place_of_added(by: int, part: int) -> int:
+    """Return the place of the step that a part of the one at the place `by` adds.
+
+    Example:
+        >>> place_of_added(3, 1), adder_of(2003)
+        (2003, (1, 3))
+    """
+    return ADDED * (part + 1) + by
+
+
+def adder_of(place: int) -> tuple[int, int]:
+    """Return by which part of which step, named by its place, the step at `place` is added."""
+    part, by = divmod(place, ADDED)
+    return part - 1, by

@@ -1,9 +1,9 @@
 """What the ends of its dependencies make of a step: the rules that an oracle and a reader of journals both go by."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from property.flow_plans import SOFT_KINDS, DepPlan, FlowPlan
+from property.flow_plans import SOFT_KINDS, ChangePlan, DepPlan, FlowPlan, place_of_added
 from property.flow_values import THRESHOLD, passes
 from tagent.pipeline import StepStatus
 
@@ -41,6 +41,38 @@ class End:
 
 Ends = Callable[[int], End]
 """Place -> how the step there ended."""
+
+
+Changed = Callable[[int], Collection[int]]
+"""Place -> the parts of the step there that have changed others, so that it counts; of one without parts it is 0."""
+
+
+def change_of(flow: FlowPlan, place: int, changed: Changed) -> tuple[int, ChangePlan] | None:
+    """Return by which step a step has been changed, and how; None if it has not."""
+    for by, step in enumerate(flow.steps):
+        if step.change is not None and step.change.target == place and changed(by):
+            return by, step.change
+    return None
+
+
+def deps_of(flow: FlowPlan, place: int, changed: Changed) -> tuple[DepPlan, ...]:
+    """Return what a step waits for once others have changed that."""
+    deps = flow.all_deps(place)
+    if (found := change_of(flow, place, changed)) is None:
+        return deps
+    by, told = found
+    is_unlinked = told.is_unlinked and told.parts[0] in changed(by)
+    kept = [dep for dep in deps if not (is_unlinked and dep.source == by)]
+    new = [DepPlan(place_of_added(by, part), "hard") for part in sorted(changed(by))] if told.is_linked else []
+    return (*kept, *new)
+
+
+def is_disabled(flow: FlowPlan, place: int, changed: Changed) -> bool:
+    """Return whether others have left out a step."""
+    if (found := change_of(flow, place, changed)) is None:
+        return False
+    by, told = found
+    return told.enabled is False and told.parts[0] in changed(by)
 
 
 def why_not(flow: FlowPlan, deps: Iterable[DepPlan], ends: Ends) -> frozenset[str]:

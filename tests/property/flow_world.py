@@ -9,14 +9,13 @@ from typing import Any
 
 from property.flow_kept import KEPT, added
 from property.flow_plans import (
-    ADDED,
-    ChangePlan,
     ConditionPlan,
     DepPlan,
     FlowPlan,
     RoundsPlan,
     StepPlan,
     WorkPlan,
+    place_of_added,
 )
 from property.flow_values import (
     BRANCHES,
@@ -96,8 +95,9 @@ class World:
         pipeline = Pipeline("generated" if flow.prefix == "s" else flow.prefix, on_failure=flow.on_failure)
         for place, (name, plan) in enumerate(flow):
             self.known[name] = (flow, place)
-            if plan.change is not None:
-                self.known[flow.name(place + ADDED)] = (flow, place + ADDED)
+            for part in plan.change.parts if plan.change is not None else ():
+                new = place_of_added(place, part)
+                self.known[flow.name(new)] = (flow, new)
             pipeline.step(
                 name,
                 depends_on=[_dependency(flow, dep) for dep in plan.deps if dep.kind != "route"],
@@ -171,6 +171,7 @@ class World:
 
             async def of_item(context: StepContext, item: int, index: int) -> object:
                 await self.work(context, parts.works[index % len(parts.works)])
+                change_steps(context, flow, place, index)
                 return part_output(place, item, index)
 
             return of_item
@@ -180,6 +181,7 @@ class World:
 
             async def of_round(context: StepContext, round: int, previous: object = None, **outputs: object) -> object:  # noqa: A002
                 await self.work(context, rounds.works[(round - 1) % len(rounds.works)])
+                change_steps(context, flow, place, round - 1)
                 return round_output(place, outputs, previous, round)
 
             return of_round
@@ -190,8 +192,7 @@ class World:
             await self.work(context, plan.work)
             if plan.approval is not None and plan.approval.of == "output":
                 context.memory.run.put(f"{APPROVED}{context.step}", context.attempt)
-            if plan.change is not None:
-                change_steps(context, flow, place, plan.change)
+            change_steps(context, flow, place, 0)
             return output_of(place, outputs, seed) if plan.router is None else route_of(outputs)
 
         return whole
@@ -206,13 +207,13 @@ class World:
             return merge
         listed = {"items": f"{flow.name(parts.source)}.items", "things": "things"}.get(parts.shape)
         return merge | {
-            "branches": self._branches(place, plan),
+            "branches": self._branches(flow, place, plan),
             "for_each": listed,
             "max_concurrency": parts.max_concurrency,
             "min_success": parts.min_success,
         }
 
-    def _branches(self, place: int, plan: StepPlan) -> dict[str, Work] | list[Work] | None:
+    def _branches(self, flow: FlowPlan, place: int, plan: StepPlan) -> dict[str, Work] | list[Work] | None:
         parts = plan.parts
         if parts is None or parts.shape not in {"branches", "named"}:
             return None
@@ -220,6 +221,7 @@ class World:
         def branch(index: int, work: WorkPlan) -> Worker:
             async def of_branch(context: StepContext) -> object:
                 await self.work(context, work)
+                change_steps(context, flow, place, index)
                 return part_output(place, 0, index)
 
             return of_branch
@@ -276,9 +278,13 @@ def inputs_of(plan: StepPlan) -> dict[str, str]:
     return {"on": "on", "off": "off", "things": "things", **({"seed": seed} if seed else {})}
 
 
-def change_steps(context: StepContext, flow: FlowPlan, place: int, change: ChangePlan) -> None:
-    """Change other steps as planned."""
-    plan, own, new = context.plan, flow.name(place), flow.name(place + ADDED)
+def change_steps(context: StepContext, flow: FlowPlan, place: int, part: int) -> None:
+    """Have a part of a step, or the step itself as part 0, change other steps as planned."""
+    change = flow.steps[place].change
+    if change is None or part not in change.parts:
+        return
+    plan, own, new = context.plan, flow.name(place), flow.name(place_of_added(place, part))
+    is_first = part == change.parts[0]
     target = None if change.target is None else flow.name(change.target)
     if change.adds:
         plan.step(
@@ -292,11 +298,11 @@ def change_steps(context: StepContext, flow: FlowPlan, place: int, change: Chang
     if target is not None:
         if change.is_linked:
             plan.depend(target, on=new)
-        if change.is_unlinked:
+        if change.is_unlinked and is_first:
             plan.undepend(target, on=own)
-        if change.enabled is not None:
+        if change.enabled is not None and is_first:
             (plan.enable if change.enabled else plan.disable)(target)
-    match change.is_wrong:
+    match change.is_wrong if change.is_refused(part) else "":
         case "name":
             plan.disable("nobody")
         case "started":

@@ -358,9 +358,7 @@ async def test_a_full_cache_fails_nobody(monkeypatch: pytest.MonkeyPatch, caplog
 
 
 @pytest.mark.parametrize("room", [1000, 3])
-async def test_what_many_steps_give_at_once_is_kept_in_few_commits(
-    room: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_many_steps_give_at_once_is_kept_in_few_commits(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when there is no room for it: nothing else of that commit is lost."""
     monkeypatch.setattr(entries, "CACHE_QUOTA", Quota(documents=room, bytes=100_000))
     commits: list[int] = []
