@@ -75,6 +75,7 @@ WORKLOADS: Mapping[str, Workload] = {
 `overhead`, `resume` and `length` are tagent's own; peers leave them out.
 """
 
+
 class Measurement(TypedDict):
     """What one process measured of one workload; a line of its output.
 

@@ -49,6 +49,26 @@ FLOORS = {"durable_chain": "FULL, thread hop", "durable_many": "FULL, group comm
 MOST_REPEATS = {"durable_chain": 3, "durable_many": 2, "resume": 1}
 """Workload -> how often a process does it at most: these take long, with some peers."""
 
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Works that systems are compared in.
+
+    Attributes:
+        titles: Workload -> how the table names it, in the order of the table.
+        milliseconds: The workloads whose time is told as a whole.
+        floors: Workload -> the variant of the floor that ratios are to, when there are several.
+        most_repeats: Workload -> how often a process does it at most.
+    """
+
+    titles: Mapping[str, str]
+    milliseconds: frozenset[str]
+    floors: Mapping[str, str]
+    most_repeats: Mapping[str, int]
+
+
+CONTEST = Contest(TITLES, MILLISECONDS, FLOORS, MOST_REPEATS)
+
 STARTUP = "startup"
 STARTUP_REPEATS = 3
 PROCESS_TIMEOUT_SECONDS = 300
@@ -118,13 +138,15 @@ class MeasuringError(Exception):
         super().__init__(f"{system.name} failed on {workload}: {reason}")
 
 
-def measure(system: System, workload: str, *, repeats: int) -> "list[Measurement]":
+def measure(
+    system: System, workload: str, *, repeats: int, contest: Contest = CONTEST
+) -> "list[Measurement]":
     """Return what a fresh process measures of one workload, once for each variant.
 
     Raises:
         MeasuringError: If the process fails or takes too long.
     """
-    repeats = min(repeats, MOST_REPEATS.get(workload, repeats))
+    repeats = min(repeats, contest.most_repeats.get(workload, repeats))
     command = [system.interpreter, "-m", system.module, workload, "--repeats", str(repeats)]
     try:
         done = subprocess.run(
@@ -138,7 +160,7 @@ def measure(system: System, workload: str, *, repeats: int) -> "list[Measurement
 
 
 def measure_in_turns(
-    systems: Sequence[System], workloads: Sequence[str], *, passes: int, repeats: int
+    systems: Sequence[System], workloads: Sequence[str], *, passes: int, repeats: int, contest: Contest = CONTEST
 ) -> "tuple[list[Measurement], dict[str, list[float]], list[str]]":
     """Return all measurements, the seconds of each start-up command, and notes on what failed.
 
@@ -154,7 +176,7 @@ def measure_in_turns(
             if (system.name, workload) in failed:
                 continue
             try:
-                measurements += measure(system, workload, repeats=repeats)
+                measurements += measure(system, workload, repeats=repeats, contest=contest)
             except MeasuringError as error:
                 failed[system.name, workload] = str(error)
         for name, command in commands.items():
@@ -193,7 +215,7 @@ def startup_seconds(command: Sequence[str]) -> list[float]:
     return seconds
 
 
-def rows_of(measurements: "Sequence[Measurement]") -> list[Row]:
+def rows_of(measurements: "Sequence[Measurement]", contest: Contest = CONTEST) -> list[Row]:
     """Return a row for each system and variant of each workload, the fastest first."""
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
     for each in measurements:
@@ -201,27 +223,27 @@ def rows_of(measurements: "Sequence[Measurement]") -> list[Row]:
     rows: list[Row] = []
     for (workload, system, variant), group in groups.items():
         steps = group[0]["steps"]
-        scale = 1e3 if workload in MILLISECONDS else 1e6 / steps
+        scale = 1e3 if workload in contest.milliseconds else 1e6 / steps
         wall = [seconds for each in group for seconds in each["wall_seconds"]]
         cpu = statistics.median(seconds for each in group for seconds in each["cpu_seconds"])
         median = statistics.median(wall)
         rate = None if group[0]["ideal_seconds"] else steps / median
         rows.append(Row(workload, system, variant, median * scale, min(wall) * scale, cpu * 1e6 / steps, rate))
-    places = {workload: place for place, workload in enumerate(TITLES)}
+    places = {workload: place for place, workload in enumerate(contest.titles)}
     return sorted(rows, key=lambda row: (places[row.workload], row.median))
 
 
-def table_of(rows: Sequence[Row]) -> Iterator[str]:
+def table_of(rows: Sequence[Row], contest: Contest = CONTEST) -> Iterator[str]:
     """Yield the lines of the table. Ratios are of medians; a missing one has nothing to be compared with."""
     yield "| work | system | median | best | CPU µs per step | steps/s | / floor | / best peer |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|"
     for row in rows:
         same = [other for other in rows if other.workload == row.workload]
-        of_floor = FLOORS.get(row.workload, "")
+        of_floor = contest.floors.get(row.workload, "")
         floor = next((other.median for other in same if other.system == FLOOR and other.variant == of_floor), None)
         best_peer = min((other.median for other in same if other.is_peer), default=None)
         label = f"**{row.label}**" if row.system == TAGENT else row.label
-        cells = [TITLES[row.workload], label, _number(row.median), _number(row.best), _number(row.cpu)]
+        cells = [contest.titles[row.workload], label, _number(row.median), _number(row.best), _number(row.cpu)]
         cells.append("" if row.steps_per_second is None else f"{row.steps_per_second:,.0f}")
         cells += [f"{row.median / other:.2f}" if other else "" for other in (floor, best_peer)]
         yield f"| {' | '.join(cells)} |"

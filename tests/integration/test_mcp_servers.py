@@ -223,7 +223,7 @@ async def test_a_server_that_has_ended_meanwhile_is_started_again(toolsets: Adap
     tools = await tools_of(toolsets, child())
     first = await pid_of(tools)
     os.kill(first, signal.SIGKILL)
-    await until(lambda: not runs(first))
+    await until(lambda: not runs(first) and all(it.has_ended for it in toolsets._connections.values()))
     assert await pid_of(tools) != first
 
 

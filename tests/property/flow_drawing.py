@@ -165,13 +165,14 @@ def _step(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...], texts
 def _more(draw: st.DrawFn, step: StepPlan, hard: list[int], mood: Mood) -> StepPlan:
     """Draw what else a step may be: a router, repeated, kept, one that changes others; and whether it is approved."""
     often = [mood.focus] * 8 if mood.focus in {"router", "rounds", "cache", "change"} else []
+    is_one_of_many = mood.focus == "change" or draw(sometimes(4))
     kind = draw(st.sampled_from(["", "", "", *often, "router", "router", "rounds", "cache", "change"]))
     if step.parts is None:
         match kind:
             case "router":
                 step = replace(step, router=draw(_router(hard)))
             case "rounds":
-                step = replace(step, rounds=draw(rounds))
+                step = replace(step, rounds=draw(rounds), change=ChangePlan() if is_one_of_many else None)
             case "cache":
                 kept = CachePlan(draw(st.sampled_from([0, 0, 0, 1, 1, 2, 3])))
                 step = replace(step, cache=kept, compensation=None)  # who did nothing has nothing to undo
@@ -179,6 +180,8 @@ def _more(draw: st.DrawFn, step: StepPlan, hard: list[int], mood: Mood) -> StepP
                 step = replace(step, change=ChangePlan())
             case _:
                 pass
+    elif step.parts.shape != "none" and is_one_of_many:
+        step = replace(step, change=ChangePlan())
     if draw(sometimes(2 if mood.focus == "approval" else 8)):
         approval = draw(approvals)
         is_typed = step.router is not None or step.parts is not None
@@ -316,20 +319,32 @@ def _changed(draw: st.DrawFn, flow: FlowPlan) -> FlowPlan:
         target = draw(st.sampled_from([None, *targets * 3])) if targets else None
         adds = draw(st.booleans())
         has_target = target is not None
+        is_whole = step.parts is None and step.rounds is None
+        parts = (0,) if is_whole else tuple(sorted(draw(st.sets(st.integers(0, 2), min_size=1))))
         change = ChangePlan(
+            parts=parts,
             adds=adds,
             waits=adds and draw(st.booleans()),
             work=draw(gentle),
             target=target,
             is_linked=adds and has_target and draw(st.booleans()),
-            is_unlinked=has_target and draw(sometimes(3)),
+            # What begins while others of the parts are to change it may have begun too early for them.
+            is_unlinked=has_target and len(parts) == 1 and draw(sometimes(3)),
             enabled=draw(st.sampled_from([None, None, True, False])) if has_target else None,
             is_wrong=draw(
                 st.sampled_from(["", "", "", "", "", "", "", "name", "started", *(["cycle"] if has_target else [])])
             ),
         )
-        steps[place] = replace(step, change=change)
+        steps[place] = _to_the_end(replace(step, change=change))
     return replace(flow, steps=tuple(steps))
+
+
+def _to_the_end(step: StepPlan) -> StepPlan:
+    """Return a step of which all parts run that change others, however many fail: else time would say which."""
+    parts = step.parts
+    if parts is None or (not any(work.is_broken or work.failures for work in parts.works) and not step.is_refused(0)):
+        return step
+    return replace(step, parts=replace(parts, min_success=0))
 
 
 def _is_free(flow: FlowPlan, place: int, step: StepPlan) -> bool:

@@ -6,11 +6,22 @@ from typing import cast
 
 from property.flow_known import Known, KnownStep
 from property.flow_oracle import plan_of
-from property.flow_plans import ADDED, SOFT_KINDS, ChangePlan, DepPlan, FlowPlan, RoundsPlan
-from property.flow_rules import LEFT_OUT, NOT_SELECTED, NOT_TAKEN, End, is_met, problem, why_not
+from property.flow_plans import SOFT_KINDS, DepPlan, FlowPlan, RoundsPlan, place_of_added
+from property.flow_rules import (
+    LEFT_OUT,
+    NOT_SELECTED,
+    NOT_TAKEN,
+    End,
+    deps_of,
+    is_disabled,
+    is_met,
+    problem,
+    why_not,
+)
 from property.flow_values import BRANCHES, EDITED, INPUTS
 from tagent.pipeline import ExecutionMode, RunStatus, StepStatus
 from tagent.pipeline.events import (
+    ASIDE,
     COMPENSATION,
     CONDITION,
     ROUNDS,
@@ -50,13 +61,13 @@ class JournalReader:
         flow: The plan.
         is_selected: Whether only a part of it runs.
         steps: What has been read, by place.
-        changes: Place -> which step has changed what of the step there.
+        changes: Place -> which parts of the step there have changed others; of one without parts 0.
     """
 
     flow: FlowPlan
     is_selected: bool = False
     steps: dict[int, KnownStep] = field(default_factory=dict)
-    changes: dict[int, tuple[int, ChangePlan]] = field(default_factory=dict)
+    changes: dict[int, set[int]] = field(default_factory=dict)
     at: float = 0.0
     begun_at: float = 0.0
     halted: RunHalted | None = None
@@ -157,10 +168,10 @@ class JournalReader:
                 undoing.status = S.PENDING  # another rollback tries it again
             if has_ended and not stay[place]:
                 self._reopen(step, was_undone=was_undone)
-        for by in [by for by in self.steps if plan_of(self.flow, by).change is not None]:
-            if self.steps[by].status is not S.COMPLETED:  # what is to be done again changes that anew
-                self.steps.pop(by + ADDED, None)
-                self.changes = {place: change for place, change in self.changes.items() if change[0] != by}
+        for by, parts in self.changes.items():
+            for part in [it for it in parts if not self._has_changed(by, it)]:  # done again, it changes that anew
+                self.steps.pop(place_of_added(by, part), None)
+                parts.discard(part)
         self.completions = [place for place in self.completions if place in self.steps]
         if has_ended:
             self.status, self.halted, self.has_rolled_back = None, None, False
@@ -260,9 +271,15 @@ class JournalReader:
             elif event.part == COMPENSATION:
                 step.status = S.COMPENSATED
                 self.undone.append(place)
-            elif plan.rounds is not None:
+            else:
+                self._part_changed(place, event)
+            if event.part not in ASIDE and plan.rounds is not None:
                 part.is_last = event.is_last
                 self._may_be_last(plan.rounds, int(event.part), is_last=event.is_last)
+
+    def _part_changed(self, place: int, event: PartCompleted) -> None:
+        index = int(event.part.removeprefix("b")) - (self.flow.steps[place].rounds is not None)
+        self._changed(place, index, is_changing=event.change is not None)
 
     @staticmethod
     def _may_be_last(rounds: RoundsPlan, number: int, *, is_last: bool) -> None:
@@ -400,29 +417,43 @@ class JournalReader:
         self._came_to_an_end_inside(step)
         step.output = event.output
         self.completions.append(place)
-        self._changed(place, is_changing=event.change is not None)
+        if plan.parts is None and plan.rounds is None:
+            self._changed(place, 0, is_changing=event.change is not None)
+        else:
+            assert event.change is None, "its parts have changed what there is to change"
 
-    def _changed(self, place: int, *, is_changing: bool) -> None:
-        change = plan_of(self.flow, place).change
-        wants_to = change is not None and change.changes_something
-        assert is_changing is (wants_to and not self.steps[place].is_given), "it was to change something, or not to"
+    def _changed(self, place: int, part: int, *, is_changing: bool) -> None:
+        plan = plan_of(self.flow, place)
+        change = plan.change
+        wants_to = change is not None and change.changes_something(part)
+        assert not plan.is_refused(part), "that cannot be changed"
+        assert is_changing is wants_to, "it was to change something, or not to"
         if not is_changing or change is None:
             return
         if change.adds:
-            assert place + ADDED not in self.steps, "it is added a second time"
-            self.steps[place + ADDED] = KnownStep()
-        if change.target is not None and change.changes_target:
-            assert self.steps[change.target].status is S.PENDING, "what it changes has started"
-            self.changes[change.target] = place, change
+            new = place_of_added(place, part)
+            assert new not in self.steps, "it is added a second time"
+            self.steps[new] = KnownStep()
+        if change.target is not None and change.changes_target(part):
+            target = self.steps[change.target]
+            is_off = target.status is S.SKIPPED and target.code == "disabled"
+            assert is_off or target.status is S.PENDING, "what it changes has started"
+        self.changes.setdefault(place, set()).add(part)
+
+    def _has_changed(self, place: int, part: int) -> bool:
+        """Return whether the work still is done that has changed others."""
+        step, plan = self.steps[place], self.flow.steps[place]
+        if plan.parts is None and plan.rounds is None:
+            return step.status is S.COMPLETED
+        name = part + 1 if plan.rounds is not None else f"b{part}" if plan.parts and plan.parts.shape == "named" else part
+        return step.part(str(name)).status is S.COMPLETED
+
+    def _those_that_changed(self, place: int) -> set[int]:
+        return self.changes.get(place, set())
 
     def _deps(self, place: int) -> tuple[DepPlan, ...]:
         """Return what a step waits for now."""
-        deps = self.flow.all_deps(place)
-        if place not in self.changes:
-            return deps
-        by, change = self.changes[place]
-        kept = [dep for dep in deps if not (change.is_unlinked and dep.source == by)]
-        return (*kept, DepPlan(by + ADDED, "hard")) if change.is_linked else tuple(kept)
+        return deps_of(self.flow, place, self._those_that_changed)
 
     def _failed(self, place: int, event: StepFailed) -> None:
         step = self.steps[place]
@@ -486,8 +517,7 @@ class JournalReader:
         return place is None or self.steps[place].has_fallen or self.steps[place].code == NOT_SELECTED
 
     def _is_disabled(self, place: int) -> bool:
-        is_off = place in self.changes and self.changes[place][1].enabled is False
-        return is_off or plan_of(self.flow, place).enabled in {"no", "off"}
+        return is_disabled(self.flow, place, self._those_that_changed) or plan_of(self.flow, place).enabled in {"no", "off"}
 
     def _end(self, place: int) -> End:
         step = self.steps[place]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from property.flow_plans import (
     ADDED,
-    ChangePlan,
     ConditionPlan,
     DepPlan,
     FlowPlan,
@@ -16,8 +15,19 @@ from property.flow_plans import (
     RoundsPlan,
     RouterPlan,
     StepPlan,
+    adder_of,
+    place_of_added,
 )
-from property.flow_rules import LEFT_OUT, NOT_SELECTED, NOT_TAKEN, End, is_met, why_not
+from property.flow_rules import (
+    LEFT_OUT,
+    NOT_SELECTED,
+    NOT_TAKEN,
+    End,
+    deps_of,
+    is_disabled,
+    is_met,
+    why_not,
+)
 from property.flow_values import (
     BRANCHES,
     EDITED,
@@ -49,7 +59,7 @@ class Expected:
         output: Its output, if it completes.
         parts: How each of its parts ends and after how many attempts; None where that depends on time.
         is_substituted: Whether the output comes from elsewhere.
-        has_changed: Whether it has changed others.
+        changed: Which of its parts have changed others; of one without parts 0.
     """
 
     status: StepStatus
@@ -58,7 +68,7 @@ class Expected:
     output: object = None
     parts: Mapping[str, tuple[StepStatus, int]] | None = field(default_factory=dict)
     is_substituted: bool = False
-    has_changed: bool = False
+    changed: frozenset[int] = frozenset()
 
     @property
     def is_left_out(self) -> bool:
@@ -102,7 +112,7 @@ class Oracle:
     def places(self) -> list[int]:
         """Return the places of all steps, those behind that are added."""
         own = [*range(len(self.flow.steps))]
-        return own + sorted(place + ADDED for place in own if self._adds(place))
+        return own + sorted(place_of_added(place, part) for place in own for part in self._adding(place))
 
     def all(self) -> dict[str, Expected]:
         """Return step name -> what it comes to."""
@@ -148,29 +158,20 @@ class Oracle:
 
     def deps(self, place: int) -> tuple[DepPlan, ...]:
         """Return what a step waits for once others have changed that."""
-        deps = self.flow.all_deps(place)
-        change = self._change_of(place)
-        if change is None:
-            return deps
-        by, told = change
-        kept = [dep for dep in deps if not (told.is_unlinked and dep.source == by)]
-        return (*kept, DepPlan(by + ADDED, "hard")) if told.is_linked else tuple(kept)
+        return deps_of(self.flow, place, self._changed)
 
     def _sinks(self) -> list[int]:
         places = self.places()
         waited_for = {dep.source for place in places for dep in self.deps(place)}
         return [it for it in places if it not in waited_for and self.flow.stands_in_for(it) is None]
 
-    def _change_of(self, place: int) -> tuple[int, ChangePlan] | None:
-        """Return by which step a step is changed, and how; None if it is not."""
-        for by, step in enumerate(self.flow.steps):
-            if step.change is not None and step.change.target == place and self.final(by).has_changed:
-                return by, step.change
-        return None
+    def _changed(self, place: int) -> frozenset[int]:
+        return self.final(place).changed
 
-    def _adds(self, place: int) -> bool:
+    def _adding(self, place: int) -> frozenset[int]:
+        """Return which parts of a step have added one."""
         change = self.flow.steps[place].change
-        return change is not None and change.adds and self.final(place).has_changed
+        return self._changed(place) if change is not None and change.adds else frozenset()
 
     def _end(self, place: int) -> End:
         it = self.final(place)
@@ -193,7 +194,7 @@ class Oracle:
             if other.status is not COMPLETED:
                 return own
             output = other.output
-        return Expected(COMPLETED, own.codes, own.attempts, output, own.parts, is_substituted=True)
+        return Expected(COMPLETED, own.codes, own.attempts, output, own.parts, is_substituted=True, changed=own.changed)
 
     def _without_fallback(self, place: int) -> Expected:
         plan = plan_of(self.flow, place)
@@ -213,7 +214,7 @@ class Oracle:
         if approval is None or approval.of == "start" or end.status is not COMPLETED:
             return end
         if not approval.is_approved:
-            return replace(end, status=FAILED, codes=frozenset({"approval.rejected"}), output=None, has_changed=False)
+            return replace(end, status=FAILED, codes=frozenset({"approval.rejected"}), output=None, changed=frozenset())
         return replace(end, output=EDITED) if approval.answer == "edit" else end
 
     def _why_skipped(self, place: int, plan: StepPlan) -> frozenset[str]:
@@ -223,8 +224,7 @@ class Oracle:
         replaces = self.flow.stands_in_for(place)
         if replaces is not None and self._before_fallback(replaces).status is not FAILED:
             return frozenset({"not_needed"})
-        change = self._change_of(place)
-        if change is not None and change[1].enabled is False:
+        if is_disabled(self.flow, place, self._changed):
             return frozenset({"disabled"})
         return why_not(self.flow, self.deps(place), self._end)
 
@@ -283,11 +283,10 @@ class Oracle:
             return self._routed(router, seen, attempts, works=works, parts=parts, max_retries=plan.max_retries)
         if not works:
             return Expected(FAILED, frozenset({"step.failed"}), attempts, parts=parts)
-        change = plan.change
-        if change is not None and change.is_wrong:
+        if plan.is_refused(0):
             return Expected(FAILED, frozenset({"pipeline.change"}), attempts, parts=parts)
-        output = output_of(place, seen, self._seed)
-        return Expected(COMPLETED, frozenset(), attempts, output, parts, has_changed=change is not None)
+        changed = frozenset({0} if plan.changes(0) else ())
+        return Expected(COMPLETED, frozenset(), attempts, output_of(place, seen, self._seed), parts, changed=changed)
 
     def _routed(
         self,
@@ -335,25 +334,27 @@ class Oracle:
         self, place: int, plan: StepPlan, rounds: RoundsPlan, seen: Mapping[str, object], known: Parts
     ) -> Expected:
         previous: object = None
+        changed = frozenset[int]()
         for number in range(1, (rounds.last or rounds.max_times) + 1):
             if plan.inner is not None:
                 attempts = 1
                 output, works = self._inside(place, number)
             else:
                 attempts, works = rounds.works[(number - 1) % len(rounds.works)].attempts(plan.max_retries)
-                output = round_output(place, seen, previous, number)
+                output, works = round_output(place, seen, previous, number), works and not plan.is_refused(number - 1)
             known[str(number)] = (COMPLETED if works else FAILED, attempts)
             if not works:
-                return Expected(FAILED, frozenset({"step.parts"}), parts=known)
-            previous = output
+                return Expected(FAILED, frozenset({"step.parts"}), parts=known, changed=changed)
+            previous, changed = output, changed | ({number - 1} if plan.changes(number - 1) else set())
         if rounds.last is None and not rounds.is_kept:
-            return Expected(FAILED, frozenset({"step.not_reached"}), 1, parts=known)
-        return Expected(COMPLETED, frozenset(), 1, previous, known)
+            return Expected(FAILED, frozenset({"step.not_reached"}), 1, parts=known, changed=changed)
+        return Expected(COMPLETED, frozenset(), 1, previous, known, changed=changed)
 
     def _merged(
         self, place: int, plan: StepPlan, parts: PartsPlan, seen: Mapping[str, object], known: Parts
     ) -> Expected:
         outputs: dict[str, object] = {}
+        changed = frozenset[int]()
         if parts.shape == "none":
             outputs = dict(seen)
         else:
@@ -369,20 +370,23 @@ class Oracle:
                     output, works = self._inside(place, item)
                 else:
                     attempts, works = parts.works[index % len(parts.works)].attempts(plan.max_retries)
-                    output = part_output(place, item, index)
+                    output, works = part_output(place, item, index), works and not plan.is_refused(index)
                 known[name] = (COMPLETED if works else FAILED, attempts)
                 failed += not works
                 if works:
                     outputs[name] = output
+                    changed |= {index} if plan.changes(index) else set()
             if failed > _allowed(parts.min_success, len(items)):
-                return Expected(FAILED, frozenset({"step.parts"}), parts=None)
+                return Expected(FAILED, frozenset({"step.parts"}), parts=None, changed=changed)
         gives_list = parts.shape in {"items", "things", "branches"}
         if parts.merge == "broken":
-            return Expected(FAILED, frozenset({"step.failed"}), plan.max_retries + 1, parts=known)
+            code = frozenset({"step.failed"})
+            return Expected(FAILED, code, plan.max_retries + 1, parts=known, changed=changed)
         if parts.merge == "default":
-            return Expected(COMPLETED, frozenset(), 1, list(outputs.values()) if gives_list else outputs, known)
+            merged = list(outputs.values()) if gives_list else outputs
+            return Expected(COMPLETED, frozenset(), 1, merged, known, changed=changed)
         named = {str(number): value for number, value in enumerate(outputs.values())} if gives_list else outputs
-        return Expected(COMPLETED, frozenset(), 1, output_of(place, named), known)
+        return Expected(COMPLETED, frozenset(), 1, output_of(place, named), known, changed=changed)
 
     def _item(self, place: int, index: int) -> object:
         parts = self.flow.steps[place].parts
@@ -415,7 +419,7 @@ def plan_of(flow: FlowPlan, place: int) -> StepPlan:
     """Return the plan of a step, also of one that another one adds."""
     if place < ADDED:
         return flow.steps[place]
-    change = flow.steps[place - ADDED].change
+    change = flow.steps[adder_of(place)[1]].change
     assert change is not None
     return StepPlan(work=change.work)
 

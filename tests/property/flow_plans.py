@@ -204,7 +204,7 @@ class ChangePlan(Plan):
         return part in self.parts and (self.adds or self.changes_target(part))
 
     def is_refused(self, part: int) -> bool:
-        """Return whether what a part asks for cannot be."""
+        """Return whether a part asks for something that cannot be."""
         return part == self.parts[-1] and bool(self.is_wrong)
 
 
@@ -246,6 +246,22 @@ class StepPlan(Plan):
         """Whether a function of its own does its work, once in each attempt."""
         is_of_others = self.parts is not None or self.rounds is not None or self.inner is not None
         return not (is_of_others or self.gives_text or self.cache is not None)
+
+    def changes(self, part: int) -> bool:
+        """Return whether a part that works has changed others then; of a step without any that is 0."""
+        return self.change is not None and part in self.change.parts and not self.is_refused(part)
+
+    def is_refused(self, part: int) -> bool:
+        """Return whether a part that works fails all the same, as what it is to change cannot be.
+
+        What waits for a yes as a whole can change nothing by a part of it.
+        """
+        change = self.change
+        if change is None:
+            return False
+        is_whole = self.parts is None and self.rounds is None
+        is_too_early = not is_whole and self.approval is not None and self.approval.of == "output"
+        return change.is_refused(part) or (is_too_early and change.changes_something(part))
 
     @property
     def gives_text(self) -> bool:
