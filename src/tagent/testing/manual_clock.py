@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 from tagent.threads import ThreadedCall, calls_waited_for
 
@@ -33,7 +34,7 @@ class ManualClock:
     def __init__(self, now: float = 0.0) -> None:
         self._now = float(now)
         self.waits: list[float] = []
-        self._due: list[tuple[float, int]] = []
+        self._waiting: list[_Ticket] = []
         self._stuck: frozenset[ThreadedCall] = frozenset()
         self._changes = 0
 
@@ -73,18 +74,28 @@ class ManualClock:
     async def _reach(self, due: float) -> None:
         """Return when the loop is quiet and `due` is the next moment that anybody waits for."""
         self._changes += 1
-        ticket = (due, self._changes)
-        self._due.append(ticket)
+        ticket = _Ticket(due, self._changes)
+        self._waiting.append(ticket)
         try:
-            seen, quiet_turns = self._changes, 0
-            while quiet_turns < QUIET_TURNS or ticket != min(self._due) or await self._works_in_a_thread():
-                await asyncio.sleep(0)
-                quiet_turns = quiet_turns + 1 if seen == self._changes else 0
-                seen = self._changes
+            while not await self._is_next_in_quiet(ticket):
+                await ticket.turn()
             self._now = max(self._now, due)
         finally:
-            self._due.remove(ticket)
+            self._waiting.remove(ticket)
             self._changes += 1
+            if self._waiting:
+                min(self._waiting).call()
+
+    async def _is_next_in_quiet(self, ticket: "_Ticket") -> bool:
+        """Return whether nobody else waits for an earlier moment, once nothing else can run."""
+        seen, quiet_turns = self._changes, 0
+        while ticket is min(self._waiting):
+            if quiet_turns >= QUIET_TURNS and not await self._works_in_a_thread():
+                return ticket is min(self._waiting)
+            await asyncio.sleep(0)
+            quiet_turns = quiet_turns + 1 if seen == self._changes else 0
+            seen = self._changes
+        return False
 
     async def _works_in_a_thread(self) -> bool:
         """Return whether a thread has just ended work that somebody waits for; wait for that, but not for ever."""
@@ -97,3 +108,28 @@ class ManualClock:
                 return True
         self._stuck = working
         return False
+
+
+@dataclass(slots=True, order=True)
+class _Ticket:
+    """Somebody who waits. Only who is next counts the turns of the event loop; the others wait for their turn."""
+
+    due: float
+    number: int
+    called: asyncio.Future[None] | None = field(default=None, compare=False)
+
+    async def turn(self) -> None:
+        """Return when it is called."""
+        self.called = asyncio.get_running_loop().create_future()
+        await self.called
+
+    def call(self) -> None:
+        """Let it count, in whichever event loop it waits; does nothing if it does not."""
+        if self.called is not None:
+            with suppress(RuntimeError):  # that loop has closed
+                self.called.get_loop().call_soon_threadsafe(_settle, self.called)
+
+
+def _settle(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
