@@ -20,6 +20,7 @@ from tagent.pipeline.driving.cancelling import CancelledElsewhere, cancelled_els
 from tagent.pipeline.driving.inner_runs import Around, InnerRuns
 from tagent.pipeline.driving.live_runs import reachable
 from tagent.pipeline.driving.run_limits import RunLimits
+from tagent.pipeline.driving.run_loop import RunLoop
 from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.inputs import check_inputs
@@ -218,7 +219,7 @@ class PipelineExecutor:
         for name, value in self._shared_context.items():
             self.shared_state.add_fact(name, value)
         limits = RunLimits.of(self.pipeline, self._setup.budget, state, stop)
-        loop = assembly.loop(journal, limits, audience, shared_state=self.shared_state)
+        loop = RunLoop(assembly, journal, limits=limits, audience=audience, shared_state=self.shared_state)
         try:
             async with reachable(journal.run_id, services):
                 await loop.run(*first)

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
 from tagent.pipeline.course.reports import final_step
-from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.changing import LiveChanges, with_changes
-from tagent.pipeline.driving.run_limits import RunLimits
-from tagent.pipeline.driving.run_loop import RunLoop
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.outputs import OutputType, output_type
-from tagent.pipeline.persistence import Journal
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.work.inner_step import OpenInnerRun
@@ -20,7 +16,6 @@ from tagent.pipeline.work.large_outputs import LargeOutputs
 from tagent.pipeline.work.reaching import RunReach
 from tagent.pipeline.work.reading import RunReader
 from tagent.ports.services import Services
-from tagent.task_agent.context import EnhancedContextManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +82,3 @@ class Assembly:
         reach = RunReach(pipeline, state, services)
         steps = StepExecutor(pipeline, reader, reach, setup.config, services, open_inner=open_inner)
         return cls(pipeline, state, services, reader, steps, large, changes)
-
-    def loop(
-        self, journal: Journal, limits: RunLimits, audience: Audience, *, shared_state: EnhancedContextManager
-    ) -> RunLoop:
-        """Return the loop that drives the run."""
-        return RunLoop(
-            self.pipeline,
-            self.state,
-            self.steps,
-            journal,
-            self.services,
-            shared_state,
-            self.large,
-            limits,
-            audience,
-            self.changes,
-        )

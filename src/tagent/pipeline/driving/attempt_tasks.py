@@ -175,7 +175,7 @@ class AttemptTasks:
         Raises:
             EffectRefusedError: If an effect cannot be had; nothing was written.
         """
-        await self._inbox.put_and_wait(start, Inside(events, effects or None))
+        await self._inbox.put_and_wait(start, Inside(events, effects))
 
     def _notice(self, start: Start, event: AgentEvent | AgentNotice) -> None:
         """Show what an agent does right now; its events are shown when they are committed."""

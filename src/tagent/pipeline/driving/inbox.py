@@ -8,7 +8,7 @@ from tagent.pipeline.driving.attempts import AttemptOutcome
 from tagent.pipeline.driving.deciding import Start
 from tagent.pipeline.events import RunEvent
 from tagent.ports.clock import Clock
-from tagent.ports.effects import Effects
+from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.task_agent.events import AgentEvent
 from tagent.values import value
 
@@ -26,11 +26,11 @@ class Inside:
 
     Attributes:
         events: What happened inside.
-        effects: What else becomes true with it; None for nothing.
+        effects: What else becomes true with it.
     """
 
     events: Sequence[RunEvent]
-    effects: Effects | None
+    effects: Effects = NO_EFFECTS
 
 
 @value

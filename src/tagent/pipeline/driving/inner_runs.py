@@ -12,6 +12,7 @@ from tagent.pipeline.driving.assembly import Assembly, RunSetup
 from tagent.pipeline.driving.deciding import work_at
 from tagent.pipeline.driving.inner_journal import InnerJournal
 from tagent.pipeline.driving.run_limits import RunLimits
+from tagent.pipeline.driving.run_loop import RunLoop
 from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import AgentNoticed, RunEvent, RunHalted, RunResumed, RunStarted
 from tagent.pipeline.kinds import RunStatus
@@ -210,7 +211,8 @@ class DrivenInside:
             first = ()
         limits = RunLimits.of(setup.pipeline, setup.budget, state, around.stop, above=self._attempt.accounts)
         known = EnhancedContextManager(setup.pipeline.description, max_tokens=setup.config.context_tokens)
-        await assembly.loop(journal, limits, self._audience, shared_state=known).run(*first)
+        loop = RunLoop(assembly, journal, limits=limits, audience=self._audience, shared_state=known)
+        await loop.run(*first)
         return await assembly.reader.result()
 
     @property

@@ -1,20 +1,17 @@
 """The loop of one run: decide, journal, act. It is the one writer of the run's journal."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
-from tagent.effects import EffectBuffer
 from tagent.exceptions import StoreError, ungrouped
-from tagent.payloads import PayloadError
 from tagent.pipeline.course.commands import PauseRun
 from tagent.pipeline.course.reports import summary_of
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.approvals import ApprovalDesk
+from tagent.pipeline.driving.assembly import Assembly
 from tagent.pipeline.driving.attempt_tasks import AttemptTasks
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptPaused, AttemptSucceeded
-from tagent.pipeline.driving.changing import LiveChanges
+from tagent.pipeline.driving.commits import Commits
 from tagent.pipeline.driving.deciding import Decider, Start, Unit, is_current, unit_of
 from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
 from tagent.pipeline.driving.run_limits import RunLimits
@@ -38,24 +35,16 @@ from tagent.pipeline.events import (
     StepStarted,
     StepSubstituted,
 )
-from tagent.pipeline.exceptions import DeadlockError, StepFailedError
+from tagent.pipeline.exceptions import DeadlockError
 from tagent.pipeline.hooks import Hooks
-from tagent.pipeline.journal.blobs import StoredOutput
-from tagent.pipeline.journal.patience import PatientStore
 from tagent.pipeline.kinds import RunStatus
-from tagent.pipeline.models import Pipeline
 from tagent.pipeline.persistence import Journal
 from tagent.pipeline.scheduler import AWAITING_APPROVAL
-from tagent.pipeline.state import PipelineState, apply
-from tagent.pipeline.step_executor import StepExecutor
-from tagent.pipeline.work.large_outputs import LargeOutputs
+from tagent.pipeline.state import apply
 from tagent.ports.effect_errors import DocumentConflictError, EffectRefusedError
-from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.records import RunSummary
-from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError
 from tagent.task_agent.context import EnhancedContextManager
-from tagent.task_agent.models import Failure
 
 _BEGINNINGS = (RunStarted, RunResumed, RunForked)
 _OUTPUTS = (StepCompleted, StepSubstituted)
@@ -68,24 +57,21 @@ class RunLoop:
 
     def __init__(
         self,
-        pipeline: Pipeline,
-        state: PipelineState,
-        steps: StepExecutor,
+        assembly: Assembly,
         journal: Journal,
-        services: Services,
-        shared_state: EnhancedContextManager,
-        large: LargeOutputs,
+        *,
         limits: RunLimits,
         audience: Audience,
-        changes: LiveChanges,
+        shared_state: EnhancedContextManager,
     ) -> None:
-        self._state = state
-        self._changes = changes
-        self._steps = steps
+        self._state = state = assembly.state
+        self._services = services = assembly.services
+        self._steps = steps = assembly.steps
+        self._large = assembly.large
+        self._changes = assembly.changes
         self._journal = journal
-        self._services = services
+        self._commits = Commits(journal, assembly.large, services)
         self._shared_state = shared_state
-        self._large = large
         self._stop = limits.stop
         self._limits = limits
         self._audience = audience
@@ -98,12 +84,11 @@ class RunLoop:
             random=services.random,
         )
         self._inbox = Inbox(services.clock)
-        hooks = Hooks(pipeline.before_step, pipeline.after_step, services)
+        hooks = Hooks(assembly.pipeline.before_step, assembly.pipeline.after_step, services)
         self._standing = Standing(state)
         self._attempts = AttemptTasks(
             state, steps, hooks, self._inbox, limits.accounts, audience, services.clock, self._standing
         )
-        self._spare = EffectBuffer()
         self._paused: dict[Unit, tuple[Start, AttemptPaused]] = {}
         self._pause: PauseRun | None = None
         self._wake_at: float | None = None
@@ -164,8 +149,7 @@ class RunLoop:
                 await self._wait()
             if self._lost is not None:
                 raise self._lost
-            taken = await self._take_effects() if self._has_effects() else None
-            events, committed = taken or self._take_reports()
+            events, committed = await self._take()
             self._take_answers(group, events)
 
     async def _begin(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
@@ -263,7 +247,7 @@ class RunLoop:
             summary = replace(summary_of(self._state), status=RunStatus.WAITING.value)
             unanswered = effects.plus(self._approvals.unanswered(besides=effects))
             try:
-                await self._write([*events, pause], summary, unanswered)
+                await self._commits.commit([*events, pause], summary, unanswered)
             except DocumentConflictError:
                 pause = await self._pause_now()
             else:
@@ -271,19 +255,7 @@ class RunLoop:
                 events.append(pause)
                 return
         if events:
-            await self._write(events, self._summary(events), effects)
-
-    async def _write(self, events: list[RunEvent], summary: RunSummary | None, effects: Effects) -> None:
-        """Commit with `effects`, and with outputs that are kept to be used again."""
-        if not self._spare:
-            self._large.committed(await self._journal.commit(events, summary, effects))
-            return
-
-        async def write(spare: Effects) -> Mapping[str, StoredOutput]:
-            return await self._journal.commit(events, summary, effects.plus(spare))
-
-        self._large.committed(await self._spare.write(self._services.store, write))
-        self._spare = EffectBuffer()
+            await self._commits.commit(events, self._summary(events), effects)
 
     def _take_answers(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         """Turn the answers that were found into events, and let go on what waits for one inside."""
@@ -294,12 +266,12 @@ class RunLoop:
                     path,
                     answer.is_approved,
                     now,
-                    answer.actor,
-                    answer.comment,
-                    answer.by_default,
-                    answer.is_edited,
-                    answer.output,
-                    answer.at,
+                    actor=answer.actor,
+                    comment=answer.comment,
+                    by_default=answer.by_default,
+                    is_edited=answer.is_edited,
+                    output=answer.output,
+                    said_at=answer.at,
                 )
                 apply(self._state, event)
                 events.append(event)
@@ -323,64 +295,50 @@ class RunLoop:
         self._large.went_on(event)
         self._audience.show(event)
 
-    def _has_effects(self) -> bool:
-        """Return whether what waits first in the inbox has effects that count now, and may be refused."""
+    async def _take(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+        """Turn what waits in the inbox into events, applied in order; and whom to tell once they are committed."""
         first = self._inbox.first
-        effects = None if first is None else getattr(first.content, "effects", None)
-        if first is None or effects is None:
+        if first is not None and self._stands_alone(first):
+            return await self._take_alone(self._inbox.take())
+        return self._take_reports()
+
+    def _stands_alone(self, report: Report) -> bool:
+        """Return whether a report takes a commit of its own, as it has effects that may be refused."""
+        content = report.content
+        if not is_current(self._state, report.start):
             return False
-        if isinstance(effects, EffectBuffer):
-            return not effects.is_spare and not self._decider.is_to_be_approved(first.start)
-        return True
+        if isinstance(content, AttemptSucceeded):
+            may_be_refused = content.effects is not None and not content.effects.is_spare
+            return may_be_refused and not self._decider.is_to_be_approved(report.start)
+        return isinstance(content, Inside) and bool(content.effects)
 
-    async def _take_effects(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]] | None:
-        """Commit a success that waits first in the inbox with its effects, before anything is decided on it.
-
-        Effects may be refused, and what is decided cannot be undone; so it takes a commit of its own.
+    async def _take_alone(self, report: Report) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+        """Commit what a report says with its effects, before anything is decided on it.
 
         Returns:
-            What is still to be committed: nothing, or the failure that a refusal is. None if no such success waits.
+            What is still to be committed: nothing, or the failure that a refusal is; and whom to tell then.
         """
-        report = self._inbox.first
-        if report is None or not is_current(self._state, report.start):
-            return None
-        outcome = report.content
-        if isinstance(outcome, Inside):
-            return await self._take_effects_inside(self._inbox.take(), outcome)
-        if not isinstance(outcome, AttemptSucceeded) or (effects := outcome.effects) is None:
-            return None
-        self._inbox.take()
-        now = self._services.clock.now()
-        event = self._outcome(report.start, outcome, now)
+        start, content = report.start, report.content
+        if isinstance(content, Inside):
+            return await self._take_inside(report, content)
         told = [report.committed] if report.committed is not None else []
-        if isinstance(event, StepFailed | PartFailed):  # what it changes does not fit, so nothing of it counts
-            apply(self._state, event)
-            return [event], told
-        try:
-            patient = PatientStore(self._services.store, self._services.clock)
-            stored = await effects.write(patient, partial(self._commit_effects, event))
-        except (EffectRefusedError, PayloadError) as error:
-            failure = Failure(error.code, str(error), error.is_retryable)
-            return [self._refused(report.start, failure, now)], told
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a merge of the user's
-            failed = StepFailedError(report.start.step, error)
-            failure = Failure(failed.code, str(failed), failed.is_retryable)
-            return [self._refused(report.start, failure, now)], told
+        [event] = self._events_of(report, self._services.clock.now())
+        if isinstance(event, _SUCCESSES) and isinstance(content, AttemptSucceeded) and content.effects is not None:
+            failure = await self._commits.commit_alone(event, content.effects)
+            if failure is None:
+                apply(self._state, event)
+                self._tell([event], told)
+                return [], []
+            event = self._decider.outcome(start, AttemptFailed(failure), self._services.clock.now())
         apply(self._state, event)
-        self._large.committed(stored)
-        self._tell([event], told)
-        return [], []
+        return [event], told
 
-    async def _take_effects_inside(
-        self, report: Report, inside: Inside
-    ) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+    async def _take_inside(self, report: Report, inside: Inside) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Commit what happened in the pipeline inside an attempt with its effects; that one is told of a refusal."""
-        events = self._wrapped(report.start, inside, self._services.clock.now())
+        events = self._events_of(report, self._services.clock.now())
         told = [report.committed] if report.committed is not None else []
         try:
-            await self._journal.commit(events, effects=inside.effects or NO_EFFECTS)
+            await self._commits.commit(events, effects=inside.effects)
         except EffectRefusedError as error:
             for future in told:
                 if not future.done():
@@ -391,31 +349,18 @@ class RunLoop:
         self._tell(events, told)
         return [], []
 
-    def _wrapped(self, start: Start, inside: Inside, now: float) -> list[RunEvent]:
-        part = unit_of(start)[1]
-        return [InnerProgressed(start.step, start.attempt, event, now, part) for event in inside.events]
-
-    async def _commit_effects(self, event: RunEvent, effects: Effects) -> Mapping[str, StoredOutput]:
-        return await self._journal.commit([event], effects=effects)
-
-    def _refused(self, start: Start, failure: Failure, now: float) -> RunEvent:
-        event = self._decider.outcome(start, AttemptFailed(failure), now)
-        apply(self._state, event)
-        return event
-
     def _take_reports(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
-        """Turn all that waits in the inbox into events, applied in order; and whom to tell once they are committed."""
+        """Do the same with all that waits, up to what takes a commit of its own."""
         events: list[RunEvent] = []
         committed: list[asyncio.Future[None]] = []
         now = self._services.clock.now()
         while (report := self._inbox.first) is not None:
-            is_live = is_current(self._state, report.start)
-            if is_live and self._has_effects():
-                break  # a commit of its own
+            if self._stands_alone(report):
+                break
             self._inbox.take()
             if report.committed is not None:
                 committed.append(report.committed)
-            if not is_live:  # its step was cancelled before it could say so
+            if not is_current(self._state, report.start):  # its step was cancelled before it could say so
                 continue
             if isinstance(report.content, AttemptPaused):
                 self._paused[unit_of(report.start)] = report.start, report.content
@@ -423,6 +368,8 @@ class RunLoop:
             for event in self._events_of(report, now):
                 apply(self._state, event)
                 events.append(event)
+                if isinstance(report.content, AttemptSucceeded) and isinstance(event, _SUCCESSES):
+                    self._commits.add(report.content.effects)
         return events, committed
 
     def _events_of(self, report: Report, now: float) -> list[RunEvent]:
@@ -430,14 +377,9 @@ class RunLoop:
         if isinstance(content, Progress):
             return [AgentProgressed(start.step, start.attempt, content.event, now, unit_of(start)[1])]
         if isinstance(content, Inside):
-            return self._wrapped(start, content, now)
+            part = unit_of(start)[1]
+            return [InnerProgressed(start.step, start.attempt, event, now, part) for event in content.events]
         if isinstance(content, AttemptPaused):
             raise TypeError("A pause is no event of its own.")
-        event = self._outcome(start, content, now)
-        if isinstance(event, _SUCCESSES) and isinstance(content, AttemptSucceeded) and content.effects:
-            self._spare.join(content.effects)
-        return [event]
-
-    def _outcome(self, start: Start, outcome: AttemptSucceeded | AttemptFailed, now: float) -> RunEvent:
-        """Return the event that says how an attempt ended: badly, if what it changes about steps does not fit."""
-        return self._decider.outcome(start, self._changes.checked(*unit_of(start), outcome), now)
+        # An attempt has ended badly, too, if what it changes about steps does not fit.
+        return [self._decider.outcome(start, self._changes.checked(*unit_of(start), content), now)]
