@@ -9,24 +9,12 @@ from typing import TYPE_CHECKING
 from tagent.exports import loaded_late
 
 if TYPE_CHECKING:
-    from tagent.agent import (
-        acancel,
-        afork,
-        aresume,
-        arun_agent,
-        arun_pipeline,
-        astate_at,
-        cancel,
-        fork,
-        resume,
-        run_agent,
-        run_pipeline,
-        state_at,
-    )
+    from tagent.agent import arun_agent, arun_pipeline, run_agent, run_pipeline
     from tagent.approving import aapprovals, aapprove, approvals, approve, areject, reject
     from tagent.config import ModelLimits, TAgentConfig
     from tagent.exceptions import MissingExtraError, TAgentError
     from tagent.ports.toolsets import MCPServer
+    from tagent.runs import acancel, afork, aresume, astate_at, cancel, fork, resume, state_at
     from tagent.streaming import RunStream, stream
     from tagent.task_agent.budgets import BudgetExceededError
     from tagent.task_agent.context import EnhancedContextManager
@@ -95,20 +83,20 @@ _HOMES = {
     "arun_agent": "tagent.agent",
     "run_pipeline": "tagent.agent",
     "arun_pipeline": "tagent.agent",
-    "resume": "tagent.agent",
-    "aresume": "tagent.agent",
-    "fork": "tagent.agent",
-    "afork": "tagent.agent",
-    "cancel": "tagent.agent",
-    "acancel": "tagent.agent",
+    "resume": "tagent.runs",
+    "aresume": "tagent.runs",
+    "fork": "tagent.runs",
+    "afork": "tagent.runs",
+    "cancel": "tagent.runs",
+    "acancel": "tagent.runs",
     "approvals": "tagent.approving",
     "aapprovals": "tagent.approving",
     "approve": "tagent.approving",
     "aapprove": "tagent.approving",
     "reject": "tagent.approving",
     "areject": "tagent.approving",
-    "state_at": "tagent.agent",
-    "astate_at": "tagent.agent",
+    "state_at": "tagent.runs",
+    "astate_at": "tagent.runs",
     "stream": "tagent.streaming",
     "RunStream": "tagent.streaming",
     "TAgentConfig": "tagent.config",

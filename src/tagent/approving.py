@@ -1,18 +1,17 @@
 """The front door of approvals: what people are asked, and their answers. Each sync function wraps its async twin."""
 
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from tagent.agent import CallOptions, Config, run_to_end, settings_of
+from tagent.blocking import run_to_end
+from tagent.calls import CallOptions, Config, settings_of
 from tagent.exceptions import ConfigurationError
 from tagent.ports.services import open_services
+from tagent.values import UNEDITED
 
 if TYPE_CHECKING:
     from tagent.pipeline.answering.answering import AnsweredApproval
     from tagent.pipeline.answering.documents import OpenApproval
     from tagent.pipeline.models import Pipeline
-
-UNEDITED: Final = ...
-"""Stands for the output that a step gave."""
 
 
 async def aapprovals(
@@ -58,6 +57,8 @@ def approvals(
     run_id: str | None = None, config: Config = None, **options: Unpack[CallOptions]
 ) -> "tuple[OpenApproval, ...]":
     """Do what `aapprovals` does and wait for it; also where an event loop is already running.
+
+    The arguments are the same: `run_id` for those of one run, `config`, and settings by name, like `store`.
 
     Raises:
         TAgentError: As for `aapprovals`.
@@ -145,6 +146,9 @@ def approve(
 ) -> "AnsweredApproval":
     """Do what `aapprove` does and wait for it; also where an event loop is already running.
 
+    The arguments are the same: `config`, `comment`, `actor`, `output` instead of what the step gave, `pipeline` to
+    check it, and settings by name, like `store`.
+
     Raises:
         TAgentError: As for `aapprove`.
 
@@ -210,6 +214,8 @@ def reject(
     run_id: str, step: str, config: Config = None, *, comment: str = "", actor: str = "", **options: Unpack[CallOptions]
 ) -> "AnsweredApproval":
     """Do what `areject` does and wait for it; also where an event loop is already running.
+
+    The arguments are the same: `config`, `comment`, `actor`, and settings by name, like `store`.
 
     Raises:
         TAgentError: As for `areject`.

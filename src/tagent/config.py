@@ -108,7 +108,8 @@ class TAgentConfig(BaseModel):
         stream: Whether the final answer is shown while it comes.
         redact: Called with every value that subscribers are shown and returns what they may see; None
             shows all. The journal keeps what a resume needs.
-        store: The URL of the journal's store: `memory://`, `sqlite:///file`.
+        store: The URL of the journal's store: `memory://`, `sqlite:///file`, `file:///directory`, `postgresql://...`,
+            `redis://...`.
         lease_seconds: How long a claim on a run lasts unless it is renewed, from 1.
         tools: Functions that every agent may use, on top of a step's own.
 

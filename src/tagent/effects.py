@@ -111,13 +111,12 @@ class EffectBuffer:
     @property
     def is_spare(self) -> bool:
         """Whether all that was gathered can be done without, so that it may be written with whatever else there is."""
-        others = self._messages or self._receipts or self._subscriptions
-        return not others and all(is_cache(scope) for scope, _ in self._puts)
+        return is_spare(self.effects)
 
     def join(self, other: "EffectBuffer") -> None:
         """Gather what was gathered in another one, which is written with this one."""
         self.absorb(other.effects)
-        self.when_written(other._tell_written)  # noqa: SLF001 - of the same class
+        self.when_written(other.tell_written)
 
     def put(self, put: Put, *, merge: Merge | None = None) -> None:
         """Write a document. What its first put expected to find counts: the later ones have found that one.
@@ -215,11 +214,12 @@ class EffectBuffer:
                     raise
                 logger.warning("An output is not kept to be used again: %s", error.message)
             else:
-                self._tell_written()
+                self.tell_written()
                 return result
         raise AssertionError("the last attempt returns or raises")
 
-    def _tell_written(self) -> None:
+    def tell_written(self) -> None:
+        """Call, each once, what waits for this to be written."""
         callbacks, self._on_written = self._on_written, []
         for callback in callbacks:
             callback()
@@ -235,6 +235,12 @@ class EffectBuffer:
         effects = self.effects
         pending = [self._puts[put.scope, put.key] for put in effects.puts]
         return replace(effects, puts=tuple([await _merged(it.put, it.merge, store) for it in pending]))
+
+
+def is_spare(effects: Effects) -> bool:
+    """Return whether all of these can be done without: they only keep outputs to be used again."""
+    others = effects.messages or effects.receipts or effects.subscriptions
+    return not others and all(is_cache(put.scope) for put in effects.puts)
 
 
 async def _merged(put: Put, merge: Merge | None, store: Documents) -> Put:

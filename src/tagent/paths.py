@@ -80,6 +80,8 @@ def _parse(text: str) -> tuple[str, tuple[str | int, ...]]:
 
 
 def _step_into(value: object, part: str | int, *, path: str, here: str) -> object:
+    if value is None:
+        raise DataPathError(path, f"{here} is null, so {path!r} leads nowhere.")
     if isinstance(part, int):
         if not isinstance(value, Sequence) or isinstance(value, str | bytes):
             raise DataPathError(path, f"{here} is no list, so {path!r} leads nowhere.")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, 
 
 from pydantic import BaseModel
 
-from tagent.agent import CallOptions, Config, arun_agent, executor_of, selection_of
+from tagent.agent import arun_agent, executor_of
+from tagent.calls import CallOptions, Config, RunOptions
 from tagent.exceptions import ConfigurationError, TAgentError
 from tagent.ports.language_model import AnswerStreamed
 from tagent.task_agent.events import AgentEvent, AgentNotice
@@ -216,14 +217,7 @@ class _Sink:
 def stream(
     goal_or_pipeline: "Pipeline",
     config: Config = None,
-    *,
-    inputs: Mapping[str, object] | BaseModel | None = None,
-    labels: Mapping[str, str] | None = None,
-    only: str | Sequence[str] | None = None,
-    start_from: str | Sequence[str] | None = None,
-    outputs: Mapping[str, object] | None = None,
-    from_run: str | None = None,
-    **options: Unpack[CallOptions],
+    **options: Unpack[RunOptions],
 ) -> "RunStream[RunEvent | AgentNoticed, PipelineResult]": ...
 @overload
 def stream(
@@ -275,17 +269,10 @@ def stream(goal_or_pipeline: "str | Pipeline", config: Config = None, **options:
 
     def work(show: Callable[[Any], None]) -> Awaitable[Any]:
         if isinstance(goal_or_pipeline, str):
-            return _worked_on(goal_or_pipeline, config, show, **options)
+            return arun_agent(goal_or_pipeline, config, on_event=show, **options)
         return _ran(goal_or_pipeline, config, show, **options)
 
     return RunStream(work)
-
-
-async def _worked_on(goal: str, config: Config, show: Callable[[Any], None], **options: Any) -> object:
-    """Return what an agent makes of the goal."""
-    if options.pop("labels", None) is not None:
-        raise ConfigurationError("A goal takes no labels: it is in no list of runs. Run a pipeline.")
-    return await arun_agent(goal, config, on_event=show, **options)
 
 
 async def _ran(
@@ -303,8 +290,10 @@ async def _ran(
     **options: Any,
 ) -> object:
     """Return what a run of the pipeline comes to."""
+    from tagent.pipeline.selecting import Selection
+
     if output_format is not None:
         raise ConfigurationError("A pipeline takes no output_format: give its steps an output_schema.")
-    selection = selection_of(only, start_from, outputs, from_run)
+    selection = Selection.of(only, start_from, outputs, from_run)
     executor = executor_of(pipeline, config, inputs=inputs, labels=labels, selection=selection, options=options)
     return await executor.execute(sinks=[_Sink(show)])

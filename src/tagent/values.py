@@ -5,9 +5,13 @@ makes about ten. So what is made for every step is a `value`; everything else is
 """
 
 from dataclasses import dataclass, field
-from typing import TypeVar, dataclass_transform
+from typing import Final, TypeVar, dataclass_transform
 
 Class = TypeVar("Class")
+
+UNEDITED: Final = ...
+"""Stands for the output that a step gave, where a reviewer may give another one; the front door needs it too, also
+where pipeline support is not installed."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))

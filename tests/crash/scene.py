@@ -28,7 +28,7 @@ from tagent.pipeline.events import (
     StepFailed,
     StepStarted,
 )
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports import RunRecord, Store
 from tagent.ports.documents import DocumentQuery
 from tagent.task_agent.events import Finalized, Planned, TaskCompleted

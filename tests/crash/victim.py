@@ -27,27 +27,26 @@ from crash.write_path.store import PointedStore
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus
-from tagent.pipeline.answering.answering import UNEDITED, answer_approval, open_approvals
-from tagent.pipeline.course.reports import final_step
+from tagent.pipeline.answering.answering import answer_approval, open_approvals
 from tagent.pipeline.driving import assembly, lease
 from tagent.pipeline.driving.attempts import AttemptOutcome
 from tagent.pipeline.driving.cancelling import cancel_run
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal import patience
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.persistence import load_events
 from tagent.pipeline.selecting import Selection
 from tagent.pipeline.state import fold
 from tagent.pipeline.step_executor import StepExecutor
 from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.stored.loading import load_pipeline
-from tagent.pipeline.work.large_outputs import LargeOutputs
-from tagent.pipeline.work.reading import RunReader
+from tagent.pipeline.work.reading import result_of_state
 from tagent.ports import Services
 from tagent.ports.store_errors import StoreUnavailableError
 from tagent.runtime import open_services
 from tagent.task_agent.attempt import Attempt
+from tagent.values import UNEDITED
 
 LOOKS = 1_000
 
@@ -134,8 +133,7 @@ async def _read(run_id: str, pipeline: Pipeline, services: Services) -> Pipeline
     """Return what the run has come to, as the next process finds it."""
     state = fold(ExecutionGraph.build(pipeline), await load_events(services.store, run_id))
     types = {step.name: output_type(step) for step in pipeline.steps}
-    large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
-    return await RunReader(pipeline, state, types, large, store_url=services.store_url).result()
+    return await result_of_state(pipeline, state, types=types, services=services)
 
 
 def live(orders: Orders) -> int:

@@ -19,7 +19,7 @@ from redis_server import RedisServer, redis_server
 from tagent import approvals, approve
 from tagent.pipeline.answering.documents import SCOPE
 from tagent.pipeline.events import ApprovalAnswered, RunEvent
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports.documents import DocumentQuery
 from tagent.runtime import open_services_on
 

@@ -19,7 +19,7 @@ from tagent import cancel
 from tagent.pipeline.communication import PipelineCommunicator
 from tagent.pipeline.driving.cancelling import RunEndedError
 from tagent.pipeline.events import RunEvent, RunFinished, RunHalted, StepCancelled, StepStarted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports.records import RunRecord
 from tagent.runtime import open_services_on
 

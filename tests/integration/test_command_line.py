@@ -72,6 +72,18 @@ def test_inputs_come_from_a_file_too_and_pairs_win(folder: Path) -> None:
     assert ran.stdout.startswith("# teatea\n")
 
 
+def test_an_input_called_almost_like_a_step_is_no_mistake(folder: Path) -> None:
+    """The step `mail` for each of the input `mails`: both are what people write."""
+    (folder / "mails.py").write_text(
+        "from tagent.pipeline import Pipeline\n"
+        "pipeline = Pipeline('p').step('mail', run=lambda: 1).step('case', run=lambda item: item, for_each='mails')\n"
+    )
+    ran = tagent("run", "mails.py", "--input", 'mails:=["a"]', cwd=folder)
+    assert (ran.returncode, json.loads(ran.stdout)) == (0, ["a"])
+    ran = tagent("run", "mails.py", "--input", 'mls:=["a"]', cwd=folder)
+    assert (ran.returncode, "error[pipeline.invalid]" in ran.stderr) == (2, True)
+
+
 def test_exit_codes_tell_partial_from_failed(folder: Path) -> None:
     """6 and 1; the reason is on stderr, the part that worked on stdout."""
     partly = tagent("run", "demo.py:partly", cwd=folder)

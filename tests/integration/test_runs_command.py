@@ -202,3 +202,36 @@ def test_a_run_that_does_not_complete_is_explained_at_once_and_later(tmp_path: P
     compared = tagent("runs", "diff", run_id, fork.stdout.strip(), cwd=tmp_path, env={"COLUMNS": "200"}).stdout
     assert "failed [run.rollback]" in compared
     assert "completed 2/3 parts" in compared
+
+
+CASES = """
+import pathlib
+from tagent.pipeline import Pipeline
+
+def draft(case: int) -> int:
+    return case
+
+def send(draft: int) -> int:
+    if draft == 3 and not pathlib.Path("mended").exists():
+        raise TypeError("no")
+    return draft
+
+inner = Pipeline("inner").step("draft", run=draft).step("send", run=send, max_retries=0)
+options = {"pipeline": inner, "for_each": "n", "inputs": {"case": "item"}, "max_concurrency": 1, "max_retries": 0}
+pipeline = Pipeline("cases").step("n", run=lambda: [1, 2, 3]).step("cases", **options)
+"""
+
+
+def test_steps_inside_and_parts_that_are_done_are_told_on_a_resume(tmp_path: Path) -> None:
+    """What was paid for is not said to be lost."""
+    (tmp_path / "cases.py").write_text(CASES)
+    assert tagent("run", "cases.py", cwd=tmp_path).returncode != 0
+    run_id = str(listed(tmp_path)[0]["run_id"])
+    logged = tagent("runs", "logs", run_id, cwd=tmp_path).stdout.splitlines()
+    [at] = [n for n, line in enumerate(logged, 1) if "PartCompleted  cases[1]" in line]
+    fork = tagent("runs", "fork", run_id, "--at", str(at), cwd=tmp_path)
+    (tmp_path / "mended").touch()
+    resumed = tagent("runs", "resume", run_id, cwd=tmp_path)
+    assert "Reused: n\nStill to do: cases (1 step inside reused, 2 of 3 parts reused)\n" in resumed.stderr
+    forked = tagent("runs", "resume", fork.stdout.strip(), cwd=tmp_path)
+    assert "Still to do: cases (2 parts reused)\n" in forked.stderr, forked.stderr

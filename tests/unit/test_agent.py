@@ -1,14 +1,7 @@
 """The front door with a goal: sync and async, options, and which setting wins."""
 
-import asyncio
-import signal
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
-from typing import Never
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -18,12 +11,10 @@ from agent_runs import call
 from tagent import arun_agent, run_agent
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError, TAgentError
+from tagent.pipeline import Pipeline
 from tagent.ports.language_model import ModelRequest
 from tagent.ports.model_errors import ModelUnavailableError
 from tagent.testing import ScriptedModel
-
-PATIENCE_SECONDS = 10
-"""After so long a test gives up on another thread; only a broken agent comes near it."""
 
 
 class City(BaseModel):
@@ -59,23 +50,6 @@ async def test_the_async_twin_answers_too() -> None:
     """Servers await it."""
     result = await arun_agent("Say hello", model=ScriptedModel(["Hello."]))
     assert result.required_output() == "Hello."
-
-
-async def test_the_sync_form_works_where_a_loop_is_running() -> None:
-    """A notebook cell runs inside a loop."""
-    assert run_agent("Say hello", model=ScriptedModel(["Hello."])).output == "Hello."
-
-
-async def test_context_variables_reach_the_tools_where_a_loop_is_running() -> None:
-    """A trace that breaks in notebooks only is hard to find."""
-    trace: ContextVar[str] = ContextVar("trace", default="none")
-    trace.set("t-1")
-
-    def current_trace() -> str:
-        return trace.get()
-
-    result = run_agent("g", model=ScriptedModel([[call("current_trace")], "done"]), tools=[current_trace])
-    assert result.tasks[0].output == "t-1"
 
 
 def test_the_output_has_the_type_asked_for() -> None:
@@ -141,6 +115,27 @@ async def test_a_goal_takes_no_inputs() -> None:
         await arun_agent("g", inputs={"a": 1}, model=ScriptedModel(["x"]))  # type: ignore[call-overload]  # the mistake
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"only": ["a"]}, {"start_from": "a"}, {"outputs": {"a": 1}}, {"from_run": "r"}, {"labels": {"team": "blue"}}],
+    ids=lambda options: next(iter(options)),
+)
+async def test_a_goal_is_run_as_a_whole(options: dict[str, object]) -> None:
+    """It has no steps, and is in no list of runs; that is said, and not that there were no such setting."""
+    told = "A goal takes no labels" if "labels" in options else "A goal is run as a whole"
+    with pytest.raises(ConfigurationError, match=told):
+        await arun_agent("g", model=ScriptedModel(["x"]), **options)  # type: ignore[call-overload]  # the mistake
+    given_nothing: dict[str, Any] = dict.fromkeys(options)
+    assert (await arun_agent("g", model=ScriptedModel(["x"]), **given_nothing)).output == "x"
+
+
+async def test_a_pipeline_takes_all_that_running_it_takes() -> None:
+    """A part of it and labels too: mypy lets through what works."""
+    pipeline = Pipeline("p").step("a", run=lambda: 1).step("b", run=lambda a: a + 1)
+    result = await arun_agent(pipeline, inputs={}, only=["b"], outputs={"a": 4}, labels={"team": "blue"})
+    assert (result.final_output, run_agent(pipeline, only="a", labels={"team": "blue"}).final_output) == (5, 1)
+
+
 async def test_a_pipeline_takes_no_output_format() -> None:
     """Each of its steps has its own."""
     with pytest.raises(ConfigurationError, match="output_schema"):
@@ -157,58 +152,6 @@ async def test_an_object_that_is_no_model_is_refused() -> None:
     """The message says what a model is."""
     with pytest.raises(ConfigurationError, match="not int"):
         await arun_agent("g", {"model": 42})
-
-
-def test_an_interrupt_where_a_loop_is_running_ends_the_agent() -> None:
-    """Stopping a notebook cell must not leave an agent that spends money in the background."""
-    is_cancelled = threading.Event()
-
-    async def interrupted() -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            is_cancelled.set()
-            raise
-
-    async def cell() -> None:
-        run_agent("g", model=ScriptedModel([[call("interrupted")]]), tools=[interrupted])
-
-    loop = asyncio.new_event_loop()  # not asyncio.run, which takes the interrupt for itself
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(cell())
-    finally:
-        loop.close()
-    assert is_cancelled.wait(PATIENCE_SECONDS)
-
-
-def test_an_interrupt_before_the_agent_has_begun_leaves_nothing_that_begins_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The impatient are right too: no call is made that nobody waits for."""
-    late: list[Callable[[], object]] = []
-
-    class SlowToStart(ThreadPoolExecutor):
-        def submit(self, function: Callable[..., object], /, *arguments: object) -> Never:  # type: ignore[override]  # it never returns
-            late.append(partial(function, *arguments))
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("tagent.agent.ThreadPoolExecutor", SlowToStart)
-    model = ScriptedModel(["never asked"])
-
-    async def cell() -> None:
-        run_agent("g", model=model)
-
-    loop = asyncio.new_event_loop()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(cell())
-    finally:
-        loop.close()
-    with pytest.raises(asyncio.CancelledError):
-        late[0]()
-    assert model.requests == []
 
 
 def test_the_public_names_are_there_and_others_are_not() -> None:

@@ -95,7 +95,7 @@ def test_never_reaches_what_is_no_declared_field(member: str) -> None:
     ("path", "message"),
     [
         ("stepp", "Nothing is named 'stepp'. Did you mean 'step'?"),
-        ("step.file", "step has no field 'file'. Did you mean 'files'? It has: files, text."),
+        ("step.file", "step has no field 'file'. Did you mean 'files'? It has: files, none, text."),
         ("step.files[2]", "step.files has 2 items, so 'step.files[2]' leads nowhere."),
         ("step.files[-3]", "step.files has 2 items"),
         ("step.files.2", "step.files has 2 items"),
@@ -103,12 +103,14 @@ def test_never_reaches_what_is_no_declared_field(member: str) -> None:
         ("step[0]", "step is no list"),
         ("step.text[0]", "step.text is no list"),
         ("step.text.0", "step.text has no field '0'"),
+        ("step.none.x", "step.none is null, so 'step.none.x' leads nowhere."),
+        ("step.none[0]", "step.none is null, so 'step.none[0]' leads nowhere."),
     ],
 )
 def test_says_where_a_path_leads_nowhere(path: str, message: str) -> None:
     """Whoever wrote the path must see which part is wrong and what is there instead."""
     with pytest.raises(DataPathError) as raised:
-        looked_up(path, {"step": {"files": ["x", "y"], "text": "hello"}})
+        looked_up(path, {"step": {"files": ["x", "y"], "text": "hello", "none": None}})
     assert message in str(raised.value)
     assert raised.value.path == path
 

@@ -19,7 +19,7 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.pipeline import Pipeline, PipelineValidationError, RunStatus
 from tagent.pipeline.events import AgentNoticed, RunFinished, RunStarted, StepCompleted, StepFailed, StepStarted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports import ModelRequest, RunRecord
 from tagent.ports.language_model import AnswerStreamed, ModelReply
 from tagent.ports.model_errors import ModelUnavailableError
@@ -432,6 +432,17 @@ async def test_a_goals_output_has_the_type_asked_for() -> None:
         await _read_all(events)
     city: City | None = events.result.output
     assert city == City(name="Oslo", people=700_000)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"), [("only", "A goal is run as a whole"), ("labels", "A goal takes no labels")]
+)
+async def test_a_goal_takes_nothing_that_is_for_pipelines(option: str, told: str) -> None:
+    """It is said in the same words as where nothing is read."""
+    options: dict[str, Any] = {option: ["a"]}
+    events = stream("Greet", model=ScriptedModel(["x"]), **options)
+    with pytest.raises(ConfigurationError, match=told):
+        await _read_all(events)
 
 
 async def test_a_goals_error_is_raised_where_its_events_are_read() -> None:

@@ -12,8 +12,9 @@ from pydantic_core import to_json
 
 from tagent.adapters.clock import SystemClock
 from tagent.cli import errors
+from tagent.cli.lines import open_view
 from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, resume_command, without_password
-from tagent.cli.view import Picture, open_view
+from tagent.cli.view import Picture
 from tagent.cli.waiting import each_and_how_to_answer
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineResult, RunStatus

@@ -1,12 +1,13 @@
 """Inputs from the command line: `name=text`, `name:=json`, or a YAML or JSON file."""
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TypeVar
 
 import click
+
+from tagent.cli.values import pair_of
 
 Returned = TypeVar("Returned")
 
@@ -31,19 +32,8 @@ def read_inputs(pairs: tuple[str, ...], file: Path | None) -> dict[str, object]:
     Raises:
         click.BadParameter: If a pair or the file cannot be read.
     """
-    return _from_file(file) | dict(map(_from_pair, pairs)) if file else dict(map(_from_pair, pairs))
-
-
-def _from_pair(pair: str) -> tuple[str, object]:
-    name, separator, text = pair.partition("=")
-    if not separator or not name.strip(":"):
-        raise click.BadParameter(f"{pair!r} is not of the form name=text or name:=json.", param_hint="--input")
-    if not name.endswith(":"):
-        return name, text
-    try:
-        return name[:-1], json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{text!r} is not JSON: {error}.", param_hint="--input") from None
+    from_file = _from_file(file) if file else {}
+    return from_file | dict(pair_of(pair, "--input") for pair in pairs)
 
 
 def _from_file(file: Path) -> dict[str, object]:

@@ -76,7 +76,8 @@ def run(
         raise click.UsageError(f"A goal takes no inputs: write them into the goal, or name a file.{looks}")
     if not origin.file and selection is not None:
         raise click.UsageError("A goal is run as a whole: --only, --start-from, --from-run and --output are for files.")
-    require_valid(pipeline, tools=TAgentConfig.of(pipeline.config).tools)  # before anything of it is drawn
+    known = None if selection is not None else tuple(inputs or ()) or None
+    require_valid(pipeline, inputs=known, tools=TAgentConfig.of(pipeline.config).tools)  # before anything is drawn
     config = with_store(TAgentConfig.load(file=config_file), store)
     if selection is not None and selection.from_run:
         named = selection.from_run

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import TypeVar
 
 import click
 
+from tagent.cli.values import text_of
 from tagent.pipeline.selecting import Selection, SelectionError
 
 Returned = TypeVar("Returned")
@@ -75,14 +75,10 @@ def _output(pair: str) -> tuple[str, object]:
     Raises:
         click.BadParameter: If it names no step, or its file cannot be read.
     """
-    name, separator, text = pair.partition("=")
+    name, separator, written = pair.partition("=")
     if not separator or not name:
         raise click.BadParameter(f"{pair!r} is not of the form STEP=JSON.", param_hint="--output")
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.BadParameter(f"{text[1:]} cannot be read: {error}.", param_hint="--output") from None
+    text = text_of(written, "--output")
     try:
         return name, json.loads(text)
     except RecursionError as error:

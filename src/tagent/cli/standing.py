@@ -1,7 +1,8 @@
 """Where a step of a run stands, in the words of one row. Pure: state and time in, text out."""
 
 from tagent.cli.times import age_text
-from tagent.cli.waiting import DEFAULTS, said, what_is_asked
+from tagent.cli.waiting import said, what_is_asked
+from tagent.pipeline.approval import VERDICTS
 from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
 from tagent.pipeline.events import ASIDE, BY_HAND, COMPENSATION, CONDITION, ROUNDS, ApprovalRequested, PartFailed
@@ -99,7 +100,7 @@ def _left(asked: ApprovalRequested, now: float) -> str:
     if asked.due_at is None:
         return ""
     left = "no time" if asked.due_at <= now else age_text(asked.due_at - now)
-    return f"{left} left, then {DEFAULTS[asked.default]}"
+    return f"{left} left, then {VERDICTS[asked.default]}"
 
 
 def of_failed_part(event: PartFailed) -> str:

@@ -1,6 +1,7 @@
 """What an agent's events are told as: one short line each, for a terminal or a log."""
 
 from tagent.cli.errors import printable
+from tagent.pipeline.events import ASIDE
 from tagent.ports.language_model import ModelRetried, ModelSwitched
 from tagent.task_agent.events import (
     AgentEvent,
@@ -83,6 +84,11 @@ def doing_now(notice: AgentNotice) -> str:
         return bounded(f"{notice.purpose}: {notice.model}")
     text = _one_line(notice.text[-2 * LONGEST_TEXT :])  # it comes again, longer, with every word
     return text if len(text) <= LONGEST_TEXT else f"...{text[-LONGEST_TEXT:]}"
+
+
+def of_part(part: str, told: str) -> str:
+    """Return what is told of an item or a branch, and which one it is."""
+    return f"[{part}] {told}" if told and part and part not in ASIDE else told
 
 
 def bounded(text: str) -> str:

@@ -1,6 +1,7 @@
 """Values on the command line: what people type, and what they are shown of what is kept."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,12 +28,63 @@ def value_of(written: str, form: str) -> object:
     Raises:
         click.BadParameter: If it is to be JSON and is none.
     """
-    if form == "text":
-        return written
+    return written if form == "text" else json_of(written)
+
+
+def json_of(written: str, option: str | None = None) -> object:
+    """Return what somebody has written as JSON.
+
+    Args:
+        written: What he wrote.
+        option: Where, for the message.
+
+    Raises:
+        click.BadParameter: If it is no JSON.
+    """
     try:
         return json.loads(written)
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{written!r} is not JSON: {error}.") from None
+        raise click.BadParameter(f"{written!r} is not JSON: {error}.", param_hint=option) from None
+
+
+def pair_of(written: str, option: str, *, named: str = "name") -> tuple[str, object]:
+    """Return the name and the value of `name=text` or `name:=json`; a text stays a text.
+
+    Args:
+        written: The pair.
+        option: Where it stands, for the message.
+        named: What stands before the `=`, for the message.
+
+    Raises:
+        click.BadParameter: If it is no pair, or its value no JSON.
+
+    Example:
+        >>> pair_of("version=1.10", "--input"), pair_of("cities:=[1]", "--input")
+        (('version', '1.10'), ('cities', [1]))
+    """
+    name, separator, text = written.partition("=")
+    if not separator or not name.strip(":"):
+        told = f"{written!r} is not of the form {named}=text or {named}:=json."
+        raise click.BadParameter(told, param_hint=option)
+    return (name[:-1], json_of(text, option)) if name.endswith(":") else (name, text)
+
+
+def text_of(written: str, option: str) -> str:
+    """Return what somebody has written, or where it is `@FILE` what that file holds.
+
+    Args:
+        written: What he wrote.
+        option: Where, for the message.
+
+    Raises:
+        click.BadParameter: If the file cannot be read.
+    """
+    if not written.startswith("@"):
+        return written
+    try:
+        return Path(written[1:]).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{written[1:]} cannot be read: {error}.", param_hint=option) from None
 
 
 def whole(value: Any) -> str:

@@ -1,40 +1,27 @@
-"""A run as people watch it, on stderr: a live tree on a terminal, else one line per thing that happened."""
+"""A run as people watch it: one row a step, with what goes on inside it."""
 
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
-from typing import Protocol
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Group
 from rich.text import Text
 
 from tagent.cli.errors import printable
-from tagent.cli.inside import is_in_a_part, max_attempts, shown_parts, shown_steps, state_at, width_of
-from tagent.cli.standing import SIGNS, counted_inside, counted_parts, of_failed_part, parts_done, sign_of, standing
-from tagent.cli.telling import bounded, decision, doing, doing_now, noteworthy
-from tagent.cli.waiting import said
-from tagent.pipeline.changes import Change, told_change
-from tagent.pipeline.course.skip_codes import NOT_SELECTED
+from tagent.cli.inside import max_attempts, shown_parts, shown_steps, state_at, width_of
+from tagent.cli.standing import SIGNS, counted_inside, sign_of, standing
+from tagent.cli.telling import bounded, decision, doing, doing_now, of_part
+from tagent.pipeline.changes import Change
 from tagent.pipeline.events import (
     ASIDE,
-    COMPENSATION,
-    CONDITION,
     AgentNoticed,
     AgentProgressed,
     ApprovalAnswered,
     ApprovalRequested,
-    ConditionJudged,
     InnerProgressed,
     PartCompleted,
     PartFailed,
     PartStarted,
     RunEvent,
-    RunFinished,
-    RunHalted,
-    RunPaused,
     StepCancelled,
     StepCompleted,
     StepExpanded,
@@ -52,31 +39,8 @@ from tagent.pipeline.state import PipelineState, apply
 MAX_ROWS = 40
 """The most steps drawn at once; of a larger pipeline those that moved last."""
 
-MANY_PARTS = 20
-"""From how many parts on a log tells how far they are."""
-
-_Moved = StepExpanded | StepCompleted | StepFailed | StepSubstituted | StepGiven | StepSkipped | StepCancelled
-_Ended = StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled
+Moved = StepExpanded | StepCompleted | StepFailed | StepSubstituted | StepGiven | StepSkipped | StepCancelled
 _Approvals = ApprovalRequested | ApprovalAnswered
-
-
-class View(Protocol):
-    """Is shown the run's events."""
-
-    def emit(self, event: object) -> None:
-        """Show what `event` changed."""
-        ...
-
-
-@contextmanager
-def open_view(picture: "Picture") -> Iterator[View]:
-    """Show the run in `picture` on stderr: live when it is a terminal, in plain lines otherwise."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield LineView(picture)
-        return
-    with Live(get_renderable=picture.rows, console=console, refresh_per_second=8):
-        yield picture
 
 
 class Picture:
@@ -113,7 +77,7 @@ class Picture:
     def emit(self, event: object) -> None:
         """Take the event into the picture."""
         if isinstance(event, AgentNoticed):
-            self._doing[event.step] = _of_part(event.part, doing_now(event.notice))
+            self._doing[event.step] = of_part(event.part, doing_now(event.notice))
             return
         run_event: RunEvent = event  # type: ignore[assignment]  # sinks are shown run events
         apply(self.state, run_event)
@@ -131,7 +95,7 @@ class Picture:
                 self._move(run_event.step)
             else:
                 self._forget(run_event.step, run_event.part)
-        elif isinstance(run_event, StepStarted | _Moved | _Approvals):
+        elif isinstance(run_event, StepStarted | Moved | _Approvals):
             _drop_output(self.state, run_event.step)
             self._move(run_event.step)
 
@@ -145,15 +109,15 @@ class Picture:
         place, inside = innermost(event)
         if isinstance(inside, AgentProgressed):
             self._note_agent(inside, place + inside.step)
-        elif isinstance(inside, StepStarted | _Moved | _Approvals):
+        elif isinstance(inside, StepStarted | Moved | _Approvals):
             self._quieten(place + inside.step)
             if (inner := state_at(self.state, event)) is not None:
                 _drop_output(inner, inside.step)
 
     def _note_agent(self, event: AgentProgressed, path: str) -> None:
         if told := decision(event.event):
-            self._decided[path] = _of_part(event.part, told)
-        self._doing[path] = _of_part(event.part, doing(event.event))
+            self._decided[path] = of_part(event.part, told)
+        self._doing[path] = of_part(event.part, doing(event.event))
 
     def _take_in(self, change: Change) -> None:
         """Have rows for the steps that are added."""
@@ -264,108 +228,7 @@ class Picture:
         return Text("  " + "  ".join(filter(None, (*parts, why))), style="dim", no_wrap=True, overflow="ellipsis")
 
 
-class LineView:
-    """Plain lines for logs and pipes."""
-
-    def __init__(self, picture: Picture) -> None:
-        self._picture = picture
-        self._retried: Counter[str] = Counter()
-
-    def emit(self, event: object) -> None:
-        """Write a line if the event changed a step's status, is noteworthy of its agent, or ended the run."""
-        self._picture.emit(event)
-        if not self._picture.knows(event):
-            return
-        if isinstance(event, InnerProgressed):
-            self._emit_inside(event)
-            return
-        is_undone = isinstance(event, PartCompleted) and event.part == COMPENSATION
-        if isinstance(event, _Moved | ApprovalRequested | PartCompleted) and (is_undone or _has_a_line(event)):
-            _write(self._picture.row(event.step).plain.rstrip())
-        if isinstance(event, StepCompleted | PartCompleted) and event.change is not None:
-            self._note(event.step, told_change(event.change))
-        self._note_more(event)
-
-    def _note_more(self, event: object) -> None:
-        """Write what else is to be said of the event."""
-        match event:
-            case AgentProgressed(step=name) if told := noteworthy(event.event):
-                self._note(name, _of_part(event.part, told))
-            case ConditionJudged(step=name, holds=True, reason=reason):
-                self._note(name, f"goes ahead: {reason}")
-            case ApprovalAnswered():
-                self._note(event.step, said(event))
-            case PartCompleted():
-                self._note_part(event)
-            case PartFailed():
-                self._note_failure(event)
-            case RunHalted(reason=reason) | RunPaused(reason=reason):
-                _write(f"· {bounded(reason)}")
-            case RunFinished():
-                _write(self._picture.total().plain)
-            case _:
-                pass
-
-    def _emit_inside(self, event: InnerProgressed) -> None:
-        """Write a line of what happened in a pipeline inside a step; of those of items only what is out of the way."""
-        place, inside = innermost(event)
-        row = self._picture.row_inside(event)
-        is_told = isinstance(
-            inside, ApprovalRequested | StepFailed if is_in_a_part(event) else ApprovalRequested | _Ended
-        )
-        if is_told and row is not None:
-            _write(row.plain.rstrip())
-        if isinstance(inside, ApprovalAnswered):
-            self._note(place + inside.step, said(inside))
-        elif isinstance(inside, AgentProgressed) and (told := noteworthy(inside.event)):
-            self._note(place + inside.step, _of_part(inside.part, told))
-
-    def _note_part(self, event: PartCompleted) -> None:
-        """Tell that a condition holds; of items and branches only each tenth of many, a log is no counter."""
-        if event.part == CONDITION:
-            told = event.output if isinstance(event.output, dict) else {}
-            if told.get("holds") is True and told.get("reason"):
-                self._note(event.step, f"goes ahead: {told['reason']}")
-        elif event.part != COMPENSATION:
-            count = self._picture.state.steps[event.step].count or 0
-            done = sum(parts_done(self._picture.state, event.step))
-            if count >= MANY_PARTS and done < count and done % (count // 10) == 0:
-                self._note(event.step, counted_parts(self._picture.state, event.step))
-
-    def _note_failure(self, event: PartFailed) -> None:
-        """Tell that a part failed; of attempts at many parts that are made again the first one and each tenth."""
-        count = self._picture.state.steps[event.step].count or 0
-        if event.retry_at is None or event.part in ASIDE or count < MANY_PARTS:
-            self._note(event.step, of_failed_part(event))
-            return
-        self._retried[event.step] += 1
-        times = self._retried[event.step]
-        if times == 1:
-            self._note(event.step, of_failed_part(event))
-        elif times % (count // 10) == 0:
-            self._note(event.step, f"{times} attempts at parts were in vain so far; {of_failed_part(event)}")
-
-    def _note(self, step: str, told: str) -> None:
-        _write(f"· {self._picture.title(step)}{bounded(told)}")
-
-
-def _write(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-
-
-def _of_part(part: str, told: str) -> str:
-    """Return what is told of an item or a branch, and which one it is."""
-    return f"[{part}] {told}" if told and part and part not in ASIDE else told
-
-
 def _drop_output(state: PipelineState, name: str) -> None:
     """Keep no output of a step in the picture, but one by which it chooses others."""
     if name in state.steps and state.graph.rules(name).routes is None:
         state.steps[name].output = None
-
-
-def _has_a_line(event: object) -> bool:
-    """Return whether an event has a line of its own in a log; what a run was never to do has none."""
-    if isinstance(event, StepSkipped):
-        return event.code != NOT_SELECTED
-    return not isinstance(event, PartCompleted)

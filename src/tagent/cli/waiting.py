@@ -10,11 +10,9 @@ from tagent.cli.times import brief_time_text
 from tagent.cli.values import shortened
 from tagent.pipeline.answering.documents import Answer, OpenApproval
 from tagent.pipeline.answering.going_on import GoesOn
+from tagent.pipeline.approval import VERDICTS, verdict
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested
 from tagent.pipeline.journal.blobs import StoredOutput
-
-DEFAULTS = {"approve": "approved", "reject": "rejected"}
-"""What a step is once nobody has answered in time."""
 
 
 def what_is_asked(asked: OpenApproval | ApprovalRequested) -> str:
@@ -35,7 +33,7 @@ def until(asked: OpenApproval | ApprovalRequested) -> str:
         >>> until(ApprovalRequested("refund", "start", 0, "", at=0.0, due_at=60.0, default="approve"))
         'until 1970-01-01T00:01:00Z, then approved'
     """
-    return "" if asked.due_at is None else f"until {brief_time_text(asked.due_at)}, then {DEFAULTS[asked.default]}"
+    return "" if asked.due_at is None else f"until {brief_time_text(asked.due_at)}, then {VERDICTS[asked.default]}"
 
 
 def said(answered: ApprovalAnswered | Answer) -> str:
@@ -47,7 +45,7 @@ def said(answered: ApprovalAnswered | Answer) -> str:
         >>> said(ApprovalAnswered("refund", False, at=0.0, by_default=True))
         'rejected, as nobody answered in time'
     """
-    what = "approved" if answered.is_approved else "rejected"
+    what = verdict(is_approved=answered.is_approved)
     edited = " with another output" if answered.is_edited else ""
     who = f" by {answered.actor}" if answered.actor else ""
     who = ", as nobody answered in time" if answered.by_default else who

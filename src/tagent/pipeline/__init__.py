@@ -42,22 +42,13 @@ if TYPE_CHECKING:
     from tagent.pipeline.hooks import StepOutcome
     from tagent.pipeline.journal.events_as_json import event_json
     from tagent.pipeline.memory import PipelineMemory
-    from tagent.pipeline.models import (
-        Dependency,
-        DependencyType,
-        ExecutionMode,
-        Fallback,
-        Pipeline,
-        PipelineResult,
-        PipelineStep,
-        RunStatus,
-        StepStatus,
-    )
+    from tagent.pipeline.models import DependencyType, ExecutionMode, Pipeline, PipelineResult, RunStatus, StepStatus
     from tagent.pipeline.plan import Plan
     from tagent.pipeline.routing import When, repeat, switch, when
     from tagent.pipeline.scheduler import PipelineScheduler
     from tagent.pipeline.selecting import Selection, SelectionError
     from tagent.pipeline.state import PipelineState
+    from tagent.pipeline.steps import Dependency, Fallback, PipelineStep
     from tagent.pipeline.triggers import EventTrigger, ScheduleTrigger, TriggerError, on_event, on_schedule
     from tagent.pipeline.validation import validate
     from tagent.ports.language_model import TokenUsage
@@ -146,7 +137,7 @@ _HOMES = {
     "ApprovalAnsweredError": "tagent.pipeline.answering.errors",
     "ApprovalNotOpenError": "tagent.pipeline.answering.errors",
     "ApprovalOutputError": "tagent.pipeline.answering.errors",
-    "Fallback": "tagent.pipeline.models",
+    "Fallback": "tagent.pipeline.steps",
     "Budget": "tagent.budget",
     "Condition": "tagent.pipeline.conditions",
     "ConditionError": "tagent.pipeline.conditions",
@@ -157,9 +148,9 @@ _HOMES = {
     "CircuitPolicy": "tagent.circuit",
     "CircuitOpenError": "tagent.circuits",
     "Pipeline": "tagent.pipeline.models",
-    "PipelineStep": "tagent.pipeline.models",
+    "PipelineStep": "tagent.pipeline.steps",
     "ExecutionMode": "tagent.pipeline.models",
-    "Dependency": "tagent.pipeline.models",
+    "Dependency": "tagent.pipeline.steps",
     "DependencyType": "tagent.pipeline.models",
     "RetryPolicy": "tagent.retries",
     "StepContext": "tagent.pipeline.context",

@@ -1,7 +1,8 @@
 """What somebody has to say yes to: that a step starts, or that its output counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 ApprovalOf = Literal["start", "output"]
 """What is approved of a step: that it starts, or what it gave."""
@@ -12,6 +13,9 @@ AskedOf = Literal["start", "output", "call"]
 ApprovalDefault = Literal["approve", "reject"]
 """What counts as the answer when nobody has given one in time."""
 
+VERDICTS: Final[Mapping[ApprovalDefault, str]] = {"approve": "approved", "reject": "rejected"}
+"""An answer -> what a step is after it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Approval:
@@ -21,7 +25,8 @@ class Approval:
         of: `start` before anything of the step runs, or `output` before what it gave counts, and with that what the
             step itself learned, saved, wrote and sent. What its items, branches and rounds did, or the steps of the
             pipeline inside it, counts with their own success.
-        question: What whoever decides is asked; placeholders as in a goal. Empty for a plain question.
+        question: What whoever decides is asked; placeholders as in a goal, and `{output}` for what the step gave.
+            Empty for a plain question.
         timeout: Seconds until `default` counts as the answer; None means that it waits for ever.
         default: What counts as the answer when nobody has given one in time.
 
@@ -37,6 +42,16 @@ class Approval:
     question: str = ""
     timeout: float | None = None
     default: ApprovalDefault = "reject"
+
+
+def verdict(*, is_approved: bool) -> str:
+    """Return what a step is after a yes or a no, for people.
+
+    Example:
+        >>> verdict(is_approved=False)
+        'rejected'
+    """
+    return VERDICTS["approve" if is_approved else "reject"]
 
 
 def approval_of(given: object) -> Approval | None:

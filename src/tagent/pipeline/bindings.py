@@ -105,6 +105,22 @@ def is_judged(step: PipelineStep) -> bool:
     return step.execution_mode == ExecutionMode.CONDITIONAL and step.condition is None
 
 
+def has_agents(step: PipelineStep) -> bool:
+    """Return whether agents of ours work for a step itself, judge whether it runs, or undo it.
+
+    Example:
+        >>> has_agents(PipelineStep(goal="Find facts")), has_agents(PipelineStep(goal="Find facts", agent=print))
+        (True, False)
+    """
+    judged = is_judged(step)
+    has_more = not (step.branches is None and step.merge is None and step.compensate is None)
+    if step.run is not None and not has_more and not judged:
+        return False  # a plain function, like most steps without a goal
+    works = [*branches_of(step).values(), merge_goal(step), step.compensate]
+    has_goals = any(isinstance(work, str) for work in works)
+    return has_goals or judged or (step.goal is not None and step.agent is None)
+
+
 def fallback_of(step: PipelineStep) -> Fallback | None:
     """Return what takes the place of a step that has failed for good; None for nothing."""
     return Fallback(step.on_error) if isinstance(step.on_error, str) else step.on_error
@@ -171,7 +187,9 @@ def dependencies(
 def needs(
     step: PipelineStep, step_names: Collection[str], global_constraints: Collection[str] = ()
 ) -> tuple[str | Dependency, ...]:
-    """Return the same as `dependencies`, where a name alone stands for a HARD one; graphs have many of these.
+    """Return what `step` depends on, as `dependencies` says; a name alone stands for a HARD one.
+
+    No `Dependency` is made for those: graphs have many.
 
     Raises:
         DataPathError: If a path of `read_data`, `for_each` or `switch_on` is malformed.
@@ -330,10 +348,12 @@ def asked_for(pipeline: Pipeline) -> dict[str, bool]:
 
 
 def asked_inside(step: PipelineStep) -> dict[str, bool]:
-    """Return the same of the pipeline inside a step that fills its inputs by name; of any other step nothing.
+    """Return which inputs the pipeline inside `step` asks for by name: name -> whether it cannot do without.
+
+    Nothing if the step has no pipeline inside, or says itself what that is given.
 
     Raises:
-        DataPathError: As `asked_for`.
+        DataPathError: If a path of a step inside is malformed.
     """
     return asked_for(step.pipeline) if step.pipeline is not None and step.inputs is None else {}
 

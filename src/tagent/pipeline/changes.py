@@ -41,6 +41,16 @@ def added_by(changes: Iterable[ChangeBy]) -> dict[str, str]:
     return {str(spec["name"]): by.step for by in changes for spec in by.change.added}
 
 
+def events_awaited(change: Change) -> set[str]:
+    """Return the names of the steps that a change adds and that do nothing but wait for an event.
+
+    Example:
+        >>> sorted(events_awaited(Change(({"name": "paid", "wait_for": {"pattern": "orders.paid"}}, {"name": "b"}))))
+        ['paid']
+    """
+    return {str(spec["name"]) for spec in change.added if spec.get("wait_for")}
+
+
 def told_change(change: Change) -> str:
     """Return what changes, for people.
 

@@ -1,32 +1,18 @@
 """`PipelineCommunicator`: the mail of a pipeline, from outside its runs."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from tagent.bridge import Bridge
-from tagent.exceptions import StoreError
 from tagent.messaging.background import Subscribed
-from tagent.messaging.dead_letters import DeadLetter, discard, open_dead_letters, redeliver
-from tagent.messaging.delivery import Delivery
-from tagent.messaging.errors import MessageTimeoutError
-from tagent.messaging.inbox import Inbox
-from tagent.messaging.listening import FailurePolicy, Handler, Listener, is_async
+from tagent.messaging.dead_letters import DeadLetter
+from tagent.messaging.listening import FailurePolicy, Handler
+from tagent.messaging.mail import Mail, Since, at_home
 from tagent.messaging.received import ReceivedMessage, Where
-from tagent.messaging.requests import answer_in
-from tagent.messaging.sending import address_of, broadcast_topic, new_message, reply_to
-from tagent.messaging.subscribing import begin_now
-from tagent.messaging.waiting import deadline
-from tagent.names import checked_name, mailbox, named_subscriber, pipeline_mailbox, reply_topic, source
+from tagent.messaging.sending import broadcast_topic
+from tagent.names import checked_name, mailbox
 from tagent.pipeline.journal.connection import Connection
-from tagent.ports.effects import Effects
-from tagent.ports.messages import NewMessage
 from tagent.ports.services import Services
-
-Since = Literal["oldest", "now"]
-"""Where a new subscriber begins: with the oldest message that is kept, or behind the newest."""
 
 
 class PipelineCommunicator:
@@ -58,12 +44,9 @@ class PipelineCommunicator:
 
     def __init__(self, pipeline_id: str, *, store: str | None = None, services: Services | None = None) -> None:
         self.pipeline_id = checked_name(pipeline_id)
-        self._mailbox = pipeline_mailbox(pipeline_id)
-        self._sender = address_of(pipeline_id)
         self._connection = Connection(store=store, services=services)
-        self._services = self._connection.services
         self._bridge = self._connection.bridge
-        self._subscribed: list[Subscribed] = []
+        self._mail = Mail(pipeline_id, self._connection.services, bridge=self._bridge, holding=self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -83,13 +66,13 @@ class PipelineCommunicator:
 
     def close(self) -> None:
         """End the subscriptions and close the store, unless it was given open; a second time does nothing."""
-        for subscribed in self._subscribed:
+        for subscribed in self._mail.subscribed:
             subscribed.stop()
         self._connection.close()
 
     async def aclose(self) -> None:
         """End the subscriptions and close the store, unless it was given open."""
-        for subscribed in self._subscribed:
+        for subscribed in self._mail.subscribed:
             await subscribed.astop()
         self._connection.close()
 
@@ -107,11 +90,11 @@ class PipelineCommunicator:
             PayloadError: If the data cannot be written as JSON, or are too large.
             StoreError: If it cannot be sent now.
         """
-        self._bridge.wait(self._write(self._message(mailbox(to), data, key)))
+        self._bridge.wait(self._mail.write(self._mail.message(mailbox(to), data, key=key)))
 
     async def asend(self, to: str, data: object, *, key: str | None = None) -> None:
         """Send a message."""
-        await self._bridge.carry(self._write(self._message(mailbox(to), data, key)))
+        await self._bridge.carry(self._mail.write(self._mail.message(mailbox(to), data, key=key)))
 
     def broadcast(self, topic: str, data: object, *, key: str | None = None) -> None:
         """Send a message to everybody who listens to a topic, like `orders.created`; otherwise like `send`.
@@ -127,11 +110,11 @@ class PipelineCommunicator:
             ...     [message.data for message in communicator.messages("orders.*", timeout=0)]
             [{'id': 7}]
         """
-        self._bridge.wait(self._write(self._message(broadcast_topic(topic), data, key)))
+        self._bridge.wait(self._mail.write(self._mail.message(broadcast_topic(topic), data, key=key)))
 
     async def abroadcast(self, topic: str, data: object, *, key: str | None = None) -> None:
         """Send a message to everybody who listens to a topic."""
-        await self._bridge.carry(self._write(self._message(broadcast_topic(topic), data, key)))
+        await self._bridge.carry(self._mail.write(self._mail.message(broadcast_topic(topic), data, key=key)))
 
     def receive(self, *, timeout: float | None = None, schema: object = None) -> ReceivedMessage:
         """Return the next message of the pipeline's mailbox, which its runs read as well; each goes to one reader.
@@ -148,11 +131,11 @@ class PipelineCommunicator:
             PayloadError: If it does not fit the schema.
             StoreError: If the store fails.
         """
-        return self._bridge.wait(self._receive(timeout, schema))
+        return self._bridge.wait(self._mail.receive(timeout, schema=schema))
 
     async def areceive(self, *, timeout: float | None = None, schema: object = None) -> ReceivedMessage:  # noqa: ASYNC109 - by our clock
         """Return the next message of the pipeline's mailbox."""
-        return await self._bridge.carry(self._receive(timeout, schema))
+        return await self._bridge.carry(self._mail.receive(timeout, schema=schema))
 
     def reply(self, message: ReceivedMessage, data: object) -> None:
         """Answer a message whose sender waits for that. Only the first answer counts.
@@ -162,11 +145,11 @@ class PipelineCommunicator:
             PayloadError: If the data cannot be written as JSON, or are too large.
             StoreError: If it cannot be sent now.
         """
-        self._bridge.wait(self._write(reply_to(message, data, sender=self._sender)))
+        self._bridge.wait(self._mail.write(self._mail.answer(message, data)))
 
     async def areply(self, message: ReceivedMessage, data: object) -> None:
         """Answer a message whose sender waits for that."""
-        await self._bridge.carry(self._write(reply_to(message, data, sender=self._sender)))
+        await self._bridge.carry(self._mail.write(self._mail.answer(message, data)))
 
     def request(self, to: str, data: object, *, timeout: float, schema: object = None) -> Any:
         """Send a message, wait for the answer and return its data.
@@ -189,11 +172,11 @@ class PipelineCommunicator:
             ...     communicator.request("prices", "tea", timeout=5)
             3
         """
-        return self._bridge.wait(self._request(to, data, timeout, schema))
+        return self._bridge.wait(self._mail.request(to, data, seconds=timeout, schema=schema))
 
     async def arequest(self, to: str, data: object, *, timeout: float, schema: object = None) -> Any:  # noqa: ASYNC109 - by our clock
         """Send a message, wait for the answer and return its data."""
-        return await self._bridge.carry(self._request(to, data, timeout, schema))
+        return await self._bridge.carry(self._mail.request(to, data, seconds=timeout, schema=schema))
 
     def subscribe(
         self,
@@ -229,9 +212,11 @@ class PipelineCommunicator:
             InvalidNameError: If the pattern or the subscriber's name is none.
             StoreError: If the store fails now. When it fails later, it is waited for.
         """
-        home = _at_home(handler, away_from=self._bridge)
+        home = at_home(handler, away_from=self._bridge)
         policy = FailurePolicy(max_failures, backoff_seconds)
-        return self._bridge.wait(self._subscribe(pattern, home, subscriber, since, where, policy))
+        return self._bridge.wait(
+            self._mail.subscribe(pattern, home, subscriber=subscriber, since=since, where=where, policy=policy)
+        )
 
     async def asubscribe(
         self,
@@ -245,9 +230,11 @@ class PipelineCommunicator:
         backoff_seconds: float = 1.0,
     ) -> Subscribed:
         """Let `handler` be called for each message, in the background, and return what stops it."""
-        home = _at_home(handler, away_from=self._bridge)
+        home = at_home(handler, away_from=self._bridge)
         policy = FailurePolicy(max_failures, backoff_seconds)
-        return await self._bridge.carry(self._subscribe(pattern, home, subscriber, since, where, policy))
+        return await self._bridge.carry(
+            self._mail.subscribe(pattern, home, subscriber=subscriber, since=since, where=where, policy=policy)
+        )
 
     def messages(
         self,
@@ -275,8 +262,8 @@ class PipelineCommunicator:
             InvalidNameError: If the pattern or the subscriber's name is none.
             StoreError: If the store fails.
         """
-        inbox = self._bridge.wait(self._inbox(pattern, subscriber, since, where))
-        while (message := self._bridge.wait(self._next(inbox, timeout, schema))) is not None:
+        inbox = self._bridge.wait(self._mail.inbox(pattern, subscriber, since=since, where=where))
+        while (message := self._bridge.wait(self._mail.next(inbox, timeout, schema=schema))) is not None:
             yield message
 
     async def amessages(
@@ -290,8 +277,8 @@ class PipelineCommunicator:
         schema: object = None,
     ) -> AsyncIterator[ReceivedMessage]:
         """Yield messages. One counts as read when the next one is asked for."""
-        inbox = await self._bridge.carry(self._inbox(pattern, subscriber, since, where))
-        while (message := await self._bridge.carry(self._next(inbox, timeout, schema))) is not None:
+        inbox = await self._bridge.carry(self._mail.inbox(pattern, subscriber, since=since, where=where))
+        while (message := await self._bridge.carry(self._mail.next(inbox, timeout, schema=schema))) is not None:
             yield message
 
     def dead_letters(self, subscriber: str | None = None, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
@@ -306,13 +293,13 @@ class PipelineCommunicator:
             InvalidNameError: If the subscriber's name is none.
             StoreError: If the store fails.
         """
-        return self._bridge.wait(self._dead_letters(subscriber, after, limit))
+        return self._bridge.wait(self._mail.dead_letters(subscriber, after=after, limit=limit))
 
     async def adead_letters(
         self, subscriber: str | None = None, *, after: int = 0, limit: int = 100
     ) -> Sequence[DeadLetter]:
         """Return the messages that a subscriber could not handle and about which nobody has decided."""
-        return await self._bridge.carry(self._dead_letters(subscriber, after, limit))
+        return await self._bridge.carry(self._mail.dead_letters(subscriber, after=after, limit=limit))
 
     def redeliver(self, letter: DeadLetter, subscriber: str | None = None) -> bool:
         """Let the handler of a subscriber, and nobody else, have a message once more.
@@ -326,11 +313,11 @@ class PipelineCommunicator:
             InvalidNameError: If the subscriber's name is none.
             StoreError: If the store fails.
         """
-        return self._bridge.wait(redeliver(self._services.store, self._subscriber(subscriber), letter))
+        return self._bridge.wait(self._mail.redeliver(letter, subscriber))
 
     async def aredeliver(self, letter: DeadLetter, subscriber: str | None = None) -> bool:
         """Let a subscriber, and nobody else, handle a message once more; False if somebody had decided about it."""
-        return await self._bridge.carry(redeliver(self._services.store, self._subscriber(subscriber), letter))
+        return await self._bridge.carry(self._mail.redeliver(letter, subscriber))
 
     def discard(self, letter: DeadLetter, subscriber: str | None = None) -> bool:
         """Give a message up for good; False if somebody had decided about it.
@@ -339,99 +326,8 @@ class PipelineCommunicator:
             InvalidNameError: If the subscriber's name is none.
             StoreError: If the store fails.
         """
-        return self._bridge.wait(discard(self._services.store, self._subscriber(subscriber), letter))
+        return self._bridge.wait(self._mail.discard(letter, subscriber))
 
     async def adiscard(self, letter: DeadLetter, subscriber: str | None = None) -> bool:
         """Give a message up for good; False if somebody had decided about it."""
-        return await self._bridge.carry(discard(self._services.store, self._subscriber(subscriber), letter))
-
-    def _message(self, topic: str, data: object, key: str | None) -> NewMessage:
-        return new_message(topic, data, key=key or "", sender=self._sender)
-
-    async def _write(self, message: NewMessage) -> None:
-        await self._services.store.write(Effects(messages=(message,)))
-
-    async def _receive(self, seconds: float | None, schema: object) -> ReceivedMessage:
-        inbox = Inbox(self._services, self._mailbox, self._mailbox)
-        until = deadline(self._services.clock, seconds)
-        while (message := await inbox.next(until=until, schema=schema)) is not None:
-            if await inbox.acknowledge():
-                return message
-        raise MessageTimeoutError(self._sender, seconds=seconds or 0.0)
-
-    async def _request(self, to: str, data: object, seconds: float, schema: object) -> Any:
-        services = self._services
-        answers = reply_topic(f"{services.new_id()}/answer")  # no topic begins with another
-        await self._write(new_message(mailbox(to), data, sender=self._sender, reply_to=answers))
-        try:
-            return await answer_in(answers, services, asked=to, seconds=seconds, schema=schema)
-        finally:
-            with suppress(StoreError):  # the answer is here; what is left behind is swept some day
-                await services.store.forget(answers)
-
-    async def _subscribe(
-        self,
-        pattern: str,
-        handler: Handler,
-        subscriber: str | None,
-        since: Since,
-        where: Where | None,
-        policy: FailurePolicy,
-    ) -> Subscribed:
-        reads, who = await self._begun(pattern, subscriber, since)
-        listener = Listener(
-            self._services,
-            who,
-            reads,
-            handler,
-            pipeline=self.pipeline_id,
-            bridge=self._bridge,
-            where=where,
-            policy=policy,
-        )
-        subscribed = Subscribed(who, listener, self._bridge, holding=self._connection)
-        self._subscribed = [*(it for it in self._subscribed if it.is_listening), subscribed]
-        return subscribed
-
-    async def _begun(self, pattern: str, subscriber: str | None, since: Since) -> tuple[str, str]:
-        """Return what is read and who reads, once he has his place."""
-        reads = source(pattern)
-        who = self._subscriber(subscriber)
-        if since == "now":
-            await begin_now(reads, who, self._services.store)
-        return reads, who
-
-    async def _inbox(self, pattern: str, subscriber: str | None, since: Since, where: Where | None) -> Inbox:
-        reads, who = await self._begun(pattern, subscriber, since)
-        return Inbox(self._services, who, reads, where=where)
-
-    async def _next(self, inbox: Inbox, seconds: float | None, schema: object) -> ReceivedMessage | None:
-        await inbox.acknowledge()
-        message = await inbox.next(until=deadline(self._services.clock, seconds), schema=schema)
-        if message is None:
-            await inbox.acknowledge()  # what was passed over
-        return message
-
-    async def _dead_letters(self, subscriber: str | None, after: int, limit: int) -> Sequence[DeadLetter]:
-        return await open_dead_letters(self._services.store, self._subscriber(subscriber), after=after, limit=limit)
-
-    def _subscriber(self, name: str | None) -> str:
-        return self._mailbox if name is None else named_subscriber(checked_name(name))
-
-
-def _at_home(handler: Handler, *, away_from: Bridge) -> Handler:
-    """Return `handler`, brought back to the loop that is running, where its program has what it works with."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return handler
-    if loop is away_from.loop or not is_async(handler):
-        return handler
-    home = Bridge(loop)
-
-    async def at_home(delivery: Delivery) -> None:
-        if loop.is_closed():  # its program has ended: that is no failure of the message
-            raise asyncio.CancelledError
-        await home.carry(handler(delivery))  # type: ignore[arg-type]  # just asked
-
-    return at_home
+        return await self._bridge.carry(self._mail.discard(letter, subscriber))

@@ -64,7 +64,7 @@ class StepContext:
         facts: What this attempt has learned so far, by name.
         memories: What it has saved so far, by key.
         reach: The way to memory and mail; None outside a run.
-        part: The item or branch of the step that this is; empty for the step itself.
+        part: The item, branch or round of the step that this is; empty for the step itself.
         approval: Who has approved that it starts, and what he said; None where nobody was asked.
         planned: What this attempt has changed about the steps so far; None where it cannot.
 

@@ -406,7 +406,7 @@ StepEvent = (
     | PartFailed
 )
 EventOfRun = RunStarted | RunResumed | RunForked | RunHalted | RunPaused | RunFinished
-RunEvent = RunStarted | RunResumed | RunForked | StepEvent | RunHalted | RunPaused | RunFinished
+RunEvent = EventOfRun | StepEvent
 
 
 def innermost(event: RunEvent) -> tuple[str, RunEvent]:

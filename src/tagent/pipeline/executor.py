@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
-from tagent.pipeline.course.reports import final_step
 from tagent.pipeline.course.settling import may_run
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.accounts import overridden, run_budget
@@ -35,8 +34,7 @@ from tagent.pipeline.state import PipelineState
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.validation import checked
 from tagent.pipeline.work.event_step import listening
-from tagent.pipeline.work.large_outputs import LargeOutputs
-from tagent.pipeline.work.reading import RunReader
+from tagent.pipeline.work.reading import result_of_state
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.event_sink import EventSink
 from tagent.ports.services import Services, open_services
@@ -239,6 +237,5 @@ class PipelineExecutor:
             audience.show(event)
         state = ended.state
         self.scheduler.step_status = state.statuses
-        services, types = assembly.services, assembly.reader.output_types
-        large = LargeOutputs(state, services, final=final_step(self.pipeline, state.graph))
-        return await RunReader(self.pipeline, state, types, large, store_url=services.store_url).result()
+        types = assembly.reader.output_types
+        return await result_of_state(self.pipeline, state, types=types, services=assembly.services)

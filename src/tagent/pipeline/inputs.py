@@ -144,10 +144,7 @@ def _wanted(step: PipelineStep, steps: Set[str], items: Set[str]) -> Iterator[tu
 
     With each go the names that would do besides those of steps and inputs, None if nothing but an input would.
     """
-    if step.for_each is not None and (root := DataPath.parse(step.for_each).root) not in steps:
-        yield root, f"`for_each` of step {step.name!r} goes through it.", ()
-    if step.switch_on is not None and (root := DataPath.parse(step.switch_on).root) not in steps:
-        yield root, f"the step {step.name!r} chooses by it.", ()
+    yield from _wanted_by_paths(step, steps, items)
     if step.pipeline is not None:
         yield from _wanted_inside(step, step.pipeline, steps, items)
     conditions = list(conditions_of(step))
@@ -161,6 +158,19 @@ def _wanted(step: PipelineStep, steps: Set[str], items: Set[str]) -> Iterator[tu
         for name in sorted(condition.inputs_needed):
             guard = f"has({path_text('inputs', (name,))}) && ..."
             yield name, f"a condition of step {step.name!r} reads it. If it may be missing, write {guard}.", None
+
+
+def _wanted_by_paths(
+    step: PipelineStep, steps: Set[str], items: Set[str]
+) -> Iterator[tuple[str, str, Collection[str]]]:
+    """Yield what a step follows paths into, besides steps and items."""
+    if step.for_each is not None and (root := DataPath.parse(step.for_each).root) not in steps:
+        yield root, f"`for_each` of step {step.name!r} goes through it.", ()
+    if step.switch_on is not None and (root := DataPath.parse(step.switch_on).root) not in steps:
+        yield root, f"the step {step.name!r} chooses by it.", ()
+    for root in (DataPath.parse(written).root for written in step.read_data):
+        if root not in steps and root not in items:
+            yield root, f"`read_data` of step {step.name!r} names it.", items
 
 
 def _wanted_inside(

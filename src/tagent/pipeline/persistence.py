@@ -1,4 +1,4 @@
-"""A run's journal: begin, claim, commit, read. Events count only once they are committed."""
+"""Writing a run's journal: begin, claim, commit. Events count only once they are committed."""
 
 import asyncio
 import logging
@@ -8,27 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, Self
 
-from pydantic_core import from_json
-
 from tagent.exceptions import StoreError
 from tagent.pipeline.driving import lease as leases
 from tagent.pipeline.driving.claim_watch import watched
-from tagent.pipeline.events import (
-    AgentProgressed,
-    ApprovalAnswered,
-    ApprovalRequested,
-    InnerProgressed,
-    PartCompleted,
-    RunEvent,
-    RunResumed,
-    RunStarted,
-    StepCompleted,
-    StepGiven,
-    StepSubstituted,
-)
+from tagent.pipeline.events import RunEvent, StepCompleted, StepGiven, StepSubstituted
 from tagent.pipeline.journal.blobs import StoredOutput, named, split, stored_output
 from tagent.pipeline.journal.patience import patiently
-from tagent.pipeline.journal.serialization import JournalFormatError, event_of, record_of
+from tagent.pipeline.journal.serialization import record_of
 from tagent.pipeline.stored.definition import Definition
 from tagent.ports.clock import Clock
 from tagent.ports.effects import NO_EFFECTS, Effects
@@ -36,12 +22,8 @@ from tagent.ports.records import Batch, Blob, NewRun, Record, RunSummary
 from tagent.ports.services import Services
 from tagent.ports.store import Store
 from tagent.ports.store_errors import ConflictError, UnknownRunError
-from tagent.task_agent.events import Finalized, TaskCompleted
 
 logger = logging.getLogger(__name__)
-
-_OutputsOfRun = StepCompleted | StepSubstituted | StepGiven | PartCompleted | ApprovalRequested | ApprovalAnswered
-_Outputs = _OutputsOfRun | TaskCompleted | Finalized
 
 
 class Journal(Protocol):
@@ -90,6 +72,15 @@ class Journal(Protocol):
 class RunJournal:
     """The journal of one run, held by its one writer.
 
+    Args:
+        store: Where it is.
+        clock: Says how long a store that cannot be written is waited for.
+        run_id: The run.
+        epoch: The writer's claim.
+        last_seq: The place of the newest committed record.
+        lease_seconds: How long the claim lasts unless it is renewed.
+        new: The run, if its first commit is to create it; None for one that is in the store.
+
     Attributes:
         run_id: The run.
         epoch: The writer's claim; the store refuses an older one.
@@ -100,13 +91,21 @@ class RunJournal:
     is_inner = False
 
     def __init__(
-        self, store: Store, clock: Clock, run_id: str, *, epoch: int, last_seq: int, lease_seconds: float
+        self,
+        store: Store,
+        clock: Clock,
+        run_id: str,
+        *,
+        epoch: int,
+        last_seq: int,
+        lease_seconds: float,
+        new: NewRun | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._lease: leases.Lease | None = None
-        self._new: NewRun | None = None
+        self._new = new
         self._is_released = False
         self.run_id = run_id
         self.epoch = epoch
@@ -144,9 +143,7 @@ class RunJournal:
             labels=labels,
             effects=effects,
         )
-        journal = cls(services.store, services.clock, new.run_id, epoch=1, last_seq=0, lease_seconds=lease_seconds)
-        journal._new = new
-        return journal
+        return cls(services.store, services.clock, run_id, epoch=1, last_seq=0, lease_seconds=lease_seconds, new=new)
 
     @classmethod
     async def claim(cls, services: Services, run_id: str, *, lease_seconds: float, by_force: bool = False) -> Self:
@@ -289,110 +286,3 @@ def _stored(events: Sequence[RunEvent], records: Sequence[Record]) -> dict[str, 
         if isinstance(event, StepCompleted | StepSubstituted | StepGiven)
     ]
     return {step: stored for step, stored in completed if stored is not None}
-
-
-async def load_events(store: Store, run_id: str, *, is_whole: bool = True) -> tuple[RunEvent, ...]:
-    """Return the events of a run, in order.
-
-    Args:
-        store: Where the run is.
-        run_id: The run.
-        is_whole: Whether to load the large outputs too; without, a `StoredOutput` stands for each.
-
-    Raises:
-        UnknownRunError: If no run has this id.
-        JournalFormatError: If a record cannot be read, or the run's beginning is missing.
-        MissingBlobError: If a large output is not in the store.
-    """
-    events = events_in(await store.records(run_id), run_id=run_id)
-    return await _with_outputs(store, events) if is_whole else events
-
-
-def events_in(records: Sequence[Record], *, run_id: str) -> tuple[RunEvent, ...]:
-    """Return the events of a run's journal, read from its beginning; a `StoredOutput` stands for each large output.
-
-    Raises:
-        JournalFormatError: If a record cannot be read, or the run's beginning is missing.
-    """
-    events = tuple([_event_in(record) for record in records])
-    if not events or not isinstance(events[0], RunStarted):
-        raise JournalFormatError(f"The journal of run {run_id} does not begin with the run's start.")
-    return events
-
-
-async def events_behind(store: Store, run_id: str, *, after_seq: int) -> tuple[RunEvent, ...]:
-    """Return the events of a run behind the place `after_seq`; a `StoredOutput` stands for each large output.
-
-    Raises:
-        UnknownRunError: If no run has this id.
-        JournalFormatError: If a record cannot be read.
-    """
-    return tuple([_event_in(record) for record in await store.records(run_id, after_seq=after_seq)])
-
-
-def _event_in(record: Record) -> RunEvent:
-    event, stored = event_of(record), stored_output(record)
-    return event if stored is None else _with_output(event, stored)
-
-
-async def _with_outputs(store: Store, events: tuple[RunEvent, ...]) -> tuple[RunEvent, ...]:
-    """Return the events with their large outputs in them, each blob loaded once."""
-    named = {place: output for place, event in enumerate(events) if (output := _stored_in(event)) is not None}
-    if not named:
-        return events
-    async with asyncio.TaskGroup() as group:
-        loads = {blob: group.create_task(store.blob(blob)) for blob in {stored.hash for stored in named.values()}}
-    return tuple(
-        [
-            _with_output(event, from_json(loads[named[place].hash].result())) if place in named else event
-            for place, event in enumerate(events)
-        ]
-    )
-
-
-def _stored_in(event: RunEvent) -> StoredOutput | None:
-    holder: object = event
-    while isinstance(holder, AgentProgressed | InnerProgressed):
-        holder = holder.event
-    if isinstance(holder, _Outputs) and isinstance(holder.output, StoredOutput):
-        return holder.output
-    return None
-
-
-def _with_output(event: RunEvent, output: object) -> RunEvent:
-    """Return the event with another output, if it has one."""
-    match event:
-        case (
-            StepCompleted()
-            | StepSubstituted()
-            | StepGiven()
-            | PartCompleted()
-            | ApprovalRequested()
-            | ApprovalAnswered()
-        ):
-            return replace(event, output=output)
-        case InnerProgressed(event=inside):
-            return replace(event, event=_with_output(inside, output))
-        case AgentProgressed(event=TaskCompleted() | Finalized() as inner):
-            return replace(event, event=replace(inner, output=output))
-        case _:
-            return event
-
-
-async def first_definition(store: Store, run_id: str) -> Definition:
-    """Return the definition that a run was started with.
-
-    Raises:
-        UnknownRunError: If no run has this id.
-        StoreError: If the definition is missing.
-    """
-    run = await store.run(run_id)
-    return Definition.read(await store.definition(run.definition_hash))
-
-
-def latest_definition(first: Definition, events: Sequence[RunEvent]) -> Definition:
-    """Return the definition with which a run goes on: that of the last resume that brought another, else the first."""
-    for event in reversed(events):
-        if isinstance(event, RunResumed) and event.definition:
-            return Definition.read(event.definition.encode())
-    return first

@@ -39,11 +39,12 @@ class PipelineResult:
             `approval` (what was said: `is_approved`, `actor`, `comment`, `at`, `by_default`, `is_edited`),
             `condition` (`holds` and `reason`: what the step's condition came to), `seen` (the SOFT dependencies whose
             outputs it saw) and `unseen` (the others -> where they stood: `failed`, `skipped`, `cancelled` or
-            `not settled`), `part_count` (how many items or branches it
-            has) and `parts`: part -> the same of each that has begun; of a step or a part that runs a pipeline
-            `steps`: step name -> the same of each step inside, with its `cost` in USD, part of that of the step.
-        final_output: The output of the pipeline's `final` step, else of the last step on which no
-            other depends; None if it did not complete.
+            `not settled`), `part_count` (how many items or branches it has, or rounds at most) and `parts`: part -> the
+            same of each that has begun; of a step or a part that runs a pipeline `steps`: step name -> the same of each
+            step inside, with its `cost` in USD, part of that of the step.
+        final_output: The output of the pipeline's `final` step, else of the last step on which no other depends, not
+            counting those skipped with `branch_not_taken` or `not_selected`; None if that one did not complete, also
+            for its own condition.
         learned_facts: What steps learned, by name.
         saved_memories: What steps saved, by key.
 

@@ -71,6 +71,31 @@ def plain_type(declared: object) -> object:
             return declared
 
 
+def null_on_the_way(declared: object, path: DataPath) -> str:
+    """Return the first place before the end of `path` that may be null in a value of the type `declared`, or "".
+
+    Example:
+        >>> null_on_the_way(dict[str, list[str] | None], DataPath.parse("pages.first[0]"))
+        'pages.first'
+    """
+    for depth, part in enumerate(path.parts):
+        if _may_be_null(declared):
+            return str(DataPath(path.root, path.parts[:depth]))
+        current = plain_type(declared)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            member = current.model_fields.get(str(part))
+            declared = None if member is None else member.annotation
+        else:
+            declared = _part_of(current, part)
+    return ""
+
+
+def _may_be_null(declared: object) -> bool:
+    if get_origin(declared) is Annotated:
+        declared = get_args(declared)[0]
+    return get_origin(declared) in {Union, UnionType} and type(None) in get_args(declared)
+
+
 def _is_list(origin: object) -> bool:
     if not isinstance(origin, type):
         return False

@@ -124,6 +124,8 @@ class EarlierRun:
         statuses: Step name -> where it stands in that run.
         outputs: Step name -> what it gave, for the completed ones: JSON values, or what stands for a large output.
         added: Step name -> the step that added it, for those that it was not defined with.
+        parts: Step that did not complete -> how many of its items, branches or rounds did, if any, and how many it has;
+            None where that is not known.
     """
 
     run_id: str
@@ -132,6 +134,7 @@ class EarlierRun:
     statuses: Mapping[str, StepStatus]
     outputs: Mapping[str, object]
     added: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +336,24 @@ def left_behind(earlier: EarlierRun, taken: Collection[str], steps: Collection[s
                     f"{adder!r} does not run, as its output is that of run {earlier.run_id}; so the steps that it "
                     f"added there are not in this run: {listed}."
                 )
+
+
+def parts_again(earlier: EarlierRun, selection: Selection, steps: Collection[str]) -> Iterator[str]:
+    """Yield which parts that completed in an earlier run run again, of steps that nobody has named.
+
+    Args:
+        earlier: The earlier run.
+        selection: What somebody asks for.
+        steps: The steps that run.
+    """
+    named = {*(selection.only or ()), *(selection.start_from or ())}
+    for name, (done, count) in earlier.parts.items():
+        if name in steps and name not in named:
+            many = f"{done} parts" if count is None else f"{done} of {count} parts"
+            yield (
+                f"{name!r}: {many} completed in run {earlier.run_id}, and run again here, since only whole steps are "
+                "taken over. To keep them resume that run, or fork it."
+            )
 
 
 def selection_of(state: PipelineState) -> Selection | None:

@@ -9,25 +9,17 @@ from dataclasses import replace
 from typing import assert_never
 
 from tagent.pipeline.course.changing import change_steps, forget_undone_changes
-from tagent.pipeline.course.parts import PartQueue
+from tagent.pipeline.course.moving import finish, judged, leave, let_go, move, remember
+from tagent.pipeline.course.part_events import apply_to_part
 from tagent.pipeline.course.records import PartRecord, StepRecord, WorkRecord
+from tagent.pipeline.course.reopening import reopen, stop_the_clock
 from tagent.pipeline.course.run_state import PipelineState
-from tagent.pipeline.course.settling import (
-    expand,
-    fall,
-    parts_ended,
-    refuse,
-    reopen,
-    settle,
-    settle_enabled,
-    stop_the_clock,
-)
+from tagent.pipeline.course.settling import expand, fall, refuse, settle, settle_enabled
 from tagent.pipeline.course.skip_codes import CONDITION_FALSE
-from tagent.pipeline.course.tables import PART_TABLE, STEP_TABLE
+from tagent.pipeline.course.tables import PART_TABLE
 from tagent.pipeline.course.timers import ATTEMPT
 from tagent.pipeline.events import (
     COMPENSATION,
-    CONDITION,
     AgentProgressed,
     ApprovalAnswered,
     ApprovalRequested,
@@ -46,7 +38,6 @@ from tagent.pipeline.events import (
     RunStarted,
     StepCancelled,
     StepCompleted,
-    StepEvent,
     StepExpanded,
     StepFailed,
     StepGiven,
@@ -89,8 +80,10 @@ def apply(state: PipelineState, event: RunEvent) -> None:
             _begin_step(state, event)
         case StepCompleted() | StepFailed() | StepSubstituted() | StepGiven() | StepSkipped() | StepCancelled():
             _end_step(state, event)
-        case PartStarted() | PartCompleted() | PartFailed():
-            _apply_to_part(state, event)
+        case PartStarted() | PartCompleted():
+            apply_to_part(state, event)
+        case PartFailed():
+            _fail_part(state, event)
         case AgentProgressed() | InnerProgressed():
             _progress(state, event)
         case ApprovalRequested() | ApprovalAnswered():
@@ -160,7 +153,7 @@ def _progress(state: PipelineState, event: AgentProgressed | InnerProgressed) ->
     if isinstance(work, PartRecord):
         work.status = PART_TABLE.check(work.status, type(event), _S.RUNNING)
     else:
-        _move(state, event, _S.RUNNING)
+        move(state, event, _S.RUNNING)
     if isinstance(event, AgentProgressed):
         state.idle_resumes = 0
         work.agent_events.append(event.event)
@@ -205,14 +198,20 @@ def _close_inside(work: WorkRecord, *, at: float, code: str, reason: str) -> Non
     apply(inner, RunFinished(RunStatus.CANCELLED, at))
 
 
+def _fail_part(state: PipelineState, event: PartFailed) -> None:
+    apply_to_part(state, event)
+    if event.retry_at is None and (record := state.steps.get(event.step)) is not None:
+        _close_inside(record.part(event.part), at=event.at, code=event.code, reason=event.reason)
+
+
 def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAnswered) -> None:
     if (record := state.steps.get(event.step)) is None:
         return
     if isinstance(event, ApprovalRequested):
-        _move(state, event, _S.WAITING)
+        move(state, event, _S.WAITING)
         if event.of == "start":
-            _leave(state, event.step)
-        _let_go(state, event.step)
+            leave(state, event.step)
+        let_go(state, event.step)
         state.idle_resumes = 0
         state.asked[event.step] = event
         record.held = event if event.of == "output" else None
@@ -225,10 +224,10 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
     if asked is not None and record.started_at is not None:
         record.asked_seconds += max(0.0, event.at - asked.at)
     if not event.is_approved:
-        _move(state, event, _S.WAITING)
+        move(state, event, _S.WAITING)
         refuse(state, event.step, event)
         return
-    _move(state, event, _S.PENDING)
+    move(state, event, _S.PENDING)
     record.is_interrupted = asked is not None and asked.attempt > 0  # its attempt goes on, with what was approved
     if asked is not None and asked.of == "call":
         record.cleared, record.in_doubt = len(record.agent_events), ()
@@ -242,8 +241,8 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
         return
     match event:
         case StepStarted():
-            _move(state, event, _S.RUNNING)
-            _leave(state, event.step)
+            move(state, event, _S.RUNNING)
+            leave(state, event.step)
             state.running.add(event.step)
             if event.step in state.graph.serial:
                 state.serial_running = event.step
@@ -252,11 +251,11 @@ def _begin_step(state: PipelineState, event: _StepBegins) -> None:
                 record.shared_seen = len(state.shared_writes)
                 record.seen = event.seen
         case ConditionJudged():
-            _move(state, event, _S.PENDING)
-            _judged(state, event.step, holds=event.holds, code=CONDITION_FALSE, reason=event.reason)
+            move(state, event, _S.PENDING)
+            judged(state, event.step, holds=event.holds, code=CONDITION_FALSE, reason=event.reason)
         case StepExpanded():
-            _move(state, event, _S.WAITING)
-            _leave(state, event.step)
+            move(state, event, _S.WAITING)
+            leave(state, event.step)
             if record.parts_of not in {"", event.of}:
                 record.drop_parts()
             record.count, record.seen, record.parts_of = event.count, event.seen, event.of
@@ -276,21 +275,21 @@ def _end_step(state: PipelineState, event: _StepEnds) -> None:
         case StepCompleted():
             if event.change is not None:
                 change_steps(state, event)
-            _finish(state, event, _S.COMPLETED)
+            finish(state, event, _S.COMPLETED)
             state.idle_resumes = 0
             record.agent_events.clear()
             record.output, record.cached = event.output, event.cached
             record.code = record.reason = ""
             record.held = None
-            _remember(state, event)
+            remember(state, event)
             _complete(state, event.step)
         case StepGiven():
             state.leave_queue(event.step)
-            _finish(state, event, _S.COMPLETED)
+            finish(state, event, _S.COMPLETED)
             record.output, record.given_by = event.output, event.source
             _complete(state, event.step)
         case StepSubstituted():
-            _finish(state, event, _S.COMPLETED)
+            finish(state, event, _S.COMPLETED)
             state.idle_resumes = 0
             record.output, record.substituted_by = event.output, event.by
             _complete(state, event.step)
@@ -298,21 +297,13 @@ def _end_step(state: PipelineState, event: _StepEnds) -> None:
             _fail(state, event, record)
         case StepSkipped():
             state.leave_queue(event.step)  # of a run that does only a part, it may have been ready
-            _finish(state, event, _S.SKIPPED)
+            finish(state, event, _S.SKIPPED)
             record.code, record.reason = event.code, event.reason
             settle(state, event.step)
         case StepCancelled():
             _cancel(state, event, record)
         case _:
             assert_never(event)
-
-
-def _remember(state: PipelineState, event: StepCompleted | PartCompleted) -> None:
-    state.facts.update(event.facts)
-    state.memories.update(event.memories)
-    if event.memories:
-        state.shared.update(event.memories)
-        state.shared_writes.append(event.memories)
 
 
 def _complete(state: PipelineState, name: str) -> None:
@@ -330,16 +321,16 @@ def _fail(state: PipelineState, event: StepFailed, record: StepRecord) -> None:
         state.leave_queue(name)
     record.code, record.reason = event.code, event.reason
     if event.retry_at is not None:
-        _move(state, event, _S.WAITING)
+        move(state, event, _S.WAITING)
         state.running.discard(name)
         state.timers.set((name, ATTEMPT), at=event.retry_at)
     elif event.falls_back:
-        _move(state, event, _S.WAITING)
-        _let_go(state, name)
+        move(state, event, _S.WAITING)
+        let_go(state, name)
         record.has_fallen = True
         fall(state, name)
     else:
-        _finish(state, event, _S.FAILED)
+        finish(state, event, _S.FAILED)
         _close_inside(record, at=event.at, code=event.code, reason=event.reason)
         if not state.graph.rules(name).is_optional and name not in state.graph.stand_ins:
             state.failed = state.failed or name
@@ -347,7 +338,7 @@ def _fail(state: PipelineState, event: StepFailed, record: StepRecord) -> None:
 
 
 def _cancel(state: PipelineState, event: StepCancelled, record: StepRecord) -> None:
-    _finish(state, event, _S.CANCELLED)
+    finish(state, event, _S.CANCELLED)
     record.code, record.reason = event.code, event.reason
     _close_inside(record, at=event.at, code=event.code, reason=event.reason)
     for name, part in record.parts.items():
@@ -357,138 +348,3 @@ def _cancel(state: PipelineState, event: StepCancelled, record: StepRecord) -> N
             _close_inside(part, at=event.at, code=event.code, reason=event.reason)
             state.running_parts.discard((event.step, name))
             state.timers.clear((event.step, name))
-
-
-def _apply_to_part(state: PipelineState, event: PartStarted | PartCompleted | PartFailed) -> None:
-    if (record := state.steps.get(event.step)) is None:
-        return
-    part = record.part(event.part)
-    key = (event.step, event.part)
-    if isinstance(event, PartStarted):
-        part.status = PART_TABLE.check(part.status, type(event), _S.RUNNING)
-        state.timers.clear(key)
-        if event.part == CONDITION:
-            _begin_condition(state, event, record)
-        if part.begin(event.attempt, at=event.at) and event.part == CONDITION:
-            record.seen = event.seen
-        state.running_parts.add(key)
-        if (queue := state.queues.get(event.step)) is not None:
-            queue.started(event.part)
-            state.mark(event.step)
-        return
-    state.running_parts.discard(key)
-    state.timers.clear(key)  # its next attempt was due, and is not to be
-    if isinstance(event, PartFailed) and event.retry_at is not None:
-        part.status = PART_TABLE.check(part.status, type(event), _S.WAITING)
-        part.code, part.reason = event.code, event.reason
-        state.timers.set(key, at=event.retry_at)
-        if (queue := state.queues.get(event.step)) is not None:
-            queue.rests(event.part)
-            state.mark(event.step)
-            if queue.is_over:  # what failed before it leaves no room for another attempt
-                parts_ended(state, event.step)
-        return
-    _end_part(state, event, part)
-
-
-def _begin_condition(state: PipelineState, event: PartStarted, record: StepRecord) -> None:
-    """Have the condition judged of a step whose patience may have ended right now."""
-    state.leave_patience(event.step)
-    if event.step not in state.queues:
-        state.open_queue(event.step, PartQueue.of([CONDITION]))
-    record.shared_seen = len(state.shared_writes)
-
-
-def _end_part(state: PipelineState, event: PartCompleted | PartFailed, part: PartRecord) -> None:
-    has_failed = isinstance(event, PartFailed)
-    if isinstance(event, PartCompleted) and event.change is not None:
-        change_steps(state, event)
-    part.status = PART_TABLE.check(part.status, type(event), _S.FAILED if has_failed else _S.COMPLETED)
-    part.finished_at = event.at
-    part.agent_events.clear()
-    state.idle_resumes = 0
-    if isinstance(event, PartCompleted):
-        part.output, part.code, part.reason = event.output, "", ""
-        part.cached, part.is_last = event.cached, event.is_last
-        _remember(state, event)
-    else:
-        part.code, part.reason = event.code, event.reason
-        _close_inside(part, at=event.at, code=event.code, reason=event.reason)
-    if (queue := state.queues.get(event.step)) is not None:
-        queue.ended(event.part, has_failed=has_failed, is_last=part.is_last)
-        state.mark(event.step)
-    if event.part == COMPENSATION:
-        _end_compensation(state, event)
-    elif event.part == CONDITION:
-        _end_condition(state, event)
-    elif queue is not None and queue.is_over:
-        parts_ended(state, event.step)
-
-
-def _end_condition(state: PipelineState, event: PartCompleted | PartFailed) -> None:
-    state.close_queue(event.step)
-    if isinstance(event, PartFailed):
-        state.broken[event.step] = (event.code, f"Whether it is to run could not be found out: {event.reason}")
-        return
-    told = event.output if isinstance(event.output, dict) else {}
-    code, reason = str(told.get("code") or CONDITION_FALSE), str(told.get("reason", ""))
-    _judged(state, event.step, holds=told.get("holds") is True, code=code, reason=reason)
-
-
-def _end_compensation(state: PipelineState, event: PartCompleted | PartFailed) -> None:
-    if event.step in state.to_undo:
-        state.to_undo.remove(event.step)
-    if (record := state.steps.get(event.step)) is None:
-        return
-    if isinstance(event, PartCompleted):
-        _move(state, event, _S.COMPENSATED)
-        record.undone += 1
-    else:
-        record.code, record.reason = "step.compensation", f"Its effects could not be undone: {event.reason}"
-
-
-def _judged(state: PipelineState, name: str, *, holds: bool, code: str, reason: str) -> None:
-    record = state.steps[name]
-    state.to_judge.discard(name)
-    state.leave_patience(name)
-    record.holds, record.verdict, record.verdict_code = holds, reason, "" if holds else code
-    if holds:
-        state.make_ready(name)
-    else:
-        state.doomed[name] = (code, reason)
-
-
-def _move(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
-    state.statuses[event.step] = STEP_TABLE.check(state.statuses[event.step], type(event), target)
-
-
-def _leave(state: PipelineState, name: str) -> None:
-    """Take a step out of whatever it waited in."""
-    if not state.timers.clear((name, ATTEMPT)):
-        state.leave_patience(name)
-        state.leave_queue(name)
-
-
-def _let_go(state: PipelineState, name: str) -> None:
-    """Have nothing of a step under way, nor to be done, any more."""
-    state.running.discard(name)
-    if state.serial_running == name:
-        state.serial_running = ""
-    state.timers.clear((name, ATTEMPT))
-    state.leave_patience(name)
-    state.close_queue(name)
-    state.to_judge.discard(name)
-    state.asked.pop(name, None)
-    state.moot.discard(name)
-    state.passed_by.discard(name)
-    for waits in (state.postponed, state.doomed, state.broken, state.stood_in):
-        waits.pop(name, None)
-
-
-def _finish(state: PipelineState, event: StepEvent, target: StepStatus) -> None:
-    _move(state, event, target)
-    _let_go(state, event.step)
-    state.steps[event.step].finished_at = event.at
-    state.unfinished -= 1
-    if state.halted is not None and not state.unfinished:
-        state.find_what_to_undo()

@@ -16,8 +16,8 @@ from tagent.circuit import CircuitPolicy
 from tagent.circuits import CircuitOpenError, guarded
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
-from tagent.pipeline.caching.entries import Kept
-from tagent.pipeline.caching.step_cache import Place, StepCache, note_effects
+from tagent.pipeline.caching.entries import WorkResult
+from tagent.pipeline.caching.step_cache import CachedWork, StepCache, note_effects
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.driving.accounts import step_budget
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
@@ -166,9 +166,9 @@ class StepExecutor:
         """Return what an attempt gave that was approved meanwhile; a reviewer may have changed its output."""
         if held.effects is not None:
             attempt.effects.absorb(held.effects)
-        given = self._given(step, "", self._works.output_type(step, "").load(held.output, step=step.name), None)
-        kept = Kept(given.output, held.facts, held.memories)
-        return replace(self._succeeded(step, "", attempt, kept, cached=held.cached), change=held.change)
+        checked = self._checked(step, "", self._works.output_type(step, "").load(held.output, step=step.name), None)
+        result = WorkResult(checked.output, held.facts, held.memories)
+        return replace(self._succeeded(step, "", attempt, result, cached=held.cached), change=held.change)
 
     async def _reused(
         self, step: PipelineStep, use: CacheUse, part: str, attempt: Attempt, work: KeyedWork
@@ -177,21 +177,21 @@ class StepExecutor:
 
         Waiting for somebody who does it right now ends with the timeout of the attempt; doing it has a whole one.
         """
-        place = self._cache.place(step, use, work, attempt, self._works.output_type(step, part))
+        cached_work = self._cache.work(step, use, work, attempt, self._works.output_type(step, part))
         try:
-            limit, look = self._time_limit(step, attempt), place.look()
+            limit, look = self._time_limit(step, attempt), cached_work.look()
             kept = await (look if limit is None else self._within(*limit, look))
             if kept is not None:
                 if not part:
                     required_route(step, kept.output)
                 return self._succeeded(step, part, attempt, kept, cached=True)
-            async with place.working():
-                return await self._work(step, part, attempt, work, place)
+            async with cached_work.working():
+                return await self._work(step, part, attempt, work, cached_work)
         finally:
-            await place.leave()
+            await cached_work.leave()
 
     async def _work(
-        self, step: PipelineStep, part: str, attempt: Attempt, work: StepWork, place: Place | None = None
+        self, step: PipelineStep, part: str, attempt: Attempt, work: StepWork, cached_work: CachedWork | None = None
     ) -> AttemptSucceeded:
         """Do the work within its time, and check what it gives."""
         circuit = None if part in ASIDE else step.circuit  # it is about the step's own work
@@ -200,16 +200,16 @@ class StepExecutor:
             with _UNGUARDED if circuit is None else self._guarded(step.name, circuit):
                 running = work.run(attempt)
                 returned, context = await (running if limit is None else self._within(*limit, running))
-                given = self._given(step, part, returned, context)
+                result = self._checked(step, part, returned, context)
         finally:
             note_effects(attempt.effects)
         if context is not None and context.planned:  # what changes the steps is not used again
             await self._prepare(context.planned, attempt)
-            return replace(self._succeeded(step, part, attempt, given), plan=context.planned)
-        if place is not None:
-            await place.keep(given)
-        done = self._succeeded(step, part, attempt, given)
-        return done if place is None else place.written(done, attempt.effects)
+            return replace(self._succeeded(step, part, attempt, result), plan=context.planned)
+        if cached_work is not None:
+            await cached_work.keep(result)
+        done = self._succeeded(step, part, attempt, result)
+        return done if cached_work is None else cached_work.written(done, attempt.effects)
 
     async def _prepare(self, plan: Plan, attempt: Attempt) -> None:
         """Have everything at hand that the steps need which an attempt is about to add or to change.
@@ -227,7 +227,7 @@ class StepExecutor:
     def _guarded(self, name: str, circuit: CircuitPolicy) -> AbstractContextManager[None]:
         return guarded(f"step:{self._pipeline.name}/{name}", circuit, now=self._services.clock.now)
 
-    def _given(self, step: PipelineStep, part: str, returned: object, context: StepContext | None) -> Kept:
+    def _checked(self, step: PipelineStep, part: str, returned: object, context: StepContext | None) -> WorkResult:
         """Return what the work gave, checked and as JSON values."""
         name = step.name
         is_last = isinstance(returned, RoundDone) and returned.is_last
@@ -237,16 +237,16 @@ class StepExecutor:
             required_route(step, output)
         facts = {} if context is None else _plain(context.facts, name)
         memories = {} if context is None else _plain(context.memories, name)
-        return Kept(output, facts, memories, is_last)
+        return WorkResult(output, facts, memories, is_last)
 
     def _succeeded(
-        self, step: PipelineStep, part: str, attempt: Attempt, given: Kept, *, cached: bool = False
+        self, step: PipelineStep, part: str, attempt: Attempt, result: WorkResult, *, cached: bool = False
     ) -> AttemptSucceeded:
-        remembered = {} if part else {step.name: given.output}
-        known = {**given.facts, **given.memories}
-        memories = {**given.memories, **self._reach.remember(step.name, attempt.effects, known, remembered)}
+        remembered = {} if part else {step.name: result.output}
+        known = {**result.facts, **result.memories}
+        memories = {**result.memories, **self._reach.remember(step.name, attempt.effects, known, remembered)}
         effects = attempt.effects if attempt.effects else None
-        return AttemptSucceeded(given.output, given.facts, memories, effects, cached=cached, is_last=given.is_last)
+        return AttemptSucceeded(result.output, result.facts, memories, effects, cached=cached, is_last=result.is_last)
 
     def _time_limit(self, step: PipelineStep, attempt: Attempt) -> tuple[float, TAgentError] | None:
         """Return how long the attempt may take at most, and what is wrong once it has; None for no limit.

@@ -17,12 +17,14 @@ from tagent.pipeline.validating.dependency_checks import dependency_hints, depen
 from tagent.pipeline.validating.failure_checks import failure_problems, failure_warnings, settings_problems
 from tagent.pipeline.validating.inner_checks import inner_problems, inner_warnings, names_inside, nesting_problem
 from tagent.pipeline.validating.known import Known
+from tagent.pipeline.validating.null_paths import null_warnings
 from tagent.pipeline.validating.order_checks import order_problems
 from tagent.pipeline.validating.parts_checks import MAX_BRANCHES, parts_problems, parts_warnings
 from tagent.pipeline.validating.pipeline_checks import memory_problem, pipeline_problems
 from tagent.pipeline.validating.round_checks import round_problems
 from tagent.pipeline.validating.route_checks import route_problems, route_warnings
 from tagent.pipeline.validating.type_checks import type_problems
+from tagent.pipeline.validating.unsure_names import unsure_names
 from tagent.pipeline.validating.work_checks import (
     MAX_NAME_LENGTH,
     reading_problems,
@@ -134,6 +136,8 @@ def _step_problems(step: PipelineStep, known: Known) -> Iterator[Problem]:
         yield memory_problem(step.memory, step=shown)
     yield from settings_problems(step.config, step=step.name)
     yield from warnings_of(step, known)
+    yield from unsure_names(step, known)
+    yield from null_warnings(step, known)
     yield from parts_warnings(step)
     yield from failure_warnings(step, known)
     yield from cache_warnings(step, known)

@@ -35,7 +35,7 @@ class RunSummary:
     Attributes:
         status: Where the run stands, in the words of `tagent.pipeline.RunStatus`.
         at: When that was so, in seconds since 1970-01-01 UTC.
-        cost_usd: The sum of the known prices so far.
+        cost_usd: The sum of the known prices up to then.
         is_finished: Whether the run has come to an end. Then nobody holds it any more.
         text: What `RunQuery.words` are looked for in; None leaves it.
 
@@ -154,7 +154,8 @@ class RunRecord:
         created_at: When it was created.
         updated_at: When its summary last changed.
         finished_at: When it came to its end; None while it has not.
-        cost_usd: The sum of the known prices so far.
+        cost_usd: The sum of the known prices as its last `RunSummary` says, which is written when it begins, waits or
+            ends: while it runs, it has cost this at least. Its journal knows what it has cost.
         labels: Names and values to find it by.
         parent: The run that it was forked from; empty for none.
         forked_seq: The place of the parent's last record that it shares.

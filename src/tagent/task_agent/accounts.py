@@ -31,8 +31,8 @@ class Account:
 
     Example:
         >>> account = Account(Budget(max_model_calls=3), whose="run")
-        >>> with held((account,), requests=2) as place:
-        ...     print(place.requests, account.requests_left)
+        >>> with held((account,), requests=2) as reservation:
+        ...     print(reservation.requests, account.requests_left)
         2 1
         >>> account.spend(ModelCall("m", TokenUsage(requests=3)))
         >>> account.exceeded(now=0.0)
@@ -106,7 +106,7 @@ class Account:
         self._freed = asyncio.Event()
 
 
-class Place:
+class Reservation:
     """Room for one call in several accounts, until what it took is known.
 
     Attributes:
@@ -137,17 +137,17 @@ class Place:
 
 
 @contextmanager
-def held(accounts: Sequence[Account], *, requests: int) -> Iterator[Place]:
+def held(accounts: Sequence[Account], *, requests: int) -> Iterator[Reservation]:
     """Hold room for up to so many requests during the block, at once after `room` said that there is some."""
-    place = Place(accounts, requests=requests)
+    reservation = Reservation(accounts, requests=requests)
     for account in accounts:
-        account.hold(place.requests)
+        account.hold(reservation.requests)
     try:
-        yield place
+        yield reservation
     finally:
-        place.close()
+        reservation.close()
         for account in accounts:
-            account.free(place.requests)
+            account.free(reservation.requests)
 
 
 async def room(accounts: Sequence[Account], *, now: Callable[[], float]) -> BudgetExceeded | None:

@@ -19,7 +19,7 @@ from tagent.ports.language_model import (
 )
 from tagent.ports.model_errors import ModelError, ModelOutputError
 from tagent.ports.services import Services
-from tagent.task_agent.accounts import Account, Place, held, room
+from tagent.task_agent.accounts import Account, Reservation, held, room
 from tagent.task_agent.budgets import BudgetExceededError
 from tagent.task_agent.events import BudgetExceeded, ModelAsked, ToolAsked
 from tagent.task_agent.models import ModelCall
@@ -107,10 +107,10 @@ class Asker:
             request: The question; it is asked again within the budget of calls.
             task: The task whose tool asks; None for the agent itself.
         """
-        with held(self._accounts, requests=1 + request.max_reasks) as place:
-            return await self._ask(request, place, task)
+        with held(self._accounts, requests=1 + request.max_reasks) as reservation:
+            return await self._ask(request, reservation, task)
 
-    async def _ask(self, request: ModelRequest, place: Place, task: int | None) -> Answered | NotAnswered:
+    async def _ask(self, request: ModelRequest, reservation: Reservation, task: int | None) -> Answered | NotAnswered:
         clock = self._services.clock
         asked_at = clock.now()
         name = ""
@@ -122,19 +122,19 @@ class Asker:
             model = await self.model_for(request.purpose)
             name = model.name
             self._progress.show(ModelAsked(request.purpose, name))
-            place.open()
-            reply = await model.ask(replace(request, notify=self._notify, max_reasks=place.requests - 1))
+            reservation.open()
+            reply = await model.ask(replace(request, notify=self._notify, max_reasks=reservation.requests - 1))
             require_checked(reply, request)
         except ModelError as error:
             call = call_of(error.spent or ModelReply(None, name or error.model, cost_usd=0.0))
-            place.spend(call)
+            reservation.spend(call)
             return NotAnswered(error, call)
         except asyncio.CancelledError:
             if name:
                 self.cut_off.append((task, call_of(ModelReply(None, name, TokenUsage(requests=1)))))
             raise
         call = call_of(reply)
-        place.spend(call)
+        reservation.spend(call)
         return Answered(reply, call)
 
     async def ask_for_tool(self, index: int, prompt: str, output_type: object) -> object:

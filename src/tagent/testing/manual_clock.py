@@ -90,8 +90,10 @@ class ManualClock:
         """Return whether nobody else waits for an earlier moment, once nothing else can run."""
         seen, quiet_turns = self._changes, 0
         while ticket is min(self._waiting):
-            if quiet_turns >= QUIET_TURNS and not await self._works_in_a_thread():
-                return ticket is min(self._waiting)
+            if quiet_turns >= QUIET_TURNS:
+                if not await self._works_in_a_thread():
+                    return ticket is min(self._waiting)
+                quiet_turns = 0  # whoever waited for the thread runs now
             await asyncio.sleep(0)
             quiet_turns = quiet_turns + 1 if seen == self._changes else 0
             seen = self._changes

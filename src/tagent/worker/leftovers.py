@@ -3,9 +3,9 @@
 import logging
 
 from tagent.exceptions import TAgentError
+from tagent.pipeline.journal.loading import first_definition
 from tagent.pipeline.journal.paging import every_run
 from tagent.pipeline.models import Pipeline, RunStatus
-from tagent.pipeline.persistence import first_definition
 from tagent.pipeline.stored.origins import code_of
 from tagent.ports.records import RunQuery, RunRecord
 from tagent.ports.services import Services

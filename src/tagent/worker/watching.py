@@ -3,8 +3,25 @@
 import asyncio
 from collections.abc import Callable
 
-from tagent.pipeline.events import RunResumed, RunStarted, StepCompleted, StepFailed, StepStarted
+from tagent.pipeline.changes import events_awaited
+from tagent.pipeline.events import (
+    ApprovalRequested,
+    PartCompleted,
+    PartFailed,
+    PartStarted,
+    RunResumed,
+    RunStarted,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSubstituted,
+)
 from tagent.pipeline.models import Pipeline
+
+_ENDS_FOR_NOW = StepCompleted | StepFailed | StepSubstituted | StepSkipped | StepCancelled | ApprovalRequested
+"""After these nothing of a step is at work, none of its parts either, until it begins again."""
 
 
 class RunWatch:
@@ -36,12 +53,15 @@ class RunWatch:
         self._on_begun = on_begun
         self._on_wait = on_wait
         self._waiting_steps = {step.name for step in pipeline.steps if step.wait_for is not None}
-        self._running: set[str] = set()
+        self._running: set[tuple[str, str]] = set()
 
     @property
     def only_waits(self) -> bool:
-        """Whether it does nothing but wait for events."""
-        return bool(self._running) and self._running <= self._waiting_steps
+        """Whether it does nothing but wait for events.
+
+        A step that was added before the run was taken up counts as work, as nothing tells that it waits.
+        """
+        return bool(self._running) and all(not part and step in self._waiting_steps for step, part in self._running)
 
     def emit(self, event: object) -> None:
         """Take in an event that is committed."""
@@ -50,12 +70,23 @@ class RunWatch:
         if isinstance(event, RunStarted | RunResumed):
             self.settle()
             self._on_begun(self)
-        elif isinstance(event, StepStarted):
-            self._running.add(event.step)
-        elif isinstance(event, StepCompleted | StepFailed):
-            self._running.discard(event.step)
+        else:
+            self._note(event)
         if self.only_waits:
             self._on_wait()
+
+    def _note(self, event: object) -> None:
+        """Note which work begins, and which has ended for now."""
+        if isinstance(event, StepStarted):
+            self._running.add((event.step, ""))
+        elif isinstance(event, PartStarted):
+            self._running.add((event.step, event.part))
+        elif isinstance(event, PartCompleted | PartFailed):
+            self._running.discard((event.step, event.part))
+        elif isinstance(event, _ENDS_FOR_NOW):
+            self._running = {(step, part) for step, part in self._running if step != event.step}
+        if isinstance(event, StepCompleted | PartCompleted) and event.change is not None:
+            self._waiting_steps |= events_awaited(event.change)
 
     def settle(self, error: Exception | None = None) -> bool:
         """Say that it has begun, or why it has not; False if that was known."""

@@ -173,6 +173,8 @@ class Worker:
                 await clock.sleep(self._wait_seconds(error))
                 continue
             due = min((it.due_at() for it in (leftovers, *sources)), default=math.inf) if crew.has_room else math.inf
+            if looked_at < began_at:  # what woke it may be about what was left: it is looked at as soon as may be
+                due = min(due, looked_at + LEFTOVERS_SECONDS)
             await self._pause(clock, until=min(due, began_at + LOOK_SECONDS), began_at=began_at)
 
     async def _begin(self, sources: Sequence[EventSource | ScheduleSource]) -> None:

@@ -37,6 +37,14 @@ def test_forks_and_labels_have_a_column_only_where_there_are_any() -> None:
     assert forked[1].endswith("$0.5000  q            age=3 team=blue")
 
 
+def test_the_cost_of_a_run_that_has_not_ended_is_open() -> None:
+    """Lists know what it had cost when it began; a killed one would look as if it had cost nothing."""
+    run = {"run_id": "r", "pipeline": "p", "created_at": "now", "cost_usd": 0.03, "parent": None, "labels": {}}
+    shown = {status: run_table([run | {"status": status}])[1].rsplit("  ", 1)[1] for status in STATUSES}
+    assert {status for status, cost in shown.items() if cost == "≥ $0.0300"} == {"running", INTERRUPTED}
+    assert {status for status, cost in shown.items() if cost == "$0.0300"} == {"waiting", *FINISHED}
+
+
 def test_a_label_may_be_repeated() -> None:
     """Scripts put options together."""
     assert labels_of([("a", "1"), ("b", "2"), ("a", "1")]) == {"a": "1", "b": "2"}

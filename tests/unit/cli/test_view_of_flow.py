@@ -9,7 +9,8 @@ from rich.console import Console
 
 from builders import CONCURRENT, Recorder, returning, services
 from tagent.adapters.storage.memory import MemoryStore
-from tagent.cli.view import LineView, Picture
+from tagent.cli.lines import LineView
+from tagent.cli.view import Picture
 from tagent.config import TAgentConfig
 from tagent.pipeline import Approval, Pipeline, PipelineExecutor, PipelineStep, StepContext
 from tagent.pipeline.approval import ApprovalOf
@@ -34,7 +35,7 @@ from tagent.pipeline.events import (
     StepSubstituted,
 )
 from tagent.pipeline.journal.history import history
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.routing import repeat, switch
 from tagent.pipeline.selecting import Selection
 from tagent.task_agent.events import ModelAsked

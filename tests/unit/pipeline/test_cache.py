@@ -24,9 +24,9 @@ from tagent.pipeline import CircuitPolicy, Pipeline, PipelineExecutor, StepConte
 from tagent.pipeline.caching import entries, step_cache
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import PartCompleted, StepCompleted
-from tagent.pipeline.models import PipelineStep
-from tagent.pipeline.persistence import load_events
-from tagent.ports import Batch, Store
+from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.models import CacheUse, PipelineStep
+from tagent.ports import Batch, LanguageModel, ModelAuthenticationError, Store
 from tagent.ports.documents import Document, DocumentQuery, Put, Quota
 from tagent.ports.effects import Effects
 from tagent.task_agent.tools.tool import Tool
@@ -384,6 +384,36 @@ async def test_what_many_steps_give_at_once_is_kept_in_few_commits(room: int, mo
     assert len(commits) < 30
 
 
+async def test_what_a_function_opens_while_it_works_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """It could be looked at before, and cannot any more: so it is not kept, and a warning says so."""
+    opened: list[object] = []
+    client: object = None
+
+    def ask(n: int) -> int:
+        nonlocal client
+        client = client or memoryview(b"connection")
+        opened.append(client)
+        return n
+
+    ran = await run(Pipeline("p").step("a", run=lambda n: ask(n), cache="forever"), inputs={"n": 1})
+    assert (ran.result.final_output, len(opened)) == (1, 1)
+    bound = Bound()
+    ran = await run(Pipeline("p").step("a", run=bound.ask, cache="forever"), inputs={"n": 1})
+    assert ran.result.final_output == 1
+    assert "bound to an object of the class memoryview" in caplog.text
+
+
+class Bound:
+    """Opens something when it is asked first."""
+
+    def __init__(self) -> None:
+        self.client: object = None
+
+    def ask(self, n: int) -> int:
+        self.client = self.client or memoryview(b"connection")
+        return n
+
+
 async def test_what_is_no_more_in_the_store_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is committed, the store alone says what there is: this process remembers nothing beside it."""
     monkeypatch.setattr(step_cache._flights, "_flights", {})  # as if the collector never came
@@ -655,6 +685,28 @@ async def test_a_pipeline_inside_a_step_is_used_again_as_a_whole() -> None:
         ran = await run(pipeline, inputs={"n": n}, store=store)
         assert ran.result.final_output == n * 2 * factor
         assert len(calls) == done
+
+
+class NoModels:
+    """Has no model, as without a key."""
+
+    async def model_for(self, config: TAgentConfig) -> LanguageModel:
+        """Refuse, for whichever settings."""
+        raise ModelAuthenticationError(str(config.model), "It needs a key.")
+
+
+@pytest.mark.parametrize("cache", [None, "run"])
+async def test_no_model_is_asked_for_where_somebody_elses_agent_works_inside(cache: CacheUse | None) -> None:
+    """Whether an output is kept must not say whether the step can be done at all."""
+
+    async def hers(goal: str) -> str:
+        return "hi"
+
+    inner = Pipeline("inner").step("greet", "Say hi", agent=hers)
+    pipeline = Pipeline("p").step("a", pipeline=inner, cache=cache, max_retries=0)
+    opened = replace(services(), models=NoModels())
+    result = await PipelineExecutor(pipeline, TAgentConfig(model="openai:gpt-4.1"), services=opened).execute()
+    assert result.final_output == "hi"
 
 
 async def test_a_pipeline_inside_that_writes_memory_is_run_each_time() -> None:

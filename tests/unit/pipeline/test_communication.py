@@ -57,6 +57,20 @@ async def test_nothing_is_left_of_a_request_that_is_answered() -> None:
     assert [topic.name for topic in await opened.store.topics()] == ["pipeline/answerer"]
 
 
+async def test_who_awaits_answers_what_is_received() -> None:
+    """A program in an event loop takes no handler to be asked."""
+    asker, answerer = both(services())
+
+    async def answer() -> None:
+        question = await answerer.areceive(timeout=60)
+        await answerer.areply(question, question.data * 2)
+        await answerer.areply(question, "late")  # only the first answer counts
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(answer())
+        assert await asker.arequest("answerer", 21, timeout=60) == 42
+
+
 async def test_a_request_without_an_answer_ends() -> None:
     """And nobody waits where the answer would come."""
     clock = ManualClock(now=10)

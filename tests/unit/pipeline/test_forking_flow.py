@@ -32,7 +32,7 @@ from tagent.pipeline.events import (
     RunPaused,
     StepSubstituted,
 )
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.transfer.forking import Fork, fork_run, state_at
 from tagent.ports import Services, Store
 from tagent.testing import ScriptedModel

@@ -14,7 +14,7 @@ from tagent.adapters.clock import SystemClock
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, RunStatus, StepContext, StepStatus, validate
 from tagent.pipeline import hooks as hooks_module
 from tagent.pipeline.hooks import Hooks, StepOutcome
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports import Services
 from tagent.retries import RetryPolicy
 from tagent.testing import ScriptedModel

@@ -16,9 +16,10 @@ from tagent.pipeline.events import (
     StepSkipped,
     StepStarted,
 )
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.journal.serialization import JournalFormatError, event_of, record_of
 from tagent.pipeline.models import RunStatus
-from tagent.pipeline.persistence import RunJournal, load_events
+from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.ports import Batch, Record, TokenUsage
 from tagent.ports.records import NewRun, RunRecord

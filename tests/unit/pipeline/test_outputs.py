@@ -180,6 +180,14 @@ def test_a_list_that_nobody_gave_is_missing_before_anything_runs() -> None:
     assert check_inputs(pipeline, {"order": {"lines": []}}) == {"order": {"lines": []}}
 
 
+def test_what_read_data_names_is_missing_before_anything_runs() -> None:
+    """The agent would be asked to work with what nobody gave."""
+    pipeline = Pipeline("p").step("report", run=lambda: 1).step("a", "Write", read_data=["reports.x", "report"])
+    with pytest.raises(InputError, match="'reports' is missing; `read_data` of step 'a' names it. Did you mean 'repo"):
+        check_inputs(pipeline, {})
+    assert check_inputs(pipeline, {"reports": {"x": 1}}) == {"reports": {"x": 1}}
+
+
 def test_undeclared_inputs_are_what_the_functions_ask_for() -> None:
     """Nobody has to declare what a parameter says."""
 

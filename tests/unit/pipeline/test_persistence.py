@@ -9,9 +9,10 @@ from builders import chain, run, services
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline.driving.lease import Lease, LeaseKeeper
 from tagent.pipeline.events import RunStarted
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.journal.patience import PATIENCE_SECONDS
 from tagent.pipeline.models import Pipeline
-from tagent.pipeline.persistence import RunJournal, load_events
+from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.ports import Batch
 from tagent.ports.records import NewRun, Record, RunRecord

@@ -10,6 +10,9 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
+from tagent.pipeline.events import PartCompleted
+from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.transfer.forking import fork_run
 from tagent.ports import ModelRequest, Services
 from tagent.testing import ScriptedModel
 
@@ -190,3 +193,41 @@ async def test_the_failed_parts_of_a_completed_step_stay_failed() -> None:
     assert result.final_output == 2
     assert result.step_metadata["x"]["parts"] == first.step_metadata["x"]["parts"]
     assert "completed without 1 of its 3 parts" in result.explain()
+
+
+async def test_completed_steps_inside_are_told_and_reused_those_of_items_too() -> None:
+    """They are paid for, and an item that failed does not do them again."""
+    is_broken = True
+    done: Counter[str] = Counter()
+
+    def draft(case: int) -> int:
+        done["draft"] += 1
+        return case
+
+    def send(draft: int) -> int:
+        if is_broken and draft != 2:
+            raise TypeError("no")
+        return draft
+
+    inner = Pipeline("inner").step("draft", run=draft).step("send", run=send, max_retries=0)
+    pipeline = Pipeline("p").step("cases", pipeline=inner, for_each="n", inputs={"case": "item"}, max_retries=0)
+    opened = services(store=MemoryStore())
+    await PipelineExecutor(pipeline, inputs={"n": [1, 2, 3]}, services=opened).execute()
+    is_broken = False
+    result, reuse = await resume(opened, pipeline)
+    assert (reuse.open, reuse.parts, reuse.inside) == (("cases",), {"cases": (1, 3)}, {"cases": 2})
+    assert (result.final_output, done["draft"]) == ([1, 2, 3], 3)
+
+
+async def test_how_many_parts_there_are_is_not_told_where_it_is_not_known() -> None:
+    """Right after a fork the list was not counted yet."""
+    pipeline = Pipeline("p").step("n", run=returning([1, 2, 3]))
+    pipeline.step("x", run=lambda item: item, for_each="n", max_concurrency=1)
+    opened = services(store=MemoryStore())
+    parent = await PipelineExecutor(pipeline, services=opened).execute()
+    events = await load_events(opened.store, parent.run_id)
+    [at, *_] = [n for n, event in enumerate(events, 1) if isinstance(event, PartCompleted)]
+    fork = await fork_run(parent.run_id, opened, at_event=at)
+    seen: list[Reuse] = []
+    await resume_run(fork.run_id, opened, TAgentConfig(), pipeline=pipeline, announce=seen.append)
+    assert seen[0].parts == {"x": (1, None)}

@@ -29,7 +29,7 @@ from tagent.pipeline import (
 )
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import BY_HAND, RunStarted, StepGiven, StepSkipped, StepStarted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.routing import switch, when
 from tagent.pipeline.selecting import Selection
 from tagent.pipeline.state import fold
@@ -381,6 +381,27 @@ async def test_steps_that_an_earlier_run_had_added_and_this_one_lacks_are_warned
         again = await run(pipeline, opened=opened, start_from=start_from, from_run=earlier.run_id)
     assert again.step_outputs["text"] == "added!"
     told = "so the steps that it added there are not in this run: 'extra'."
+    assert [told in message for message in caplog.messages] == [True] * warnings
+
+
+@pytest.mark.parametrize(("start_from", "only", "warnings"), [(None, None, 1), ("cases", None, 0), (None, "n", 0)])
+async def test_items_that_are_done_and_run_again_are_warned_of(
+    caplog: pytest.LogCaptureFixture, start_from: str | None, only: str | None, warnings: int
+) -> None:
+    """They are paid for once more; whoever names the step has asked for that."""
+
+    def grade(item: int) -> int:
+        if item == 2:
+            raise TypeError("no")
+        return item
+
+    pipeline = Pipeline("p").step("n", run=returning([1, 2, 3]))
+    pipeline.step("cases", run=grade, for_each="n", max_retries=0)
+    opened = services()
+    earlier = await PipelineExecutor(pipeline, services=opened).execute()
+    with caplog.at_level(logging.WARNING, logger="tagent"):
+        await run(pipeline, opened=opened, from_run=earlier.run_id, start_from=start_from, only=only)
+    told = f"'cases': 2 of 3 parts completed in run {earlier.run_id}, and run again here"
     assert [told in message for message in caplog.messages] == [True] * warnings
 
 

@@ -18,7 +18,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunResumed
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.stored.origins import NoPipelineError
 from tagent.pipeline.transfer.documents import MAX_VALUES, RunImportError

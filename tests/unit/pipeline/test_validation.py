@@ -215,7 +215,7 @@ def test_a_data_dependency_is_checked_against_the_schema_too() -> None:
 def test_read_data_must_name_a_step_or_an_input() -> None:
     """The nearest name is suggested."""
     pipeline = Pipeline("p").step("facts", "Find them").step("b", "Do b", read_data=["fact.x"])
-    assert "Did you mean 'facts'?" in only(pipeline).message
+    assert "Did you mean 'facts'?" in only(pipeline, inputs=[]).message
     assert only(Pipeline("p").step("b", "Do b", read_data=["a b"])).code == "bad_path"
     assert codes(Pipeline("p").step("b", "Do b", read_data=["topic"]), inputs=["topic"]) == []
 

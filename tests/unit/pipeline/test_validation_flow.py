@@ -1,14 +1,25 @@
 """Mistakes in when steps run, in their parts, and in what becomes of failures: each is named before anything runs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel, model_validator
 
 from builders import CONCURRENT, returning
 from tagent.budget import Budget
-from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineStep, Problem, StepContext
+from tagent.pipeline import (
+    Approval,
+    Dependency,
+    DependencyType,
+    ExecutionMode,
+    Pipeline,
+    PipelineStep,
+    Problem,
+    StepContext,
+    switch,
+)
 from tagent.pipeline import validate as validate_pipeline
 from tagent.pipeline.conditions import field
 from tagent.pipeline.models import Fallback
@@ -150,7 +161,6 @@ WRONG: list[tuple[Mapping[str, object], str, str]] = [
     ({"execution_mode": PARALLEL, "goal": "Merge"}, "no_work", "nothing to merge"),
     ({"execution_mode": PARALLEL, "merge": "list", "depends_on": ["search"]}, "two_works", "a `merge`, and no parts"),
     ({"execution_mode": PARALLEL, "item_schema": int, "depends_on": ["search"]}, "bad_parts", "`item_schema` is for"),
-    ({"execution_mode": PARALLEL, "for_each": "serch.hits"}, "unknown_path", "Did you mean 'search'?"),
     ({"execution_mode": PARALLEL, "for_each": "search.hit"}, "unknown_path", "Did you mean 'hits'?"),
     ({"execution_mode": PARALLEL, "for_each": "search.total"}, "bad_for_each", "'search.total' is int"),
     ({"execution_mode": PARALLEL, "for_each": "search"}, "bad_for_each", "'search' is Found"),
@@ -453,6 +463,37 @@ def test_the_input_before_a_list_is_told_like_the_step() -> None:
     assert ["Write 'urls'." in message for _, message in noted(pipeline, "unknown_path", ["urls"])] == [True]
 
 
+INSIDE = Pipeline("i").step("x", run=lambda q: q)
+AS_IN_CONDITIONS: Mapping[str, Callable[[str], PipelineStep]] = {
+    "`for_each`": lambda path: PipelineStep(name="t", for_each=path, run=lambda item: 1),
+    "`switch_on`": lambda path: switch(path, {"a": "last"}, default="last", name="t"),
+    "`read_data`": lambda path: PipelineStep(name="t", goal="Write", read_data=[path]),
+    "In `inputs`, 'q'": lambda path: PipelineStep(name="t", pipeline=INSIDE, inputs={"q": path}),
+}
+
+
+@pytest.mark.parametrize("where", AS_IN_CONDITIONS)
+@pytest.mark.parametrize(("path", "meant"), [("steps.mail.kind", "mail.kind"), ("inputs.mode", "mode")])
+def test_what_only_conditions_write_before_a_path_is_told_everywhere_else(where: str, path: str, meant: str) -> None:
+    """One path is written in two ways, and without this it fails in the middle of a run, or asks for an input."""
+    pipeline = unsure(AS_IN_CONDITIONS[where](path), "mail", "last")
+    told = [(problem.severity, problem.message) for problem in validate_pipeline(pipeline, inputs=["mode"])]
+    assert ("error", f"{where} names {path.partition('.')[0]!r}, no step or input. Write {meant!r}.") in told
+    [(severity, message)] = noted(pipeline, "unknown_path")
+    assert (severity == "error", f"Write {meant!r}." in message) == (path.startswith("steps"), True)
+    assert noted(pipeline, "unknown_path", ["steps", "inputs"]) == []
+
+
+@pytest.mark.parametrize(("path", "meant"), [("steps.mail.kind", "mail.kind"), ("inputs.mode", "mode")])
+def test_what_only_conditions_write_before_a_path_is_told_of_a_placeholder(path: str, meant: str) -> None:
+    """It would stay in the prompt as it is, and the model make something up."""
+    asked = PipelineStep(name="t", goal=f"Answer {{{path}}}", approval=Approval(question=f"Send {{{path}}}?"))
+    for inputs in (None, ["mode"]):
+        told = [message for _, message in noted(unsure(asked, "mail"), "unknown_placeholder", inputs)]
+        assert [f"Write {{{meant}}}." in message for message in told] == [True, True]
+    assert noted(unsure(asked, "mail"), "unknown_placeholder", ["steps", "inputs"]) == []
+
+
 def test_an_input_that_has_asks_for_need_not_be_given() -> None:
     """That is what has() is for; without it the name is a mistake."""
     assert codes(searched(condition="has(inputs.n) && inputs.n > 1"), ["m"]) == []
@@ -492,3 +533,67 @@ def test_an_output_in_the_place_of_a_step_is_told_how_it_is_written() -> None:
     for given, hint in ((0.5, "Fallback(output=0.5)"), ("none of them", "Fallback(output='none of them')")):
         [problem] = errors(searched(on_error=Fallback(given)))  # type: ignore[arg-type]  # so it is written
         assert hint in problem.message
+
+
+def unsure(step: PipelineStep, *before: str) -> Pipeline:
+    """Return a pipeline of functions with these names, and `step` behind them."""
+    pipeline = Pipeline("p")
+    for name in before:
+        pipeline.step(name, run=returning(1))
+    return pipeline.add_step(step)
+
+
+NEARLY = {
+    "for_each": (PipelineStep(name="t", for_each="mails", run=lambda item: 1), "mail", "mails"),
+    "switch_on": (switch("mode", {"a": "modes"}, default="modes", name="t"), "modes", "mode"),
+    "read_data": (PipelineStep(name="t", goal="Write", read_data=["reports.x"]), "report", "reports"),
+    "inputs": (
+        PipelineStep(name="t", pipeline=Pipeline("i").step("x", run=lambda q: q), inputs={"q": "mails"}),
+        "mail",
+        "mails",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", NEARLY)
+def test_a_name_that_an_input_may_have_is_wrong_only_once_the_inputs_are_known(where: str) -> None:
+    """Until then it is a warning: a step called `mail` beside an input `mails` is what people write."""
+    step, known, name = NEARLY[where]
+    pipeline = unsure(step, known)
+    assert codes(pipeline) == codes(pipeline, [name]) == []
+    assert noted(pipeline, "unknown_path", [name]) == []
+    [(severity, message)] = noted(pipeline, "unknown_path")
+    assert (severity, f"Did you mean {known!r}?" in message, where in message) == ("warning", True, True)
+    [problem] = [it for it in errors(pipeline, ["other"]) if it.code == "unknown_path"]
+    assert f"Did you mean {known!r}?" in problem.message
+
+
+@pytest.mark.parametrize("where", NEARLY)
+def test_a_step_is_never_what_it_should_have_read_itself(where: str) -> None:
+    """It has no output by then."""
+    step, known, _ = NEARLY[where]
+    pipeline = unsure(replace(step, name=known))
+    assert noted(pipeline, "unknown_path") == []
+    assert not any("Did you mean" in it.message for it in errors(pipeline, ["other"]) if it.code == "unknown_path")
+
+
+@pytest.mark.parametrize(
+    ("of", "question", "told"),
+    [
+        ("output", "Refund {output.total} for {search.total}?", None),
+        ("output", "Refund {output}?", None),
+        ("output", "Refund {last.total}?", "names the step itself and stays as it is. Write {output.total}."),
+        ("output", "Refund {output.totl}?", "output (Found) has no field 'totl'. Did you mean 'total'?"),
+        ("output", "Refund {search.totl}?", "search (Found) has no field 'totl'. Did you mean 'total'?"),
+        ("start", "Refund {last.total}?", "{last.total} names the step itself and stays as it is."),
+        ("start", "Refund {output.total}?", "{output.total} names no step or input and stays as it is."),
+    ],
+)
+def test_a_question_that_would_show_its_braces_warns(
+    of: Literal["start", "output"], question: str, told: str | None
+) -> None:
+    """Whoever is asked would not see what it is about; what a step gave is called `output` there."""
+    pipeline = searched(output_schema=Found, approval=Approval(of=of, question=question), depends_on=["search"])
+    messages = [message for severity, message in noted(pipeline, "unknown_placeholder", []) if severity == "warning"]
+    assert len(messages) == (told is not None)
+    assert all(str(told) in message for message in messages)

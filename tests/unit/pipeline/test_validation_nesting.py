@@ -134,7 +134,7 @@ def outer_with(outer: Pipeline, **options: object) -> Pipeline:
 def test_paths_of_inputs_must_lead_somewhere() -> None:
     """To a step, an input, an item; and to a field that the step declares."""
     outer = Pipeline("outer").step("kind", run=lambda: Found(kind="tea"), output_schema=Found)
-    assert only(outer_with(outer, inputs={"topic": "kinds.kind"})).code == "unknown_path"
+    assert only(outer_with(outer, inputs={"topic": "kinds.kind"}), inputs=set()).code == "unknown_path"
     assert only(outer_with(outer, inputs={"topic": "kind.knid"})).code == "unknown_path"
     assert only(outer_with(outer, inputs={"topic": "kind["})).code == "bad_path"
     assert only(outer_with(outer, inputs={"topic": "s"})).code == "bad_inputs"
@@ -184,3 +184,26 @@ def test_what_a_pipeline_reads_by_name_is_a_dependency() -> None:
     assert PipelineScheduler(mapped).execution_graph["s"] == ["a"]
     by_function = Pipeline("o").step("a", run=lambda: 1).step("s", pipeline=inner(), inputs=lambda a: {"topic": a})
     assert PipelineScheduler(by_function).execution_graph["s"] == ["a"]
+
+
+class Maybe(BaseModel):
+    before: Found | None = None
+    now: Found
+
+
+def null_paths(pipeline: Pipeline) -> list[str]:
+    return [it.message for it in validate(pipeline) if (it.code, it.severity) == ("null_path", "warning")]
+
+
+def test_a_path_through_what_may_be_null_warns() -> None:
+    """It fails the step once that is null, as what was before the first round is."""
+    pipeline = Pipeline("p", inputs=Maybe)
+    for options in ({"goal": "Use {before.kind}"}, {"goal": "Do it", "read_data": ["before.kind"]}):
+        [message] = null_paths(Pipeline(pipeline).step("a", **options))
+        assert message.startswith("The step fails when before is null, since 'before.kind' then leads nowhere.")
+    [told] = null_paths(Pipeline(pipeline).step("a", pipeline=inner(), inputs={"topic": "before.kind"}))
+    assert "'before.kind'" in told
+    assert null_paths(Pipeline(pipeline).step("a", "Use {before} and {now.kind}")) == []
+    assert null_paths(Pipeline(pipeline).step("a", "Use {before.kind}", condition="inputs.before != null")) == []
+    rounds = PipelineStep(name="a", goal="Use {previous.kind}", output_schema=Found)
+    assert null_paths(Pipeline(pipeline).add_step(repeat(rounds, max_times=2))) == []

@@ -280,6 +280,8 @@ def test_many_nested_branches_are_checked_in_no_time() -> None:
         ({"max_times": None, "if_not_reached": "keep"}, "`if_not_reached` is for steps that are repeated."),
         ({"until": "output >"}, "`until` cannot be read"),
         ({"until": "score > 1"}, "Write output.score"),
+        ({"until": "round >= 3"}, "told 'round': write one with this parameter, like lambda round: ..."),
+        ({"until": "previous.kind == 'a'"}, "Only a function is told 'previous'"),
         ({"until": "steps.again > 1"}, "`until` reads the step's own output. Write `output` for it."),
         ({"until": "steps.other > 1"}, "`until`: There is no step 'other'"),
         ({"until": 7}, "`until` is 7; it must be a condition"),

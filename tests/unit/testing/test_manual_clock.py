@@ -160,6 +160,17 @@ async def test_work_in_a_thread_is_not_cut_off_by_a_jump() -> None:
     assert clock.now() == 0
 
 
+async def test_whoever_waited_for_a_thread_runs_before_the_next_jump() -> None:
+    """A hundred turns have passed when the thread ends, and what comes behind it has had none of them."""
+    clock = ManualClock()
+    async with clock.timeout(60):
+        for _ in range(3):
+            await DaemonThreads().run(lambda: time.sleep(0.01))
+            for _ in range(20):
+                await asyncio.sleep(0)
+    assert clock.now() == 0
+
+
 async def test_work_in_a_thread_that_does_not_end_times_out() -> None:
     """What hangs is waited for once, not at each wait."""
     clock, end = ManualClock(), threading.Event()

@@ -18,6 +18,7 @@ from tagent.ports.effects import Effects
 from tagent.testing import ManualClock
 from tagent.worker import approvals
 from tagent.worker.approvals import Answers
+from tagent.worker.worker import LEFTOVERS_SECONDS
 from workers import Shop, until
 
 URL = "shop://"
@@ -62,6 +63,21 @@ async def test_an_answer_lets_a_worker_go_on_within_seconds() -> None:
     assert run.finished_at is not None
     assert run.finished_at <= answered_at + 3
     assert hired.worker.status.resumed == 1
+
+
+@pytest.mark.parametrize("after_a_look", [0.1, 0.5, 0.9, 1.5])
+async def test_an_answer_right_behind_a_look_does_not_wait_for_a_whole_pause(after_a_look: float) -> None:
+    """It looks again as soon as it may, and not as late as without a hint."""
+    shop = Shop(refunds(), store_url=URL)
+    run_id = await waiting_in(shop)
+    hired = shop.hire()
+    await shop.clock.sleep(60 + after_a_look)  # it looks every two seconds
+    answered_at = shop.clock.now()
+    await answer_approval(run_id, "refund", opened_on(shop), is_approved=True)
+    (run,) = await shop.finished(1)
+    await hired.stop()
+    assert run.finished_at is not None
+    assert run.finished_at <= max(answered_at, 60 + LEFTOVERS_SECONDS) + 0.2
 
 
 async def test_the_end_of_the_time_lets_a_worker_go_on_when_it_comes() -> None:

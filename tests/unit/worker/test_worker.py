@@ -16,7 +16,7 @@ from tagent.pipeline import Pipeline, PipelineExecutor, PipelineValidationError,
 from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES
 from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
 from tagent.pipeline.events import StepStarted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.stored.loading import load_pipeline
 from tagent.ports import Services
@@ -232,6 +232,23 @@ async def test_runs_that_wait_for_an_event_leave_room_and_do_not_delay_a_stop() 
     await second.stop()
 
 
+async def test_a_run_whose_parts_are_at_work_takes_its_room() -> None:
+    """A step waits for an event beside them, yet each of them may be as dear as a step."""
+    gate = Gate()
+    pipeline = Pipeline("busy", triggers=[on_event("pipeline")])
+    pipeline.step("paid", wait_for="paid").step("ask", run=gate.pass_through, for_each="items")
+    shop = Shop(pipeline)
+    hired = shop.hire(concurrency=1)
+    await hired.looks()
+    await shop.send("pipeline:busy", {"items": [1, 2, 3]}, {"items": [4]})
+    await shop.clock.sleep(5)
+    assert (hired.worker.status.runs, gate.calls) == (1, 3)
+    gate.is_open = True
+    await shop.clock.sleep(5)
+    assert (hired.worker.status.runs, gate.calls) == (2, 4)
+    await hired.stop()
+
+
 async def test_a_second_stop_does_not_wait() -> None:
     """Whoever presses Ctrl-C twice means it; the claims are given up all the same."""
     pipeline, gate = gated()
@@ -300,6 +317,12 @@ def test_pipelines_with_mistakes_and_two_of_one_name_are_refused() -> None:
         Worker([chain("a"), chain("b")], services=services())
     with pytest.raises(PipelineValidationError):
         Worker([Pipeline("empty")], TAgentConfig(), services=services())
+
+
+def test_a_pipeline_whose_inputs_come_with_a_message_is_not_refused() -> None:
+    """A step called `mail` beside an input `mails` is right once there is one."""
+    pipeline = Pipeline("p", triggers=[on_event("mails.new")]).step("mail", run=returning(1))
+    Worker([pipeline.step("case", run=lambda item: item, for_each="mails")], TAgentConfig(), services=services())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 import click
@@ -17,12 +16,14 @@ from tagent.cli.runs.options import json_option, look_at, store_option, time_tex
 from tagent.cli.stores import DEFAULT_STORE, resume_command, store_url
 from tagent.cli.tables import echo_table, table_lines
 from tagent.cli.times import brief_time_text
-from tagent.cli.values import shortened
-from tagent.cli.waiting import DEFAULTS, said, what_is_asked, who_goes_on
-from tagent.pipeline.answering.answering import UNEDITED, AnsweredApproval, answer_approval, open_approvals
+from tagent.cli.values import shortened, text_of
+from tagent.cli.waiting import said, what_is_asked, who_goes_on
+from tagent.pipeline.answering.answering import AnsweredApproval, answer_approval, open_approvals
 from tagent.pipeline.answering.documents import Answer, OpenApproval
+from tagent.pipeline.approval import VERDICTS, verdict
 from tagent.ports import Services
 from tagent.ports.store_errors import RunHeldError
+from tagent.values import UNEDITED
 
 STDIN: Final = "-"
 
@@ -113,14 +114,7 @@ def output_of(written: str) -> object:
     Raises:
         click.BadParameter: If it cannot be read, or is no JSON.
     """
-    text = written
-    if written == STDIN:
-        text = sys.stdin.read()
-    elif written.startswith("@"):
-        try:
-            text = Path(written[1:]).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise click.BadParameter(f"{written[1:]} cannot be read: {error}.", param_hint="--output") from None
+    text = sys.stdin.read() if written == STDIN else text_of(written, "--output")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -144,7 +138,7 @@ def _tell(answered: AnsweredApproval, store: str | None, *, is_resumed: bool, as
         }
         click.echo(to_json(told, indent=2).decode())
         return DONE
-    what = "approved" if answered.is_approved else "rejected"
+    what = verdict(is_approved=answered.is_approved)
     edited = "  with another output" if answered.is_edited else ""
     click.echo(printable(f"{answered.run_id}  {answered.step}  {what}{edited}"), err=is_here)
     if not is_here:
@@ -170,7 +164,7 @@ def asked_as_json(asked: OpenApproval) -> dict[str, object]:
         "question": what_is_asked(asked),
         "at": time_text(asked.at),
         "due_at": None if asked.due_at is None else time_text(asked.due_at),
-        "then": None if asked.due_at is None else DEFAULTS[asked.default],
+        "then": None if asked.due_at is None else VERDICTS[asked.default],
     }
 
 
@@ -192,7 +186,7 @@ def _row(asked: OpenApproval) -> tuple[str, ...]:
         what_is_asked(asked),
         brief_time_text(asked.at),
         "" if asked.due_at is None else brief_time_text(asked.due_at),
-        "" if asked.due_at is None else DEFAULTS[asked.default],
+        "" if asked.due_at is None else VERDICTS[asked.default],
         asked.of,
         asked.pipeline,
         "" if asked.output is None else shortened(asked.output),

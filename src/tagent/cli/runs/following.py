@@ -9,8 +9,8 @@ from tagent.cli.errors import printable
 from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, look_at, store_option, time_text, verbose_option
 from tagent.pipeline.journal.history import HistoryEntry, history
+from tagent.pipeline.journal.loading import first_definition, latest_definition
 from tagent.pipeline.journal.serialization import event_of
-from tagent.pipeline.persistence import first_definition, latest_definition
 from tagent.ports import Services
 
 LONGEST_WAIT_SECONDS = 5.0

@@ -1,7 +1,6 @@
 """`tagent runs fork`."""
 
 import asyncio
-import json
 
 import click
 from pydantic_core import to_json
@@ -9,6 +8,7 @@ from pydantic_core import to_json
 from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
 from tagent.cli.stores import resume_command, with_store
+from tagent.cli.values import pair_of
 from tagent.config import TAgentConfig
 from tagent.pipeline.transfer.forking import Fork, fork_run
 from tagent.ports import Services
@@ -65,16 +65,7 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, object]:
     """Return the overrides that the pairs spell: `steps.write.goal=text`, `inputs.n:=3`, `model=name`."""
     overrides: dict[str, object] = {}
     for pair in pairs:
-        path, separator, text = pair.partition("=")
-        if not separator or not path.strip(":"):
-            raise click.BadParameter(f"{pair!r} is not of the form path=text or path:=json.", param_hint="--set")
-        value: object = text
-        if path.endswith(":"):
-            path = path[:-1]
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise click.BadParameter(f"{text!r} is not JSON: {error}.", param_hint="--set") from None
+        path, value = pair_of(pair, "--set", named="path")
         _put(overrides, _parts(path), value)
     return overrides
 

@@ -123,7 +123,7 @@ def run_table(found: Sequence[Mapping[str, object]]) -> Sequence[str]:
     """Return the lines of a table of runs; forks and labels have columns if any run has one."""
     columns = {"run": "run_id", "status": "status", "pipeline": "pipeline", "started": "created_at"}
     headers = [*columns, "cost"]
-    rows = [[_brief(run[key]) for key in columns.values()] + [f"${run['cost_usd']:.4f}"] for run in found]
+    rows = [[_brief(run[key]) for key in columns.values()] + [_cost_text(run)] for run in found]
     for header, values in {
         "forked from": [str(run["parent"] or "") for run in found],
         "labels": [_labels_text(run["labels"]) for run in found],
@@ -134,6 +134,12 @@ def run_table(found: Sequence[Mapping[str, object]]) -> Sequence[str]:
             for row, value in zip(rows, values, strict=True):
                 row.append(value)
     return list(table_lines(headers, rows))
+
+
+def _cost_text(run: Mapping[str, object]) -> str:
+    """Return what a run has cost; of one that was not left in order, what it had cost at least when it began."""
+    is_open = run["status"] in (RUNNING, INTERRUPTED)
+    return f"{'≥ ' if is_open else ''}${run['cost_usd']:.4f}"
 
 
 def _labels_text(labels: object) -> str:

@@ -18,7 +18,7 @@ from tagent.exceptions import ConfigurationError
 from tagent.pipeline import Pipeline, PipelineResult
 from tagent.pipeline.driving.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.pipeline.events import RunEvent
-from tagent.pipeline.persistence import first_definition, latest_definition, load_events
+from tagent.pipeline.journal.loading import first_definition, latest_definition, load_events
 from tagent.pipeline.stored.definition import Definition, outline
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.validation import require_valid
@@ -127,17 +127,26 @@ def _settings_of(file: str, run_id: str) -> TAgentConfig:
 
 
 def _announce(reuse: Reuse) -> None:
-    def with_parts(name: str, *told: str) -> str:
-        done, count = reuse.parts.get(name, (0, 0))
-        more = [*told, *([f"{done} of {count} parts reused"] if done else [])]
-        return f"{name} ({', '.join(more)})" if more else name
-
-    interrupted = (with_parts(name, _counted(calls)) for name, calls in reuse.interrupted.items())
-    told = {"Reused": reuse.completed, "Goes on": interrupted, "Still to do": map(with_parts, reuse.open)}
+    told = {
+        "Reused": reuse.completed,
+        "Goes on": [_told(name, reuse) for name in reuse.interrupted],
+        "Still to do": [_told(name, reuse) for name in reuse.open],
+    }
     for what, names in told.items():
         if listed := ", ".join(names):
             click.echo(f"{what}: {listed}", err=True)
 
 
-def _counted(calls: int) -> str:
-    return f"{calls} finished call{'' if calls == 1 else 's'} reused"
+def _told(name: str, reuse: Reuse) -> str:
+    """Return the name of a step with what of it is reused; of one that was at work also that it is nothing."""
+    more = []
+    inside, calls = reuse.inside.get(name, 0), reuse.interrupted.get(name)
+    if inside:
+        more.append(f"{inside} step{'' if inside == 1 else 's'} inside reused")
+    if calls or (calls == 0 and not inside):
+        more.append(f"{calls} finished call{'' if calls == 1 else 's'} reused")
+    if name in reuse.parts:
+        done, count = reuse.parts[name]
+        many = f"{done} part{'' if done == 1 else 's'}" if count is None else f"{done} of {count} parts"
+        more.append(f"{many} reused")
+    return f"{name} ({', '.join(more)})" if more else name

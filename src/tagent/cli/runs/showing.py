@@ -16,18 +16,19 @@ from tagent.cli.runs.options import INTERRUPTED, json_option, listed, look_at, s
 from tagent.cli.stores import DEFAULT_STORE, resume_command, store_url
 from tagent.cli.times import brief_time_text
 from tagent.cli.view import Picture
-from tagent.cli.waiting import DEFAULTS, each_and_how_to_answer, said, what_is_asked
+from tagent.cli.waiting import each_and_how_to_answer, said, what_is_asked
 from tagent.exceptions import nearest
 from tagent.pipeline import Pipeline, RunStatus
 from tagent.pipeline.answering.answering import approval_documents
 from tagent.pipeline.answering.documents import Answer
 from tagent.pipeline.answering.requests import open_requests
+from tagent.pipeline.approval import VERDICTS
 from tagent.pipeline.course.records import StepRecord, WorkRecord
 from tagent.pipeline.course.reports import step_metadata
 from tagent.pipeline.course.telling_why import explanation
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, RunEvent
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.persistence import first_definition, latest_definition, load_events
+from tagent.pipeline.journal.loading import first_definition, latest_definition, load_events
 from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import Definition, outline
 from tagent.ports import Services
@@ -167,7 +168,7 @@ def _of_request(asked: ApprovalRequested) -> dict[str, object]:
         "question": what_is_asked(asked),
         "since": time_text(asked.at),
         "until": None if asked.due_at is None else time_text(asked.due_at),
-        "then": None if asked.due_at is None else DEFAULTS[asked.default],
+        "then": None if asked.due_at is None else VERDICTS[asked.default],
         "output": asked.output,
     }
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
 
 from tagent.pipeline.answering.documents import (
     SCOPE,
@@ -18,24 +17,17 @@ from tagent.pipeline.answering.errors import ApprovalAnsweredError, ApprovalNotO
 from tagent.pipeline.answering.going_on import GoesOn, who_goes_on
 from tagent.pipeline.answering.requests import as_asked, last_answer, open_requests
 from tagent.pipeline.driving.live_runs import done_at_home, done_in_every_live_store
-from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.journal.loading import stored_run
 from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.models import Pipeline
-from tagent.pipeline.persistence import first_definition, latest_definition, load_events
-from tagent.pipeline.state import fold
-from tagent.pipeline.stored.definition import outline
 from tagent.ports.documents import DocumentQuery
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import Effects
 from tagent.ports.services import Services
-from tagent.values import value
+from tagent.values import UNEDITED, value
 
 MOST_TRIES = 20
 """How often an answer is written anew because the document has changed and is open all the same."""
-
-
-UNEDITED: Final = ...
-"""Stands for the output that the step gave."""
 
 
 @value
@@ -218,13 +210,12 @@ async def _asked_by_journal(run_id: str, path: str, services: Services) -> OpenA
         ApprovalNotOpenError: If nothing is.
         ApprovalAnsweredError: If that is answered.
     """
-    events = await load_events(services.store, run_id, is_whole=False)
-    definition = latest_definition(await first_definition(services.store, run_id), events)
-    state = fold(ExecutionGraph.build(outline(definition)), events)
+    stored = await stored_run(services.store, run_id)
+    state = stored.state()
     requests = open_requests(state)
     if path in requests:
         return as_asked(run_id, state.pipeline, path, requests[path])
-    answered = last_answer(events, path)
+    answered = last_answer(stored.events, path)
     if answered is not None:
         raise ApprovalAnsweredError(
             run_id,

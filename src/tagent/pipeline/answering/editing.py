@@ -3,9 +3,9 @@
 from tagent.pipeline.answering.errors import ApprovalOutputError
 from tagent.pipeline.driving.changing import with_changes
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.journal.loading import first_definition, latest_definition, load_events
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.rules import route_taken, routes_of
 from tagent.pipeline.state import PipelineState, fold
 from tagent.pipeline.stored.definition import bind
@@ -75,18 +75,9 @@ def step_at(pipeline: Pipeline, path: str, state: PipelineState | None = None) -
             continue
         rest = path.removeprefix(f"{step.name}/")
         part, _, behind_part = rest.partition("/")
-        found = step_at(step.pipeline, rest, _inside(state, step.name))
+        found = step_at(step.pipeline, rest, state and state.inner_of(step.name))
         if found is None and behind_part:
-            found = step_at(step.pipeline, behind_part, _inside(state, step.name, part))
+            found = step_at(step.pipeline, behind_part, state and state.inner_of(step.name, part))
         if found is not None:
             return found
     return None
-
-
-def _inside(state: PipelineState | None, name: str, part: str = "") -> PipelineState | None:
-    """Return where the run inside a step stands, or inside a part of it; None if there is none."""
-    if state is None or name not in state.steps:
-        return None
-    record = state.steps[name]
-    work = record.parts.get(part) if part else record
-    return None if work is None else work.inner

@@ -5,8 +5,8 @@ from typing import Literal
 
 from tagent.exceptions import StoreError
 from tagent.pipeline.answering.workers import LivingWorker, living_workers
+from tagent.pipeline.journal.loading import first_definition
 from tagent.pipeline.kinds import RunStatus
-from tagent.pipeline.persistence import first_definition
 from tagent.pipeline.stored.definition import Definition
 from tagent.pipeline.stored.origins import is_goal
 from tagent.ports.records import RunRecord

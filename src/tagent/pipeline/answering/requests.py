@@ -1,17 +1,44 @@
 """What is asked in a run, by what is known of it: the truth, where a document is missing or damaged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic_core import to_json
 
+from tagent.exceptions import DataPathError
+from tagent.paths import DataPath
 from tagent.pipeline.answering.documents import OpenApproval
 from tagent.pipeline.course.records import WorkRecord
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, RunEvent, innermost
 from tagent.pipeline.journal.blobs import StoredOutput
+from tagent.pipeline.placeholders import replaced
 from tagent.pipeline.state import PipelineState
+
+LONGEST_SHOWN_VALUE = 500
+"""Characters of a value in a question."""
 
 LONGEST_SHOWN_OUTPUT = 20_000
 """Characters of an output that whoever is asked is shown; whoever wants more reads the journal."""
+
+
+def question_for(question: str, known: Mapping[str, object]) -> str:
+    """Return a question with the placeholders replaced that `known` has; what leads nowhere stays as it is.
+
+    Example:
+        >>> question_for("Refund {order.amount} EUR? {why}", {"order": {"amount": 40}})
+        'Refund 40 EUR? {why}'
+        >>> question_for("Note: {note}", {"note": ""})
+        'Note: '
+    """
+
+    def shown(path: DataPath, _: str) -> str | None:
+        try:
+            found = path.look_up(known)
+        except DataPathError:
+            return None
+        told = found if isinstance(found, str) else to_json(found, fallback=str).decode()
+        return told if len(told) <= LONGEST_SHOWN_VALUE else f"{told[:LONGEST_SHOWN_VALUE]}..."
+
+    return replaced(question, known, shown)
 
 
 def as_asked(run_id: str, pipeline: str, path: str, request: ApprovalRequested) -> OpenApproval:

@@ -1,13 +1,14 @@
 """What a pipeline inside a step is made of, as JSON values: its steps with their code, settings, models and tools."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from tagent.config import TAgentConfig
 from tagent.pipeline import bindings
 from tagent.pipeline.caching.agents import agent_made
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.making import made_of
-from tagent.pipeline.driving.accounts import step_settings
+from tagent.pipeline.driving.accounts import inner_settings, step_settings
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.stored.steps import step_spec
@@ -51,11 +52,11 @@ async def _step_made(
 ) -> object:
     spec = step_spec(step, names, pipeline.global_constraints)
     told: list[object] = [{name: value for name, value in spec.items() if name not in _POLICY}]
-    own = step_settings(step, settings)
     if step.pipeline is not None:
-        inside = own.merged(TAgentConfig.of(step.pipeline.config))
+        inside = inner_settings(step, step.pipeline, config=settings)
         told.append(await pipeline_made(step.pipeline, inside, services))
-    elif _has_agent(step):
+    elif bindings.has_agents(replace(step, compensate=None)):  # what undoes it has no say in what it comes to
+        own = step_settings(step, settings)
         told.append(await agent_made(own, [*own.tools, *step.tools], services, wanted=step.tools_filter))
     return told
 
@@ -77,11 +78,6 @@ def require_keyable(pipeline: Pipeline) -> None:
             raise UnkeyableError(f"the agent of its step {step.name!r} is not ours, and cannot be looked at")
         if step.pipeline is not None:
             require_keyable(step.pipeline)
-
-
-def _has_agent(step: PipelineStep) -> bool:
-    works = (step.goal, bindings.merge_goal(step), *bindings.branches_of(step).values())
-    return bindings.is_judged(step) or any(isinstance(work, str) for work in works)
 
 
 def _functions(step: PipelineStep) -> Iterator[Callable[..., object]]:

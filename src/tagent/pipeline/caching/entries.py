@@ -23,7 +23,7 @@ CACHE_QUOTA = Quota(documents=100_000, bytes=1024 * 1024 * 1024)
 
 
 @value
-class Kept:
+class WorkResult:
     """What some work gave, and may give again.
 
     Attributes:
@@ -39,16 +39,16 @@ class Kept:
     is_last: bool = False
 
 
-_KEPT = TypeAdapter(Kept)
+_KEPT = TypeAdapter(WorkResult)
 _WHAT = "A kept output"
 
 
-def key_of(made_of: object, given: object, *, output: str | None) -> str:
+def key_of(made_of: object, reads: object, *, output: str | None) -> str:
     """Return the key of some work: the SHA-256 of all that its output depends on, in hexadecimal.
 
     Args:
         made_of: Its code, texts, settings, models and tools, as JSON values.
-        given: The data that it reads, likewise.
+        reads: The data that it reads, likewise.
         output: The fingerprint of the type of its output; None for any JSON values.
 
     Raises:
@@ -61,7 +61,7 @@ def key_of(made_of: object, given: object, *, output: str | None) -> str:
         False
     """
     try:
-        payload = to_json([KEY_VERSION, made_of, given, output])
+        payload = to_json([KEY_VERSION, made_of, reads, output])
     except (PydanticSerializationError, ValueError, RecursionError):
         raise UnkeyableError("what it is given cannot be written as JSON") from None
     return hashlib.sha256(payload).hexdigest()
@@ -100,7 +100,7 @@ def is_fresh(at: float, use: CacheUse, *, now: float) -> bool:
     return seconds is None or now < at + seconds
 
 
-def put_of(kept: Kept, use: CacheUse, *, scope: str, key: str, before: Document | None, now: float) -> Put:
+def put_of(kept: WorkResult, use: CacheUse, *, scope: str, key: str, before: Document | None, now: float) -> Put:
     """Return what keeps an output.
 
     What somebody else kept there for longer than is asked for here is replaced, and kept as long.
@@ -117,7 +117,7 @@ def put_of(kept: Kept, use: CacheUse, *, scope: str, key: str, before: Document 
     return Put(scope, key, payload, ttl_seconds=seconds, quota=CACHE_QUOTA)
 
 
-def kept_in(document: Document) -> Kept | None:
+def kept_in(document: Document) -> WorkResult | None:
     """Return what a document keeps; None if it is damaged.
 
     Example:

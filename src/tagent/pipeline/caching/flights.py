@@ -11,23 +11,23 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
-class Flight(Generic[Given]):
+class Flight(Generic[Result]):
     """One piece of work on its way.
 
     Attributes:
         name: What the work is.
         loop: The event loop of whoever does it.
-        given: What it gave; None while it is under way, and if it gave nothing.
+        result: What it gave; None while it is under way, and if it gave nothing.
         landed_at: When it ended, in seconds since 1970-01-01 UTC.
     """
 
     def __init__(self, name: Hashable, loop: asyncio.AbstractEventLoop) -> None:
         self.name = name
         self.loop = loop
-        self.given: Given | None = None
+        self.result: Result | None = None
         self.landed_at = 0.0
         self._lock = threading.Lock()
         self._has_landed = False
@@ -37,29 +37,29 @@ class Flight(Generic[Given]):
     def is_over(self) -> bool:
         """Whether the work has ended and gave nothing."""
         with self._lock:
-            return self._has_landed and self.given is None
+            return self._has_landed and self.result is None
 
-    async def landed(self) -> Given | None:
+    async def landed(self) -> Result | None:
         """Wait until the work has ended, and return what it gave; None if it gave nothing."""
         waiting = asyncio.get_running_loop().create_future()
         with self._lock:
             if self._has_landed:
-                return self.given
+                return self.result
             self._waiting.append(waiting)
         await waiting
-        return self.given
+        return self.result
 
-    def land(self, given: Given | None, *, at: float) -> None:
+    def land(self, result: Result | None, *, at: float) -> None:
         """Say that the work has ended, and what it gave; a second time does nothing. From any thread.
 
         Args:
-            given: What it gave; None for nothing, then somebody else may do it.
+            result: What it gave; None for nothing, then somebody else may do it.
             at: Now.
         """
         with self._lock:
             if self._has_landed:
                 return
-            self.given, self.landed_at, self._has_landed = given, at, True
+            self.result, self.landed_at, self._has_landed = result, at, True
             waiting, self._waiting = self._waiting, []
         for future in waiting:
             try:
@@ -73,7 +73,7 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-class Flights(Generic[Given]):
+class Flights(Generic[Result]):
     """Flights by name. One that nobody holds any more is forgotten by itself.
 
     Example:
@@ -95,9 +95,9 @@ class Flights(Generic[Given]):
 
     def _forget(self) -> None:
         self._lock = threading.RLock()  # the collector may let go of a flight in here
-        self._flights: WeakValueDictionary[Hashable, Flight[Given]] = WeakValueDictionary()
+        self._flights: WeakValueDictionary[Hashable, Flight[Result]] = WeakValueDictionary()
 
-    def board(self, name: Hashable, *, but: Flight[Given] | None = None) -> tuple[Flight[Given], bool]:
+    def board(self, name: Hashable, *, but: Flight[Result] | None = None) -> tuple[Flight[Result], bool]:
         """Return the flight of this name, and whether it is the caller's: then he does the work, and lets it land.
 
         One that has landed and gave nothing is followed by another one.
@@ -110,11 +110,11 @@ class Flights(Generic[Given]):
             found = self._flights.get(name)
             if found is not None and found is not but and not found.is_over:
                 return found, False
-            mine: Flight[Given] = Flight(name, asyncio.get_running_loop())
+            mine: Flight[Result] = Flight(name, asyncio.get_running_loop())
             self._flights[name] = mine
             return mine, True
 
-    def forget(self, flight: Flight[Given]) -> None:
+    def forget(self, flight: Flight[Result]) -> None:
         """Have nobody board this flight any more; does nothing if another one has taken its place. From any thread."""
         with self._lock:
             if self._flights.get(flight.name) is flight:

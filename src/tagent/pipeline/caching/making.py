@@ -7,17 +7,12 @@ is no data, the name counts.
 
 import functools
 import inspect
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import date, time, timedelta, tzinfo
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from importlib.util import resolve_name
-from pathlib import PurePath
 from re import Pattern
 from types import (
     BuiltinFunctionType,
@@ -28,55 +23,33 @@ from types import (
     ModuleType,
     SimpleNamespace,
 )
-from typing import Any, cast, get_args, get_origin, get_type_hints
-from uuid import UUID
+from typing import cast
 
 from pydantic import BaseModel, TypeAdapter
 
+from tagent.pipeline.caching.classes import class_made
 from tagent.pipeline.caching.errors import UnkeyableError
+from tagent.pipeline.caching.inspecting import (
+    BASES,
+    BY_TEXT,
+    CHANGEABLE,
+    MEANS,
+    PLAIN,
+    hints_of,
+    is_data,
+    name_of,
+    parts_of,
+    state_of,
+    text_of,
+)
 from tagent.pipeline.caching.programs import is_program
 from tagent.pipeline.caching.reading_code import reads_of
 
 MOST_VALUES = 100_000
 """How many pieces of data a function may be bound to, and read of its program; more would take too long each time."""
 
-_PLAIN = (str, int, float, bool, complex, bytes, type(None), type(Ellipsis), type(NotImplemented))
-_BY_TEXT = (date, time, timedelta, tzinfo, Decimal, Fraction, PurePath, UUID, range)
-_MEANS = frozenset(
-    {
-        "_asyncio", "_contextvars", "_queue", "_thread", "asyncio", "concurrent", "itertools", "logging", "queue",
-        "threading",
-    }
-)  # fmt: skip
-"""The modules whose objects are no data: locks, loggers, counters, pools."""
-
-_DATA = (list, tuple, set, frozenset, Mapping, bytearray, memoryview, SimpleNamespace, TypeAdapter)
-_DATA_MODULES = frozenset({"_operator", "_struct", "array", "collections", "ipaddress", "operator", "string", "struct"})
-"""What is data even where it cannot be looked at, so that it is never taken as the means of a function."""
-
 _BY_NAME = frozenset({"__import__", "eval", "exec", "globals"})
 """What finds code and data by names that are known only when it works."""
-
-_BASES = (str, int, float, complex, bytes, bytearray)
-
-_CHANGEABLE = (list, dict, set, deque)
-"""What a record of the code's own may be, like a list of its calls."""
-
-_OF_FIELD = (
-    "annotation", "alias", "validation_alias", "serialization_alias", "discriminator", "title", "description", "frozen",
-    "init", "kw_only", "exclude", "validate_default", "json_schema_extra", "metadata",
-)  # fmt: skip
-"""What of a field of a model is told as it is shown; its default and what checks it are looked at."""
-
-_ABOUT_NAMES = (
-    "__module__",
-    "__qualname__",
-    "__doc__",
-    "__dict__",
-    "__weakref__",
-    "__annotations__",
-    "__firstlineno__",
-)
 
 Written = frozenset[tuple[int, str]]
 """What is changed by the code that is looked at: the id of a module's names or of a variable, and the name."""
@@ -128,7 +101,7 @@ class _Look:
         told: list[object] = []
         while len(told) < len(self._found):
             one = self._found[len(told)]
-            told.append(self._class(one) if isinstance(one, type) else self._function(cast("FunctionType", one)))
+            told.append(class_made(one, self) if isinstance(one, type) else self._function(cast("FunctionType", one)))
         return [top, told]
 
     def value(self, given: object) -> object:
@@ -140,7 +113,7 @@ class _Look:
         self._values += 1
         if self._values > MOST_VALUES:
             raise UnkeyableError(f"its function is bound to more than {MOST_VALUES} pieces of data")
-        if type(given) in _PLAIN:
+        if type(given) in PLAIN:
             return [type(given).__name__, repr(given)]
         if id(given) in self._open:  # inside itself
             return ["again"]
@@ -153,9 +126,9 @@ class _Look:
     def _several(self, given: object) -> object:
         if isinstance(given, Enum):
             kind = self._callable(type(given)) if is_program(type(given).__module__) else None
-            return ["enum", _name(type(given)), given.name, repr(given.value), kind]
-        if isinstance(given, _BY_TEXT):
-            return ["text", _name(type(given)), str(given), repr(given)]
+            return ["enum", name_of(type(given)), given.name, repr(given.value), kind]
+        if isinstance(given, BY_TEXT):
+            return ["text", name_of(type(given)), str(given), repr(given)]
         if isinstance(given, CodeType):
             return self._code(given)
         if isinstance(given, Pattern):  # what it is shown as is cut short
@@ -163,8 +136,8 @@ class _Look:
         items = self._items(given)
         if items is not None:
             own = self._object(given) if is_program(type(given).__module__) else None
-            return [_name(type(given)), items, own]
-        if isinstance(given, type) or (callable(given) and not _is_data(given)):
+            return [name_of(type(given)), items, own]
+        if isinstance(given, type) or (callable(given) and not is_data(given)):
             return self._callable(given)
         return self._object(given)
 
@@ -182,7 +155,7 @@ class _Look:
 
     def _callable(self, given: object) -> object:
         if isinstance(given, type):
-            return self._listed(given) if is_program(given.__module__) else ["of a library", _name(given)]
+            return self._listed(given) if is_program(given.__module__) else ["of a library", name_of(given)]
         if isinstance(given, functools.partial):
             return ["partial", self.value(given.func), self.value(given.args), self.value(given.keywords)]
         if isinstance(given, MethodType):
@@ -193,8 +166,8 @@ class _Look:
             return ["method", given.__name__, self.value(given.__self__)]
         wrapped = getattr(given, "__wrapped__", None)  # as that of a cache of functools, which has a name as well
         if wrapped is not None:
-            return ["wrapped", _name(type(given)), self.value(wrapped)]
-        return ["of a library", _name(given)] if hasattr(given, "__qualname__") else self._object(given)
+            return ["wrapped", name_of(type(given)), self.value(wrapped)]
+        return ["of a library", name_of(given)] if hasattr(given, "__qualname__") else self._object(given)
 
     def _of_function(self, given: FunctionType) -> object:
         """Return a function; of one that a library has wrapped around the user's, the user's."""
@@ -202,9 +175,9 @@ class _Look:
             return self._listed(given)
         wrapped = inspect.unwrap(given)
         if wrapped is not given:
-            return ["wrapped", _name(given), self.value(wrapped)]
+            return ["wrapped", name_of(given), self.value(wrapped)]
         bound = [self._cell("", cell) for cell in given.__closure__ or ()]
-        return ["of a library", _name(given), given.__code__.co_code.hex(), bound]
+        return ["of a library", name_of(given), given.__code__.co_code.hex(), bound]
 
     def _listed(self, given: object) -> object:
         if id(given) not in self._places:
@@ -226,18 +199,19 @@ class _Look:
             "bound": {name: self._cell(name, cell) for name, cell in cells.items()},
             "reads": {name: self._global(name, names, is_whole=name in reads.whole) for name in reads.names},
             "imports": [self._imported(one, names) for one in sorted(reads.imports)],
-            "types": self._hints(function),
-            "attributes": {name: self._soft(item) for name, item in vars(function).items() if not name.startswith("_")},
+            "types": self.hints(function),
+            "attributes": {name: self.soft(item) for name, item in vars(function).items() if not name.startswith("_")},
         }
 
-    def _hints(self, given: object) -> object:
+    def hints(self, given: object) -> object:
         """Return how something is annotated, with the classes of the program and what else its types check."""
-        return [[name, _text(hint), *self._hint(hint)] for name, hint in _hints_of(given).items()]
+        return [[name, text_of(hint), *self.hint(hint)] for name, hint in hints_of(given).items()]
 
-    def _hint(self, hint: object) -> Iterator[object]:
-        for part in _parts_of(hint):
+    def hint(self, hint: object) -> Iterator[object]:
+        """Yield what an annotation reaches of the program, and the values in it."""
+        for part in parts_of(hint):
             if not isinstance(part, type):
-                yield self._soft(part)
+                yield self.soft(part)
             elif is_program(part.__module__):
                 yield self._listed(part)
 
@@ -260,7 +234,7 @@ class _Look:
     def _changed(self, found: object) -> object:
         """Return what counts of something that the code changes: no data, but the code of it."""
         kind = type(found)
-        if kind in _PLAIN or (isinstance(found, _CHANGEABLE) and not is_program(kind.__module__)):
+        if kind in PLAIN or (isinstance(found, CHANGEABLE) and not is_program(kind.__module__)):
             return ["changed"]
         if isinstance(found, type) or callable(found):
             return ["changed", self.value(found)]
@@ -284,7 +258,7 @@ class _Look:
         is_of_module = isinstance(names[root], ModuleType)
         if (id(names), name if is_of_module else root) in self._unread:
             return self._changed(found)
-        return self._soft(found)
+        return self.soft(found)
 
     def _module(self, module: ModuleType, *, is_whole: bool) -> object:
         if is_whole and is_program(module.__name__):
@@ -306,7 +280,7 @@ class _Look:
             raise UnkeyableError(f"its function imports the module {module!r} where it works")
         return [self._global(part, vars(loaded), is_whole=True) for part in taken]
 
-    def _soft(self, given: object) -> object:
+    def soft(self, given: object) -> object:
         """Return what a value comes to, and where it is neither data nor code, of which class it is.
 
         Raises:
@@ -316,35 +290,35 @@ class _Look:
         try:
             return self.value(given)
         except (UnkeyableError, RecursionError):
-            if _is_data(given):
+            if is_data(given):
                 raise
             self._values = before
         kind = type(given)
         if not is_program(kind.__module__) or id(given) in self._open:
-            return ["means", _name(kind)]
+            return ["means", name_of(kind)]
         self._open.add(id(given))
         try:
-            return ["means", self._callable(kind), {name: self._soft(item) for name, item in _state_of(given).items()}]
+            return ["means", self._callable(kind), {name: self.soft(item) for name, item in state_of(given).items()}]
         finally:
             self._open.discard(id(given))
 
     def _object(self, given: object) -> object:
         kind = type(given)
-        if kind.__module__.partition(".")[0] in _MEANS:
-            return ["means", _name(kind)]
+        if kind.__module__.partition(".")[0] in MEANS:
+            return ["means", name_of(kind)]
         if isinstance(given, BaseModel):
             return [self._callable(kind), self.value(dict(given)), self.value(given.model_extra or {})]
         if is_dataclass(given):
             told = {field.name: getattr(given, field.name, None) for field in fields(given)}
             return [self._callable(kind), self.value(told)]
         if isinstance(given, TypeAdapter):
-            return ["type", *([_text(one), *self._hint(one)] for one in [vars(given).get("_type")])]
+            return ["type", *([text_of(one), *self.hint(one)] for one in [vars(given).get("_type")])]
         if is_program(kind.__module__):
-            own = [base.__repr__(given) for base in _BASES if isinstance(given, base)]
-            return [self._callable(kind), self.value(_state_of(given)), own]
+            own = [base.__repr__(given) for base in BASES if isinstance(given, base)]
+            return [self._callable(kind), self.value(state_of(given)), own]
         if isinstance(given, SimpleNamespace):
-            return [_name(kind), self.value(dict(vars(given)))]
-        if _is_data(given):
+            return [name_of(kind), self.value(dict(vars(given)))]
+        if is_data(given):
             return self._reduced(given)
         raise UnkeyableError(f"its function is bound to an object of the class {kind.__qualname__}")
 
@@ -356,105 +330,4 @@ class _Look:
             raise UnkeyableError(
                 f"its function is bound to an object of the class {type(given).__qualname__}"
             ) from None
-        return [_name(type(given)), [self.value([*part] if isinstance(part, Iterator) else part) for part in parts]]
-
-    def _class(self, kind: type) -> object:
-        """Return what a class of the program is made of: of what it inherits, its functions, its data."""
-        told: dict[str, object] = {}
-        for name, member in vars(kind).items():
-            if name in _ABOUT_NAMES or name.startswith("__pydantic_"):
-                continue
-            inner = member.__func__ if isinstance(member, staticmethod | classmethod) else member
-            if isinstance(inner, FunctionType) and _is_generated(kind, inner):
-                continue
-            told[name] = self._dunder(inner) if name.startswith("__") else self._member(inner)
-        bases = [self.value(base) for base in (*kind.__bases__, type(kind))]
-        return [kind.__qualname__, bases, told, self._hints(kind), self._fields(kind)]
-
-    def _dunder(self, member: object) -> object:
-        try:
-            return self.value(member)
-        except UnkeyableError:
-            return ["means", _name(type(member))]
-
-    def _member(self, member: object) -> object:
-        if isinstance(member, property):
-            return [self.value(part) for part in (member.fget, member.fset, member.fdel) if part is not None]
-        if isinstance(member, functools.cached_property):
-            return ["cached", self.value(member.func)]
-        if isinstance(member, functools.partialmethod):
-            return ["partial", self.value(member.func), self.value(member.args), self.value(member.keywords)]
-        return self._soft(member)
-
-    def _fields(self, kind: type) -> object:
-        """Return what the fields of a model or dataclass have by themselves, and check."""
-        if issubclass(kind, BaseModel):
-            return [
-                [
-                    [name, _text([getattr(field, part, None) for part in _OF_FIELD]), *self._hint(field.annotation)],
-                    [self._soft(part) for part in (field.default, field.default_factory, *field.metadata)],
-                ]
-                for name, field in kind.model_fields.items()
-            ]
-        if is_dataclass(kind):
-            return [
-                [field.name, field.init, field.kw_only, self._soft(field.default), self._soft(field.default_factory)]
-                for field in fields(kind)
-            ]
-        return None
-
-
-def _is_generated(kind: type, function: FunctionType) -> bool:
-    """Return whether a method was made with the class, as those of a dataclass, which its fields tell."""
-    name = function.__name__
-    return is_dataclass(kind) and name.startswith("__") and function.__code__.co_filename == "<string>"
-
-
-def _state_of(given: object) -> dict[str, object]:
-    """Return the attributes of an object, with those that have slots."""
-    named = [vars(kind).get("__slots__", ()) for kind in type(given).__mro__]
-    slots = [name for names in named for name in ([names] if isinstance(names, str) else names)]
-    told = {name: getattr(given, name) for name in slots if not name.startswith("__") and hasattr(given, name)}
-    return {**told, **getattr(given, "__dict__", {})}
-
-
-def _is_data(given: object) -> bool:
-    return isinstance(given, _DATA) or type(given).__module__ in _DATA_MODULES
-
-
-def _text(given: object) -> str:
-    """Return how something is shown, without the places in memory, which differ in each process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", given.__qualname__ if isinstance(given, type) else repr(given))
-
-
-def _hints_of(given: object) -> Mapping[str, Any]:
-    """Return the annotations of a function or class; as they are written where they come to nothing."""
-    own: Mapping[str, Any] = getattr(given, "__annotations__", {})
-    if isinstance(given, type):
-        own = vars(given).get("__annotations__", {})
-    try:
-        return {name: hint for name, hint in get_type_hints(given, include_extras=True).items() if name in own}
-    except Exception:  # noqa: BLE001 - annotations may hold anything; what they come to was said by validation
-        return own
-
-
-def _parts_of(hint: object) -> Iterator[object]:
-    """Yield an annotation with all that is inside it."""
-    open_ = [hint]
-    seen: set[int] = set()
-    while open_:
-        one = open_.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        inside = get_args(one)
-        if not inside:
-            yield one
-        elif isinstance(get_origin(one), type):
-            yield get_origin(one)
-        open_ += inside
-
-
-def _name(given: object) -> str:
-    named = given if hasattr(given, "__qualname__") else type(given)
-    return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', '')}"
+        return [name_of(type(given)), [self.value([*part] if isinstance(part, Iterator) else part) for part in parts]]

@@ -19,10 +19,10 @@ from tagent.payloads import PayloadError
 from tagent.pipeline.approval import approval_of
 from tagent.pipeline.caching.claims import LEASE_SECONDS, Claim
 from tagent.pipeline.caching.definitions import pipeline_made
-from tagent.pipeline.caching.entries import Kept, is_fresh, kept_in, key_of, put_of, scope_of
+from tagent.pipeline.caching.entries import WorkResult, is_fresh, kept_in, key_of, put_of, scope_of
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.flights import Flight, Flights
-from tagent.pipeline.driving.accounts import step_settings
+from tagent.pipeline.driving.accounts import inner_settings
 from tagent.pipeline.driving.attempts import AttemptSucceeded
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.models import CacheUse, PipelineStep
@@ -40,15 +40,15 @@ LOOK_SECONDS = 1.0
 
 logger = logging.getLogger("tagent")
 
-_flights: Flights[Kept] = Flights()
+_flights: Flights[WorkResult] = Flights()
 """What is being worked out in this process."""
 
-_inside: ContextVar["tuple[Place, ...]"] = ContextVar("_inside", default=())
-"""The places whose work this context is part of, the outermost first."""
+_inside: ContextVar["tuple[CachedWork, ...]"] = ContextVar("_inside", default=())
+"""The work that this context is part of, the outermost first."""
 
 
 class StepCache:
-    """Makes the places of the attempts of one run.
+    """Makes the attempts of one run at work whose output may be used again.
 
     Args:
         config: Settings below those of the steps.
@@ -60,10 +60,10 @@ class StepCache:
         self.services = services
         self._told: set[tuple[str, str]] = set()
 
-    def place(
+    def work(
         self, step: PipelineStep, use: CacheUse, work: KeyedWork, attempt: Attempt, output: OutputType
-    ) -> "Place":
-        """Return the place of an attempt at `step`, or at a part of it. Whoever has it must leave it.
+    ) -> "CachedWork":
+        """Return an attempt at `step`, or at a part, whose output may be used again. Whoever has it must leave it.
 
         Args:
             step: The step.
@@ -72,7 +72,7 @@ class StepCache:
             attempt: The attempt.
             output: The type of what it gives.
         """
-        return Place(self, step, use, work, attempt, output)
+        return CachedWork(self, step, use, work, attempt, output)
 
     async def made_of(self, step: PipelineStep, work: KeyedWork) -> object:
         """Return what work is made of, with the pipeline that it runs.
@@ -84,7 +84,7 @@ class StepCache:
         own = await work.made_of()
         if step.pipeline is None:
             return own
-        inside = step_settings(step, self._config).merged(TAgentConfig.of(step.pipeline.config))
+        inside = inner_settings(step, step.pipeline, config=self._config)
         return [own, await pipeline_made(step.pipeline, inside, self.services)]
 
     def warn(self, step: str, why: str) -> None:
@@ -94,7 +94,7 @@ class StepCache:
             logger.warning("The output of the step %r is not kept to be used again: %s.", step, why.rstrip("."))
 
 
-class Place:
+class CachedWork:
     """One attempt at work whose output may be used again: it finds that, or works it out for all who want it."""
 
     def __init__(
@@ -117,12 +117,12 @@ class Place:
         self._key = ""
         self._made: object = None
         self._before: Document | None = None
-        self._flight: Flight[Kept] | None = None
+        self._flight: Flight[WorkResult] | None = None
         self._claim: Claim | None = None
-        self._kept: Kept | None = None
+        self._kept: WorkResult | None = None
         self._is_spoilt = False
 
-    async def look(self) -> Kept | None:
+    async def look(self) -> WorkResult | None:
         """Return what the work gave before, as soon as whoever works it out right now has done so; None to do it.
 
         Raises:
@@ -130,8 +130,8 @@ class Place:
         """
         try:
             self._made = await self._cache.made_of(self._step, self._work)
-            given = await self._work.given(self._attempt)
-            self._key = key_of(self._made, given, output=fingerprint(self._output.declared))
+            reads = await self._work.reads(self._attempt)
+            self._key = key_of(self._made, reads, output=fingerprint(self._output.declared))
         except UnkeyableError as error:
             self._cache.warn(self._step.name, error.problem)
             return None
@@ -141,8 +141,8 @@ class Place:
             self._cache.warn(self._step.name, f"the store failed: {error.message}")
             return None
 
-    async def _found(self) -> Kept | None:
-        stale: Flight[Kept] | None = None
+    async def _found(self) -> WorkResult | None:
+        stale: Flight[WorkResult] | None = None
         while True:
             if (kept := await self._entry()) is not None:
                 return kept
@@ -152,9 +152,9 @@ class Place:
                 return await self._claimed()
             if self._waits_for_itself(flight):
                 return None  # whoever has it keeps it
-            given = await flight.landed()
+            result = await flight.landed()
             is_usable = is_fresh(flight.landed_at, self._use, now=self._clock.now())
-            if given is not None and is_usable and (kept := self._fitting(given)) is not None:
+            if result is not None and is_usable and (kept := self._fitting(result)) is not None:
                 return kept
             stale = flight
 
@@ -163,11 +163,11 @@ class Place:
         services = self._cache.services
         return services.store_url or id(services.store), self._scope, self._key
 
-    def _waits_for_itself(self, flight: Flight[Kept]) -> bool:
+    def _waits_for_itself(self, flight: Flight[WorkResult]) -> bool:
         """Return whether a flight cannot land while it is waited for: this is part of it, or stops its event loop."""
-        return stands_still(flight.loop) or any(place._flight is flight for place in _inside.get())  # noqa: SLF001
+        return stands_still(flight.loop) or any(work._flight is flight for work in _inside.get())  # noqa: SLF001
 
-    async def _claimed(self) -> Kept | None:
+    async def _claimed(self) -> WorkResult | None:
         """Return what another process has worked out; None once the right to do it is ours.
 
         What belongs to one run, or is in the memory of this process, no other process works out.
@@ -182,7 +182,7 @@ class Place:
                 return kept
         return await self._entry()  # it may have been written just before the claim ended
 
-    async def _entry(self) -> Kept | None:
+    async def _entry(self) -> WorkResult | None:
         """Return what the store keeps of the work, if it is fresh and fits."""
         self._before = found = await self._store.document(self._scope, self._key)
         if found is None or not is_fresh(found.at, self._use, now=self._clock.now()):
@@ -190,7 +190,7 @@ class Place:
         kept = kept_in(found)
         return None if kept is None else self._fitting(kept)
 
-    def _fitting(self, kept: Kept) -> Kept | None:
+    def _fitting(self, kept: WorkResult) -> WorkResult | None:
         try:
             self._output.load(kept.output, step=self._step.name)
         except StepOutputError:
@@ -233,7 +233,7 @@ class Place:
         """Note that the work did, or read, more than its output says."""
         self._is_spoilt = True
 
-    async def keep(self, kept: Kept) -> None:
+    async def keep(self, kept: WorkResult) -> None:
         """Have what the work gave be used again, once `written` is told with what it is committed.
 
         Nothing is kept of work that wrote, read or sent more, or that changes what it is made of.
@@ -243,7 +243,12 @@ class Place:
         """
         if self._flight is None or not self._is_its_own():
             return
-        if await self._cache.made_of(self._step, self._work) != self._made:
+        try:
+            is_as_before = await self._cache.made_of(self._step, self._work) == self._made
+        except UnkeyableError as error:  # it has opened meanwhile what cannot be looked at
+            self._cache.warn(self._step.name, error.problem)
+            return
+        if not is_as_before:
             self._cache.warn(self._step.name, "what its function is bound to changes while it works")
             return
         self._kept = kept
@@ -254,7 +259,7 @@ class Place:
         has_used_tools = any(
             isinstance(event, TaskCompleted) for event in attempt.history
         )  # what these read, nobody knows
-        is_whole = not has_used_tools and getattr(self._work, "is_whole", True)
+        is_whole = not has_used_tools and self._work.is_whole
         if self._is_spoilt or attempt.effects or attempt.effects.has_reached_out or not is_whole:
             self._cache.warn(self._step.name, "it reads or writes memory or messages")
             return False
@@ -295,7 +300,7 @@ class Place:
 
 
 def note_effects(effects: EffectBuffer) -> None:
-    """Tell the places whose work an attempt is part of that it did more than its output says, if it did."""
+    """Tell the work that an attempt is part of that it did more than its output says, if it did."""
     if effects or effects.has_reached_out:
-        for place in _inside.get():
-            place.spoil()
+        for work in _inside.get():
+            work.spoil()

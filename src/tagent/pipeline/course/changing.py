@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from tagent.pipeline.changes import Change, ChangeBy, added_by
 from tagent.pipeline.course.records import StepRecord
+from tagent.pipeline.course.reopening import recount
 from tagent.pipeline.course.run_state import PipelineState
-from tagent.pipeline.course.settling import recount
 from tagent.pipeline.course.skip_codes import BECAUSE_OF_OTHERS, DISABLED
 from tagent.pipeline.course.timers import PATIENCE
 from tagent.pipeline.events import ASIDE, CONDITION, PartCompleted, StepCompleted

@@ -1,4 +1,8 @@
-"""What is known of a run, and the queues of what may begin. `state.apply` changes it; nothing else does."""
+"""What is known of a run, and the queues of what may begin.
+
+`state.apply` alone changes what has happened. Besides that, `LargeOutputs` swaps an output for what stands for it in
+the store, and back, and drops what nobody reads any more.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +11,14 @@ from heapq import heapify, heappop, heappush
 from tagent.pipeline.changes import ChangeBy
 from tagent.pipeline.course.parts import PartQueue
 from tagent.pipeline.course.records import StepRecord
-from tagent.pipeline.course.skip_codes import BRANCH_NOT_TAKEN, DEPENDENCY_SKIPPED, DISABLED, LEFT_OUT, NOT_SELECTED
+from tagent.pipeline.course.skip_codes import (
+    BRANCH_NOT_TAKEN,
+    DEPENDENCY_SKIPPED,
+    DISABLED,
+    LEFT_OUT,
+    NOT_SELECTED,
+    Why,
+)
 from tagent.pipeline.course.timers import PATIENCE, Timers
 from tagent.pipeline.events import COMPENSATION, CONDITION, ApprovalRequested, RunHalted
 from tagent.pipeline.graph import Edge, ExecutionGraph
@@ -53,9 +64,9 @@ class PipelineState:
         serial_running: The SERIAL step that has begun and not ended, waits for its next attempt included;
             empty when there is none. Only one has: they come one after another.
         timers: When next attempts are due, and when patience ends.
-        postponed: Step name -> (code, reason) why it has to be skipped once the rest is settled that it waits for.
-        doomed: Step name -> (code, reason) why it has to be skipped.
-        broken: Step name -> (code, reason) why it fails without an attempt.
+        postponed: Step name -> why it has to be skipped once the rest is settled that it waits for.
+        doomed: Step name -> why it has to be skipped.
+        broken: Step name -> why it fails without an attempt.
         passed_by: The steps that a branch not taken leads to; other ways may lead there too.
         asked: Step name -> what was asked about it and is not answered.
         moot: Those of them about which nobody need be asked any more, by the definition of now.
@@ -106,9 +117,9 @@ class PipelineState:
     running_parts: set[tuple[str, str]] = field(default_factory=set)
     serial_running: str = ""
     timers: Timers = field(default_factory=Timers)
-    postponed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    doomed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    broken: dict[str, tuple[str, str]] = field(default_factory=dict)
+    postponed: dict[str, Why] = field(default_factory=dict)
+    doomed: dict[str, Why] = field(default_factory=dict)
+    broken: dict[str, Why] = field(default_factory=dict)
     passed_by: set[str] = field(default_factory=set)
     asked: dict[str, ApprovalRequested] = field(default_factory=dict)
     moot: set[str] = field(default_factory=set)
@@ -194,7 +205,7 @@ class PipelineState:
         # The inputs are known with `RunStarted` only.
         self.unmet[name] = len(edges) - self.patient[name] + (rules.enabled is not None)
         if rules.is_disabled:
-            self.doomed[name] = (DISABLED, "It is disabled.")
+            self.doomed[name] = Why(DISABLED, "It is disabled.")
         elif not self.unmet[name]:
             self.arrive(name)
 
@@ -208,7 +219,7 @@ class PipelineState:
         """Let a step go on, unless in vain, that only waits for what it waits for with patience."""
         if name in self.passed_by and self._is_passed_by(name):
             self.postponed.pop(name, None)
-            self.doomed[name] = (BRANCH_NOT_TAKEN, self._why_passed_by(name))
+            self.doomed[name] = Why(BRANCH_NOT_TAKEN, self._why_passed_by(name))
         elif name in self.postponed:
             self.doomed[name] = self.postponed.pop(name)
         elif self.patient[name] and not self._is_being_judged(name):
@@ -233,7 +244,7 @@ class PipelineState:
 
     def _is_passed_by(self, name: str) -> bool:
         """Whether no branch that was taken leads to a step whose dependencies are settled, nor any other way."""
-        if name in self.postponed and self.postponed[name][0] != DEPENDENCY_SKIPPED:
+        if name in self.postponed and self.postponed[name].code != DEPENDENCY_SKIPPED:
             return False  # something failed
         edges = [edge for edge in self.graph.incoming[name] if not edge.is_fallback]
         chosen = [edge for edge in edges if edge.routes is not None]
@@ -284,7 +295,7 @@ class PipelineState:
         rules, record = self.graph.rules(name), self.steps[name]
         is_judged = record.holds is not None
         if record.holds is False:  # judged just before a crash
-            self.doomed[name] = (record.verdict_code, record.verdict)
+            self.doomed[name] = Why(record.verdict_code, record.verdict)
         elif rules.condition is not None and not is_judged:
             self.to_judge.add(name)
         elif rules.has_condition_part and not is_judged:

@@ -1,4 +1,19 @@
-"""Why steps are skipped, for programs: the codes, and what follows from them."""
+"""Why steps are skipped: the codes for programs, and what follows from them."""
+
+from typing import NamedTuple
+
+
+class Why(NamedTuple):
+    """Why a step is skipped, or fails without an attempt.
+
+    Attributes:
+        code: For programs: one of those below, or the error's.
+        reason: For people.
+    """
+
+    code: str
+    reason: str
+
 
 BRANCH_NOT_TAKEN = "branch_not_taken"
 """Only a branch that was not taken leads to it."""

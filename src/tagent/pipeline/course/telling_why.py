@@ -120,7 +120,7 @@ def _listed_unseen(unseen: Mapping[str, str]) -> str:
 
 
 def _fate(facts: Facts, failed_parts: Mapping[str, Facts]) -> str:
-    """Return what became of a step and why; empty if it simply completed, or is not done yet."""
+    """Return what became of a step and why; empty if it simply completed, or is not done yet and no part has failed."""
     status: StepStatus = facts["status"]
     code, reason = facts.get("code", ""), _own_reason(facts, failed_parts)
     reason, _ = _problems(code, reason)
@@ -132,16 +132,19 @@ def _fate(facts: Facts, failed_parts: Mapping[str, Facts]) -> str:
         instead = "has its default output" if by == "default" else f"has the output of {by!r}"
         return _sentence(f"{instead}, as it failed itself", code, reason)
     if status is not StepStatus.COMPLETED:
-        return ""
+        return f"is not done yet, and {_counted_of(facts, failed_parts)} failed:" if failed_parts else ""
     if code:
         return _sentence("completed, but", code, reason)
     if failed_parts:
-        count = len(failed_parts)
-        return f"completed without {count} of its {facts.get('part_count', count)} parts:"
+        return f"completed without {_counted_of(facts, failed_parts)}:"
     if (approval := facts.get("approval")) is not None and not facts.get("given_by"):
         return _sentence(_approved(approval), "", approval["comment"])
     condition = facts.get("condition")
     return _sentence("ran, as its condition holds", "", condition["reason"]) if condition else ""
+
+
+def _counted_of(facts: Facts, parts: Mapping[str, Facts]) -> str:
+    return f"{len(parts)} of its {facts.get('part_count', len(parts))} parts"
 
 
 def _own_reason(facts: Facts, failed_parts: Mapping[str, Facts]) -> str:

@@ -66,6 +66,28 @@ def step_settings(step: PipelineStep, config: TAgentConfig) -> TAgentConfig:
     return config.merged(own).model_copy(update=limits)
 
 
+def inner_settings(step: PipelineStep, pipeline: Pipeline, *, config: TAgentConfig) -> TAgentConfig:
+    """Return the settings of the pipeline inside a step: those of the run, over them the step's, then its own.
+
+    Of limits it has its own alone: what all of it may spend is in the accounts of the run and of the step, and how long
+    it may take is looked after there.
+
+    Args:
+        step: The step.
+        pipeline: The pipeline inside it.
+        config: The settings of the run around it.
+
+    Example:
+        >>> inner = Pipeline("inner", config={"max_tokens": 9})
+        >>> step = PipelineStep(name="s", pipeline=inner, model="small", budget={"deadline_seconds": 60})
+        >>> settings = inner_settings(step, inner, config=TAgentConfig(temperature=0, max_cost_usd=5))
+        >>> settings.model, settings.temperature, settings.max_cost_usd, settings.max_tokens, settings.deadline_seconds
+        ('small', 0.0, None, 9, None)
+    """
+    below = step_settings(step, config).model_copy(update=dict.fromkeys(LIMITS))
+    return below.merged(TAgentConfig.of(pipeline.config))
+
+
 class RunAccounts:
     """The accounts of one run: its own, and one for each step that has limits. For the event loop of the run.
 

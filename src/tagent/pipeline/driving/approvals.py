@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from pydantic_core import to_json
-
-from tagent.exceptions import DataPathError, StoreError
-from tagent.paths import DataPath
+from tagent.exceptions import StoreError
 from tagent.pipeline.answering.documents import SCOPE, Answer, OpenApproval, asked, key_of, read, written
 from tagent.pipeline.answering.requests import as_asked, open_requests
 from tagent.pipeline.events import (
@@ -28,7 +25,6 @@ from tagent.pipeline.events import (
     innermost,
 )
 from tagent.pipeline.journal.paging import every_document
-from tagent.pipeline.placeholders import replaced
 from tagent.pipeline.state import PipelineState
 from tagent.ports.documents import Document, DocumentQuery, Put
 from tagent.ports.effect_errors import DocumentConflictError
@@ -36,9 +32,6 @@ from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.services import Services
 
 logger = logging.getLogger("tagent")
-
-LONGEST_SHOWN = 500
-"""Characters of a value in a question."""
 
 LOOK_SECONDS = 5.0
 """How long it is at most from one look for answers to the next."""
@@ -48,27 +41,6 @@ PAUSE_SECONDS = 0.1
 
 _ASKS = (ApprovalRequested, ApprovalAnswered)
 _ENDS = (StepCancelled, StepFailed, StepSkipped, PartFailed, RunFinished)
-
-
-def question_for(question: str, known: Mapping[str, object]) -> str:
-    """Return a question with the placeholders replaced that `known` has; what leads nowhere stays as it is.
-
-    Example:
-        >>> question_for("Refund {order.amount} EUR? {why}", {"order": {"amount": 40}})
-        'Refund 40 EUR? {why}'
-        >>> question_for("Note: {note}", {"note": ""})
-        'Note: '
-    """
-
-    def shown(path: DataPath, _: str) -> str | None:
-        try:
-            found = path.look_up(known)
-        except DataPathError:
-            return None
-        told = found if isinstance(found, str) else to_json(found, fallback=str).decode()
-        return told if len(told) <= LONGEST_SHOWN else f"{told[:LONGEST_SHOWN]}..."
-
-    return replaced(question, known, shown)
 
 
 class ApprovalDesk:
@@ -109,13 +81,23 @@ class ApprovalDesk:
         requests = open_requests(self._state)
         keys = {key_of(self._place, path): path for path in requests}
         gone = [Put(SCOPE, key, None) for key in documents if key not in keys]
+        versions = {key: document.version for key, document in documents.items()}
         read_by_key = {key: read(document) for key, document in documents.items()}
         missing = [
-            self._question(path, requests[path])
+            replace(self._question(path, requests[path]), expected_version=versions.get(key, 0))
             for key, path in keys.items()
             if (found := read_by_key.get(key)) is None or found.approval.at != requests[path].at
         ]
         self._mending = (*gone, *missing)
+
+    async def mended(self) -> Effects:
+        """Return what becomes of the documents, now that somebody has changed one of them meanwhile.
+
+        Raises:
+            StoreError: If the store cannot be asked.
+        """
+        await self.take_up()
+        return self.effects(())
 
     def effects(self, events: Sequence[RunEvent]) -> Effects:
         """Return what becomes of the documents with these events, which the state has seen already."""

@@ -10,7 +10,7 @@ from tagent.pipeline.context import StepContext
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.accounts import RunAccounts
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
-from tagent.pipeline.driving.deciding import Start, Unit, is_current, unit_of, work_at
+from tagent.pipeline.driving.deciding import AttemptStart, Unit, is_current, unit_of, work_at
 from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
 from tagent.pipeline.driving.standing import Standing
 from tagent.pipeline.events import AgentNoticed, RunEvent
@@ -58,10 +58,10 @@ class AttemptTasks:
         self._audience = audience
         self._clock = clock
         self._standing = standing
-        self._tasks: dict[str, dict[str, tuple[Start, asyncio.Task[None]]]] = {}
+        self._tasks: dict[str, dict[str, tuple[AttemptStart, asyncio.Task[None]]]] = {}
         self._is_stopping = False
 
-    def begin(self, group: asyncio.TaskGroup, start: Start) -> None:
+    def begin(self, group: asyncio.TaskGroup, start: AttemptStart) -> None:
         """Begin an attempt whose start is committed, as a task of `group`."""
         step, part = unit_of(start)
         name = f"step:{step}[{part}]" if part else f"step:{step}"
@@ -78,7 +78,7 @@ class AttemptTasks:
         """From now on report nothing of attempts that are cancelled: the run is left."""
         self._is_stopping = True
 
-    async def _run(self, start: Start) -> None:
+    async def _run(self, start: AttemptStart) -> None:
         """Run one attempt and report its outcome; a cancellation of the run passes through."""
         unit = unit_of(start)
         context: StepContext | None = None
@@ -116,7 +116,7 @@ class AttemptTasks:
         except TAgentError:
             return None
 
-    def _forget_task(self, start: Start, unit: Unit) -> None:
+    def _forget_task(self, start: AttemptStart, unit: Unit) -> None:
         """Let go of a task that ends, unless the next attempt has taken its place."""
         step, part = unit
         tasks = self._tasks.get(step, {})
@@ -125,7 +125,7 @@ class AttemptTasks:
             if not tasks:
                 del self._tasks[step]
 
-    def _ended(self, start: Start, task: asyncio.Task[None]) -> None:
+    def _ended(self, start: AttemptStart, task: asyncio.Task[None]) -> None:
         """Report an attempt that somebody has cancelled before its first line: it could not itself."""
         if task.cancelled() and not self._is_stopping and is_current(self._state, start):
             reason = f"The step {start.step!r} was cancelled by something else in its process."
@@ -140,7 +140,7 @@ class AttemptTasks:
         known = work_at(self._state, unit)  # a success may have been refused when it was to be committed
         return StepOutcome(status, None, known.code, known.reason)
 
-    def _attempt_of(self, start: Start, unit: Unit) -> Attempt:
+    def _attempt_of(self, start: AttemptStart, unit: Unit) -> Attempt:
         """Return the attempt as its work sees it."""
         step = start.step
 
@@ -169,7 +169,7 @@ class AttemptTasks:
             in_doubt=known.in_doubt,
         )
 
-    async def _commit_inside(self, start: Start, events: Sequence[RunEvent], effects: Effects) -> None:
+    async def _commit_inside(self, start: AttemptStart, events: Sequence[RunEvent], effects: Effects) -> None:
         """Return when what happened in the pipeline inside an attempt is durable.
 
         Raises:
@@ -177,7 +177,7 @@ class AttemptTasks:
         """
         await self._inbox.put_and_wait(start, Inside(events, effects))
 
-    def _notice(self, start: Start, event: AgentEvent | AgentNotice) -> None:
+    def _notice(self, start: AttemptStart, event: AgentEvent | AgentNotice) -> None:
         """Show what an agent does right now; its events are shown when they are committed."""
         if isinstance(event, AgentNotice):
             now = self._clock.now()

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from tagent.pipeline.changes import added_by
+from tagent.pipeline.course.reports import parts_done
 from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.events import BY_HAND, StepGiven, StepSkipped
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.journal.blobs import StoredOutput
+from tagent.pipeline.journal.loading import stored_run
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.outputs import OutputType
-from tagent.pipeline.persistence import first_definition, latest_definition, load_events
 from tagent.pipeline.selecting import (
     NOT_ASKED_FOR,
     EarlierRun,
@@ -24,12 +25,11 @@ from tagent.pipeline.selecting import (
     Selection,
     SelectionError,
     left_behind,
+    parts_again,
     select,
     untold,
     wrong_routes,
 )
-from tagent.pipeline.state import fold
-from tagent.pipeline.stored.definition import outline
 from tagent.pipeline.work.large_outputs import LostOutputError, read_output
 from tagent.ports.services import Services
 
@@ -111,6 +111,7 @@ async def settle_beforehand(
     warnings = [*untold(pipeline, graph, selected.steps, given)]
     if earlier is not None:
         warnings += left_behind(earlier, given.keys() - selection.outputs.keys(), graph.positions)
+        warnings += parts_again(earlier, selection, selected.steps)
     for told in warnings:
         logger.warning("%s: %s", pipeline.name, told)
     known = _inputs(pipeline, inputs, earlier)
@@ -123,12 +124,15 @@ async def earlier_run(run_id: str, services: Services) -> EarlierRun:
     Raises:
         UnknownRunError: If no run has this id.
     """
-    events = await load_events(services.store, run_id, is_whole=False)
-    definition = latest_definition(await first_definition(services.store, run_id), events)
-    state = fold(ExecutionGraph.build(outline(definition)), events)
+    state = (await stored_run(services.store, run_id)).state()
     completed = [name for name, status in state.statuses.items() if status is StepStatus.COMPLETED]
     outputs = {name: state.steps[name].output for name in completed}
-    return EarlierRun(run_id, state.pipeline, state.inputs, state.statuses, outputs, added_by(state.changes))
+    parts = {
+        name: (done, record.count)
+        for name, record in state.steps.items()
+        if name not in outputs and (done := parts_done(state, name))
+    }
+    return EarlierRun(run_id, state.pipeline, state.inputs, state.statuses, outputs, added_by(state.changes), parts)
 
 
 async def _taken_over(

@@ -15,11 +15,12 @@ from tagent.pipeline.driving.live_runs import done_at_home
 from tagent.pipeline.events import RunEvent, RunFinished, RunHalted, RunResumed, StepCancelled
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.journal.loading import events_behind, load_events, stored_run
 from tagent.pipeline.models import RunStatus, StepStatus
-from tagent.pipeline.persistence import RunJournal, events_behind, first_definition, latest_definition, load_events
+from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.scheduler import next_commands
 from tagent.pipeline.state import PipelineState, apply, fold
-from tagent.pipeline.stored.definition import Definition, outline
+from tagent.pipeline.stored.definition import Definition
 from tagent.ports.services import Services
 from tagent.ports.store_errors import ConflictError
 
@@ -117,12 +118,11 @@ async def _take_and_end(run_id: str, services: Services, reason: str) -> Cancell
     """
     journal = await RunJournal.claim(services, run_id, lease_seconds=CLAIM_SECONDS, by_force=True)
     try:
-        events = await load_events(services.store, run_id, is_whole=False)
-        definition = latest_definition(await first_definition(services.store, run_id), events)
-        state = fold(ExecutionGraph.build(outline(definition)), events)
+        stored = await stored_run(services.store, run_id)
+        state = stored.state()
         if state.is_finished:
             raise RunEndedError(run_id, status=state.status)
-        found = _found(state, definition)
+        found = _found(state, stored.definition)
         halted = RunHalted(
             CANCELLED, reason or "The run was cancelled.", services.clock.now(), actor=services.processes.user()
         )

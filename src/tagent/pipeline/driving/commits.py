@@ -1,6 +1,6 @@
 """What one run writes: events, with whatever else becomes true with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tagent.effects import EffectBuffer
@@ -39,6 +39,10 @@ class Commits:
         if effects is not None:
             self._spare.join(effects)
 
+    def add_inside(self, effects: Effects) -> None:
+        """Do the same with those of a pipeline inside a step."""
+        self._spare.absorb(effects)
+
     async def commit(
         self, events: Sequence[RunEvent], summary: RunSummary | None = None, effects: Effects = NO_EFFECTS
     ) -> None:
@@ -58,8 +62,15 @@ class Commits:
         self._large.committed(await self._spare.write(self._services.store, write))
         self._spare = EffectBuffer()
 
-    async def commit_alone(self, success: StepCompleted | PartCompleted, effects: EffectBuffer) -> Failure | None:
+    async def commit_alone(
+        self, success: StepCompleted | PartCompleted, effects: EffectBuffer, *, then: Callable[[RunEvent], None]
+    ) -> Failure | None:
         """Commit a success with effects that may be refused: what is decided on it could not be undone.
+
+        Args:
+            success: What happened; nobody has applied it yet.
+            effects: What else becomes true.
+            then: Applies it once it is written, before a large output of it leaves memory.
 
         Returns:
             Why they were refused, so that nothing is written; None if they were not.
@@ -77,6 +88,7 @@ class Commits:
         except Exception as error:  # noqa: BLE001 - a merge of the user's
             failed = StepFailedError(success.step, error)
             return Failure(failed.code, str(failed), failed.is_retryable)
+        then(success)
         self._large.committed(stored)
         return None
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never, cast
 
+from tagent.pipeline.answering.requests import question_for
 from tagent.pipeline.approval import Approval
 from tagent.pipeline.bindings import OUTPUT, fallback_of
 from tagent.pipeline.course.commands import (
@@ -24,7 +25,6 @@ from tagent.pipeline.course.commands import (
     WithdrawApproval,
 )
 from tagent.pipeline.course.records import WorkRecord
-from tagent.pipeline.driving.approvals import question_for
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.events import (
     COMPENSATION,
@@ -65,13 +65,13 @@ IN_DOUBT = "tool.in_doubt"
 NOT_ASKED = "By its definition of now nobody need be asked."
 """What is said with the yes for a step that waited under an earlier definition."""
 
-Start = StepStarted | PartStarted
+AttemptStart = StepStarted | PartStarted
 _STARTS = (StepStarted, PartStarted)
 Unit = tuple[str, str]
 """A step, and a part of it; empty for the step itself."""
 
 
-def unit_of(start: Start) -> Unit:
+def unit_of(start: AttemptStart) -> Unit:
     """Return which work an attempt is at."""
     return start.step, start.part if isinstance(start, PartStarted) else ""
 
@@ -82,7 +82,7 @@ def work_at(state: PipelineState, unit: Unit) -> WorkRecord:
     return state.steps[step].part(part) if part else state.steps[step]
 
 
-def is_current(state: PipelineState, start: Start) -> bool:
+def is_current(state: PipelineState, start: AttemptStart) -> bool:
     """Return whether an attempt is still that of the run: not one that was cancelled meanwhile."""
     if isinstance(start, PartStarted):
         unit = (start.step, start.part)
@@ -103,7 +103,7 @@ class Decided:
     """
 
     events: list[RunEvent] = field(default_factory=list)
-    starts: list[Start] = field(default_factory=list)
+    starts: list[AttemptStart] = field(default_factory=list)
     wake_at: float | None = None
     deadlock: DeadlockError | None = None
     pause: PauseRun | None = None
@@ -164,7 +164,7 @@ class Decider:
             if not has_changed:
                 return decided
 
-    def outcome(self, start: Start, outcome: AttemptSucceeded | AttemptFailed, now: float) -> RunEvent:
+    def outcome(self, start: AttemptStart, outcome: AttemptSucceeded | AttemptFailed, now: float) -> RunEvent:
         """Return the event that says how an attempt ended."""
         step, attempt = start.step, start.attempt
         match outcome:
@@ -226,7 +226,7 @@ class Decider:
             case _:
                 assert_never(command)
 
-    def is_to_be_approved(self, start: Start) -> bool:
+    def is_to_be_approved(self, start: AttemptStart) -> bool:
         """Return whether what an attempt gave counts only once somebody says so; about parts nobody is asked."""
         if isinstance(start, PartStarted):
             return False
@@ -309,7 +309,7 @@ class Decider:
         has_fallback = self._state.graph.rules(step).fallback is not None
         return has_fallback and not record.has_fallen and self._state.halted is None
 
-    def _retry_at(self, start: Start, outcome: AttemptFailed, now: float) -> float | None:
+    def _retry_at(self, start: AttemptStart, outcome: AttemptFailed, now: float) -> float | None:
         step, failure = self._definitions[start.step], outcome.failure
         failures = start.attempt - work_at(self._state, unit_of(start)).attempts_before
         may = retries(step.retry, code=failure.code, kinds=outcome.kinds, is_retryable=failure.is_retryable)

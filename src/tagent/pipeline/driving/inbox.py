@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from tagent.pipeline.driving.attempts import AttemptOutcome
-from tagent.pipeline.driving.deciding import Start
+from tagent.pipeline.driving.deciding import AttemptStart
 from tagent.pipeline.events import RunEvent
 from tagent.ports.clock import Clock
 from tagent.ports.effects import NO_EFFECTS, Effects
@@ -43,7 +43,7 @@ class Report:
         committed: Told when that is committed; None if nobody waits for it.
     """
 
-    start: Start
+    start: AttemptStart
     content: AttemptOutcome | Progress | Inside
     committed: asyncio.Future[None] | None = None
 
@@ -70,7 +70,7 @@ class Inbox:
         self._reports.append(report)
         self.wake()
 
-    async def put_and_wait(self, start: Start, content: AttemptOutcome | Progress | Inside) -> None:
+    async def put_and_wait(self, start: AttemptStart, content: AttemptOutcome | Progress | Inside) -> None:
         """Add a report, and return when it is committed.
 
         Raises:

@@ -37,11 +37,11 @@ class InnerJournal:
         """Do nothing: whoever loses the claim cancels the attempt."""
 
     def watched(self, group: asyncio.TaskGroup) -> AbstractContextManager[None]:  # noqa: ARG002 - like every journal
-        """Do nothing, likewise."""
+        """Watch nothing during the block: there is no claim to lose."""
         return nullcontext()
 
     async def release(self) -> None:
-        """Do nothing, likewise."""
+        """Do nothing: there is no claim to give up."""
 
     async def commit(
         self,

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from tagent.budget import LIMITS
 from tagent.config import TAgentConfig
 from tagent.pipeline.course.copying import copied
 from tagent.pipeline.course.showing import Audience
-from tagent.pipeline.driving.accounts import run_budget, step_settings
+from tagent.pipeline.driving.accounts import inner_settings, run_budget
 from tagent.pipeline.driving.assembly import Assembly, RunSetup
 from tagent.pipeline.driving.deciding import work_at
 from tagent.pipeline.driving.inner_journal import InnerJournal
@@ -31,21 +30,6 @@ ROLLBACK = "run.rollback"
 """Why a run is halted whose effects are undone."""
 
 
-def inner_settings(step: PipelineStep, config: TAgentConfig) -> TAgentConfig:
-    """Return the settings below those of the pipeline inside `step`: the run's, and over them the step's.
-
-    Of limits there are none: what all of it may spend is in the accounts of the run and of the step, and how long it
-    may take is looked after there.
-
-    Example:
-        >>> step = PipelineStep(name="s", model="small", budget={"max_tokens": 9})
-        >>> settings = inner_settings(step, TAgentConfig(temperature=0, max_cost_usd=5))
-        >>> settings.model, settings.temperature, settings.max_cost_usd, settings.max_tokens
-        ('small', 0.0, None, None)
-    """
-    return step_settings(step, config).model_copy(update=dict.fromkeys(LIMITS))
-
-
 def inner_setup(step: PipelineStep, pipeline: Pipeline, config: TAgentConfig) -> RunSetup:
     """Return what the runs of the pipeline inside `step` have in common.
 
@@ -54,10 +38,9 @@ def inner_setup(step: PipelineStep, pipeline: Pipeline, config: TAgentConfig) ->
         pipeline: Its pipeline.
         config: The settings of the run around it.
     """
-    below = inner_settings(step, config)
+    settings = inner_settings(step, pipeline, config=config)
     types = {inner.name: output_type(inner) for inner in pipeline.steps}
-    settings = below.merged(TAgentConfig.of(pipeline.config))
-    return RunSetup(pipeline, settings, run_budget(pipeline, below), types)
+    return RunSetup(pipeline, settings, run_budget(pipeline, settings), types)
 
 
 @dataclass(frozen=True, slots=True)

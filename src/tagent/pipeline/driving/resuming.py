@@ -6,8 +6,9 @@ from typing import Literal
 
 from tagent.budget import LIMITS, Budget
 from tagent.config import TAgentConfig
+from tagent.pipeline.changes import events_awaited
 from tagent.pipeline.course.records import StepRecord
-from tagent.pipeline.course.reports import final_step, parts_done, summary_of
+from tagent.pipeline.course.reports import parts_done, summary_of
 from tagent.pipeline.driving.accounts import overridden
 from tagent.pipeline.driving.changing import with_changes
 from tagent.pipeline.driving.stopping import StopSignal
@@ -15,17 +16,17 @@ from tagent.pipeline.events import RunEvent, RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.journal.loading import first_definition, latest_definition, load_events
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.nesting import runs_inside
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.persistence import RunJournal, first_definition, latest_definition, load_events
+from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.selecting import selection_of
 from tagent.pipeline.state import PipelineState, apply, fold
 from tagent.pipeline.stored.definition import Definition, bind
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.validation import require_valid
-from tagent.pipeline.work.large_outputs import LargeOutputs
-from tagent.pipeline.work.reading import RunReader
+from tagent.pipeline.work.reading import result_of_state
 from tagent.ports.services import Services
 from tagent.task_agent.events import AgentEvent, ModelFailed, TaskCompleted, calls_of
 
@@ -65,7 +66,10 @@ class Reuse:
         completed: The completed steps, in definition order.
         interrupted: Interrupted step -> how many of its agents' finished calls are reused.
         open: The other steps that are still to be done; those that were left out stay so.
-        parts: Step that is still to be done -> how many of its items or branches are completed, and how many it has.
+        parts: Step that is still to be done -> how many of its items or branches are completed, and how many it has;
+            None where that is not known, as right after a fork.
+        inside: Step that is still to be done -> how many steps of the pipelines that it runs are completed, without
+            those of completed items and rounds.
     """
 
     run_id: str
@@ -73,7 +77,8 @@ class Reuse:
     completed: tuple[str, ...]
     interrupted: Mapping[str, int]
     open: tuple[str, ...]
-    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    parts: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    inside: Mapping[str, int] = field(default_factory=dict)
 
 
 async def resume_run(
@@ -168,8 +173,7 @@ async def _go_on(
     state = fold(graph, events)
     if state.status is RunStatus.COMPLETED:
         types = {step.name: output_type(step) for step in with_changes(pipeline, state.changes).steps}
-        large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
-        return await RunReader(pipeline, state, types, large, store_url=services.store_url).result()
+        return await result_of_state(pipeline, state, types=types, services=services)
     at_work = _at_work(pipeline, state)
     if state.idle_resumes >= MAX_IDLE_RESUMES and at_work:  # one that only waits may see many processes come and go
         error = CrashLoopError(journal.run_id, resumes=state.idle_resumes, running=at_work)
@@ -200,7 +204,7 @@ def _at_work(pipeline: Pipeline, state: PipelineState) -> tuple[str, ...]:
     """Return what was under way when the run was left, of each step one piece of work; events are only waited for."""
     parts = {step: f"{step}[{part}]" for step, part in sorted(state.running_parts)}
     waiting = {step.name for step in pipeline.steps if step.wait_for is not None}
-    waiting |= {str(spec["name"]) for by in state.changes for spec in by.change.added if spec.get("wait_for")}
+    waiting.update(name for by in state.changes for name in events_awaited(by.change))
     return tuple(
         parts.get(name, name)
         for name in state.graph.names
@@ -219,9 +223,14 @@ def _reuse(before: PipelineState, after: PipelineState) -> Reuse:
     interrupted = {name: _finished_calls(before.steps[name]) for name in before.statuses if name in at_work}
     rest = {name: status for name, status in after.statuses.items() if name not in interrupted}
     parts = {
-        name: (done, before.steps[name].count or done)
+        name: (done, before.steps[name].count)
         for name, status in after.statuses.items()
         if not status.is_terminal and (done := parts_done(after, name))
+    }
+    inside = {
+        name: done
+        for name, status in after.statuses.items()
+        if not status.is_terminal and (done := _steps_inside(after.steps[name]))
     }
     return Reuse(
         before.run_id,
@@ -230,6 +239,18 @@ def _reuse(before: PipelineState, after: PipelineState) -> Reuse:
         interrupted,
         tuple(name for name, status in rest.items() if not status.is_terminal),
         parts,
+        inside,
+    )
+
+
+def _steps_inside(record: StepRecord) -> int:
+    """Return how many steps inside a step are completed, those of pipelines further inside too."""
+    works = [record, *(part for part in record.parts.values() if part.status is not StepStatus.COMPLETED)]
+    return sum(
+        1 if work.inner.statuses[name] is StepStatus.COMPLETED else _steps_inside(inside)
+        for work in works
+        if work.inner is not None
+        for name, inside in work.inner.steps.items()
     )
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
+from tagent.effects import is_spare
 from tagent.exceptions import StoreError, ungrouped
 from tagent.pipeline.course.commands import PauseRun
 from tagent.pipeline.course.reports import summary_of
@@ -12,7 +14,7 @@ from tagent.pipeline.driving.assembly import Assembly
 from tagent.pipeline.driving.attempt_tasks import AttemptTasks
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.driving.commits import Commits
-from tagent.pipeline.driving.deciding import Decider, Start, Unit, is_current, unit_of
+from tagent.pipeline.driving.deciding import AttemptStart, Decider, Unit, is_current, unit_of
 from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
 from tagent.pipeline.driving.run_limits import RunLimits
 from tagent.pipeline.driving.standing import Standing
@@ -89,7 +91,7 @@ class RunLoop:
         self._attempts = AttemptTasks(
             state, steps, hooks, self._inbox, limits.accounts, audience, services.clock, self._standing
         )
-        self._paused: dict[Unit, tuple[Start, AttemptPaused]] = {}
+        self._paused: dict[Unit, tuple[AttemptStart, AttemptPaused]] = {}
         self._pause: PauseRun | None = None
         self._wake_at: float | None = None
         self._lost: StoreError | None = None
@@ -210,7 +212,7 @@ class RunLoop:
             return summary_of(self._state)
         return None
 
-    def _decide(self, events: list[RunEvent]) -> list[Start]:
+    def _decide(self, events: list[RunEvent]) -> list[AttemptStart]:
         """Append what is to happen to `events`, and return which attempts begin."""
         self._pause = None
         if self._stop.is_given and (self._state.unfinished or self._state.to_undo):
@@ -249,13 +251,19 @@ class RunLoop:
             try:
                 await self._commits.commit([*events, pause], summary, unanswered)
             except DocumentConflictError:
+                effects = await self._approvals.mended()
                 pause = await self._pause_now()
             else:
                 apply(self._state, pause)
                 events.append(pause)
                 return
-        if events:
-            await self._commits.commit(events, self._summary(events), effects)
+        while events:
+            try:
+                await self._commits.commit(events, self._summary(events), effects)
+            except DocumentConflictError:  # somebody has just answered what was to be asked anew
+                effects = await self._approvals.mended()
+            else:
+                return
 
     def _take_answers(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         """Turn the answers that were found into events, and let go on what waits for one inside."""
@@ -310,7 +318,7 @@ class RunLoop:
         if isinstance(content, AttemptSucceeded):
             may_be_refused = content.effects is not None and not content.effects.is_spare
             return may_be_refused and not self._decider.is_to_be_approved(report.start)
-        return isinstance(content, Inside) and bool(content.effects)
+        return isinstance(content, Inside) and not is_spare(content.effects)
 
     async def _take_alone(self, report: Report) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Commit what a report says with its effects, before anything is decided on it.
@@ -324,9 +332,8 @@ class RunLoop:
         told = [report.committed] if report.committed is not None else []
         [event] = self._events_of(report, self._services.clock.now())
         if isinstance(event, _SUCCESSES) and isinstance(content, AttemptSucceeded) and content.effects is not None:
-            failure = await self._commits.commit_alone(event, content.effects)
+            failure = await self._commits.commit_alone(event, content.effects, then=partial(apply, self._state))
             if failure is None:
-                apply(self._state, event)
                 self._tell([event], told)
                 return [], []
             event = self._decider.outcome(start, AttemptFailed(failure), self._services.clock.now())
@@ -370,6 +377,8 @@ class RunLoop:
                 events.append(event)
                 if isinstance(report.content, AttemptSucceeded) and isinstance(event, _SUCCESSES):
                     self._commits.add(report.content.effects)
+            if isinstance(report.content, Inside):
+                self._commits.add_inside(report.content.effects)
         return events, committed
 
     def _events_of(self, report: Report, now: float) -> list[RunEvent]:

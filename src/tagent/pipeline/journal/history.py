@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from tagent.budget import LIMITS
+from tagent.pipeline.approval import VERDICTS, verdict
 from tagent.pipeline.changes import told_change
 from tagent.pipeline.events import (
     BY_HAND,
@@ -55,8 +56,6 @@ _OfStep = (
     ConditionJudged | StepExpanded | StepStarted | StepCompleted | StepFailed | StepSubstituted | StepSkipped
     | StepCancelled | StepGiven | ApprovalRequested | ApprovalAnswered | PartStarted | PartCompleted | PartFailed
 )  # fmt: skip
-
-_SAID = {"approve": "approved", "reject": "rejected"}
 
 WORTH_TELLING_SECONDS = 1.0
 """So much later than an answer was given, a run has to have taken it up for its history to tell both times."""
@@ -209,10 +208,10 @@ def _success(event: StepCompleted | PartCompleted) -> str:
 def _approval(event: ApprovalRequested | ApprovalAnswered) -> str:
     if isinstance(event, ApprovalRequested):
         limit = (
-            "" if event.due_at is None else f"in {event.due_at - event.at:.1f} s it counts as {_SAID[event.default]}"
+            "" if event.due_at is None else f"in {event.due_at - event.at:.1f} s it counts as {VERDICTS[event.default]}"
         )
         return "; ".join(filter(None, (f"of its {event.of}", event.question, limit)))
-    told = "approved" if event.is_approved else "rejected"
+    told = verdict(is_approved=event.is_approved)
     edited = "with another output" if event.is_edited else ""
     late = "as nobody answered in time" if event.by_default else ""
     said = ": ".join(filter(None, (" ".join(filter(None, (told, edited, late))), event.comment)))

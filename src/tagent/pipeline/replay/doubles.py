@@ -108,7 +108,7 @@ class _Double:
     def agents(self, shared: TAgentConfig) -> None:
         """Give the agents of the step a model and tools that only know what is recorded."""
         step = self._step
-        if not _has_agents(step):
+        if not bindings.has_agents(step):
             return
         own = TAgentConfig.of(step.config)
         calls = CallsOfParts(step.name, self._recorded)
@@ -191,11 +191,3 @@ class _Double:
         ]
         if step.execution_mode != ExecutionMode.SERIAL:
             step.execution_mode = ExecutionMode.CONCURRENT
-
-
-def _has_agents(step: PipelineStep) -> bool:
-    """Return whether an agent of ours works for a step, or judges whether it runs."""
-    goals = (*bindings.branches_of(step).values(), bindings.merge_goal(step), step.compensate)
-    is_judged = bindings.is_judged(step)
-    is_ours = step.agent is None
-    return is_judged or (step.goal is not None and is_ours) or any(isinstance(goal, str) for goal in goals)

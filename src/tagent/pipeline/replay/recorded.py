@@ -75,7 +75,7 @@ class Recorded:
         self.inputs: Mapping[str, object] = {}
         self._inside: dict[str, dict[str, Recorded]] = {}
         for event in events:
-            self._take(event)
+            self.take(event)
 
     def of(self, step: str, part: str = "") -> RecordedWork:
         """Return what is recorded of a step, or of a part of it; something empty if it never started."""
@@ -93,7 +93,8 @@ class Recorded:
         """Yield what is recorded of each run inside a step and its parts."""
         yield from self._inside.get(step, {}).values()
 
-    def _take(self, event: RunEvent) -> None:
+    def take(self, event: RunEvent) -> None:
+        """Add what one more event tells."""
         match event:
             case RunStarted():
                 self.inputs = event.inputs
@@ -125,7 +126,7 @@ class Recorded:
         inside = self._inside.setdefault(event.step, {})
         if event.part not in inside or isinstance(event.event, RunStarted):
             inside[event.part] = Recorded(())
-        inside[event.part]._take(event.event)  # noqa: SLF001 - of another one of these
+        inside[event.part].take(event.event)
 
     def _begin(self, event: StepStarted | PartStarted) -> None:
         self.given.discard(event.step)

@@ -11,8 +11,8 @@ from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.events import RunStarted
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.models import Pipeline, PipelineResult
-from tagent.pipeline.persistence import load_events
 from tagent.pipeline.replay.at_work import Standstill
 from tagent.pipeline.replay.doubles import NO_LIMITS, NO_TOOLS, with_doubles
 from tagent.pipeline.replay.recorded import Recorded, RecordedAt

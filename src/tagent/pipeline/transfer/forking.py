@@ -1,6 +1,6 @@
 """Forks and time travel: a run's past under a new id, with edits, from which it goes another way."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tagent.exceptions import nearest
@@ -8,16 +8,16 @@ from tagent.names import run_scope
 from tagent.payloads import encoded
 from tagent.pipeline.course.reports import parts_done, summary_of
 from tagent.pipeline.events import RunEvent, RunForked, RunStarted, StepCompleted, StepStarted
-from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.inputs import check_inputs
 from tagent.pipeline.journal.blobs import blob_of
+from tagent.pipeline.journal.loading import StoredRun, events_in, first_definition, latest_definition, stored_run
 from tagent.pipeline.journal.serialization import record_of
 from tagent.pipeline.models import Pipeline, StepStatus
 from tagent.pipeline.nesting import runs_inside
 from tagent.pipeline.outputs import output_type
-from tagent.pipeline.persistence import events_in, first_definition, journalled, latest_definition, load_events
-from tagent.pipeline.state import PipelineState, fold
-from tagent.pipeline.stored.definition import outline
+from tagent.pipeline.persistence import journalled
+from tagent.pipeline.state import PipelineState
+from tagent.pipeline.stored.definition import Definition, outline
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.stored.steps import outlined_step
 from tagent.pipeline.transfer.edits import Edits, ForkError
@@ -82,11 +82,10 @@ async def fork_run(
     """
     records = await services.store.records(run_id)
     events = events_in(records, run_id=run_id)
-    definition = latest_definition(await first_definition(services.store, run_id), events)
-    graph = ExecutionGraph.build(outline(definition))
+    stored = StoredRun(latest_definition(await first_definition(services.store, run_id), events), events)
     last = _checked_end(at_event, len(events), run_id=run_id)
-    there = fold(graph, events[:last])
-    edits = Edits.of(overrides or {}, definition, added=there.steps.keys())
+    there = stored.state(after=last)
+    edits = Edits.of(overrides or {}, stored.definition, added=there.steps.keys())
     if from_step is not None and from_step not in there.steps:
         raise _unknown(from_step, there.steps)
     if from_step is None and at_event is None and not overrides:
@@ -96,64 +95,117 @@ async def fork_run(
 
     code = None
     if edits.inputs or edits.outputs:
-        code = pipeline or code_of(definition, run_id=run_id, hint="Give it: fork(..., pipeline=...).")
+        code = pipeline or code_of(stored.definition, run_id=run_id, hint="Give it: fork(..., pipeline=...).")
+    begun = _beginning(events[0], edits, code, run_id=services.new_id())
+    forked = RunForked(run_id, last, services.processes.user(), dict(overrides or {}), services.clock.now())
+    added = (*_given_outputs(edits, code, run_id=begun.run_id, at=forked.at), forked)
     seeds = {*edits.again, *((from_step,) if from_step else ())}
     again = with_dependents(there, seeds, given=edits.outputs) | not_inherited(there)
-    now = services.clock.now()
-    new_id = services.new_id()
-    anew = again | edits.outputs.keys()
-    past = [
-        (event, record) if record is None else in_own_name(event, record, parent=run_id, run_id=new_id)
-        for event, record in inherited(events[:last], records, anew=anew)
-    ]
-    begun = events[0]
-    assert isinstance(begun, RunStarted)  # noqa: S101 - `events_in` has checked it
-    inputs = begun.inputs if code is None else check_inputs(code, {**begun.inputs, **edits.inputs})
-    past[0] = (replace(begun, run_id=new_id, inputs=inputs), None)
-    added: list[RunEvent] = []
+    past = _past_of(begun, events[:last], records, parent=run_id, anew=again | edits.outputs.keys())
+
+    state = StoredRun(stored.definition, (*(event for event, _ in past), *added)).state()
+    edited = edits.applied_to(stored.definition)
+    effects = await _effects_of(state, outline(edited), services.store, parent=run_id)
+    await services.store.create_run(_new_run(state, past, added, forked=forked, definition=edited, effects=effects))
+    rest = tuple(name for name, status in state.statuses.items() if not status.is_terminal)
+    parts = {name: done for name in rest if (done := parts_done(state, name))}
+    return Fork(begun.run_id, run_id, str(edited.spec["name"]), _completed(state), rest, parts)
+
+
+def _beginning(event: RunEvent, edits: Edits, code: Pipeline | None, *, run_id: str) -> RunStarted:
+    """Return how the fork begins: as its parent did, under its own id, and with new inputs if there are some."""
+    assert isinstance(event, RunStarted)  # noqa: S101 - `events_in` has checked it
+    inputs = event.inputs if code is None else check_inputs(code, {**event.inputs, **edits.inputs})
+    return replace(event, run_id=run_id, inputs=inputs)
+
+
+def _given_outputs(edits: Edits, code: Pipeline | None, *, run_id: str, at: float) -> Iterator[RunEvent]:
+    """Yield, for each output that is given, what happens in the fork as if its step had given it."""
     for name, output in edits.outputs.items():
         plain = _checked_output(code, name, output)
-        added += [StepStarted(name, 1, f"{new_id}/{name}", now), StepCompleted(name, 1, plain, now)]
-    actor = services.processes.user()
-    added.append(RunForked(run_id, last, actor, dict(overrides or {}), now))
+        yield StepStarted(name, 1, f"{run_id}/{name}", at)
+        yield StepCompleted(name, 1, plain, at)
 
-    state = fold(graph, [*(event for event, _ in past), *added])
-    edited = edits.applied_to(definition)
+
+def _past_of(
+    begun: RunStarted, events: Sequence[RunEvent], records: Sequence[Record], *, parent: str, anew: Collection[str]
+) -> list[tuple[RunEvent, Record | None]]:
+    """Return what a fork takes over of its parent, each event with its record, or with None if it is changed.
+
+    Args:
+        begun: How the fork begins.
+        events: What happened in the parent, up to the fork point.
+        records: The same as they are stored; there may be more of them.
+        parent: The parent's id.
+        anew: The steps of which nothing is taken over.
+    """
+    past = [
+        (event, record) if record is None else in_own_name(event, record, parent=parent, run_id=begun.run_id)
+        for event, record in inherited(events, records, anew=anew)
+    ]
+    return [(begun, None), *past[1:]]
+
+
+async def _effects_of(state: PipelineState, outlined: Pipeline, store: Store, *, parent: str) -> Effects:
+    """Return what becomes true with a fork: events are awaited, and memory is there, in it and in the runs inside it.
+
+    Args:
+        state: How the fork begins.
+        outlined: The outline of its pipeline.
+        store: Where its parent is.
+        parent: The parent's id.
+    """
+    effects = Effects()
+    for run, pipeline in ((state, outlined), *runs_inside(state, outlined)):
+        was = f"{parent}{run.run_id.removeprefix(state.run_id)}"
+        mail = await listening(_with_added(pipeline, run), run_id=run.run_id, store=store, done=_completed(run))
+        memory = await _memory_of(store, was, run.memories, new_id=run.run_id)
+        effects = effects.plus(mail).plus(memory)
+    return effects
+
+
+def _new_run(
+    state: PipelineState,
+    past: Sequence[tuple[RunEvent, Record | None]],
+    added: Sequence[RunEvent],
+    *,
+    forked: RunForked,
+    definition: Definition,
+    effects: Effects,
+) -> NewRun:
+    """Return the fork as its store creates it: nobody drives it yet.
+
+    Args:
+        state: How it begins.
+        past: What it takes over, each event with its record, or with None if it is changed.
+        added: What comes behind that.
+        forked: That it was forked, and from what.
+        definition: Its definition.
+        effects: What else becomes true with it.
+    """
     copied = [_renumbered(event, record, seq) for seq, (event, record) in enumerate(past, 1)]
     more, blobs = journalled(added, after_seq=len(copied))
     shared = {blob_hash for record in copied if (blob_hash := blob_of(record))} - {blob.hash for blob in blobs}
-    completed = tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
-    outlined = outline(edited)
-    awaited = await listening(_with_added(outlined, state), run_id=new_id, store=services.store, done=completed)
-    remembered = await _memory_of(services.store, run_id, state.memories, new_id=new_id)
-    for inner, pipeline_inside in runs_inside(state, outlined):
-        was = f"{run_id}/{inner.run_id.removeprefix(f'{new_id}/')}"
-        ended = tuple(name for name, status in inner.statuses.items() if status is StepStatus.COMPLETED)
-        inside = _with_added(pipeline_inside, inner)
-        mail = await listening(inside, run_id=inner.run_id, store=services.store, done=ended)
-        memory = await _memory_of(services.store, was, inner.memories, new_id=inner.run_id)
-        remembered = remembered.plus(mail).plus(memory)
-    await services.store.create_run(
-        NewRun(
-            new_id,
-            str(edited.spec["name"]),
-            edited.payload,
-            edited.hash,
-            owner="",  # nobody drives it yet
-            lease_seconds=0.0,
-            at=now,
-            records=(*copied, *more),
-            summary=summary_of(state),
-            blobs=(*blobs, *(Blob(blob_hash, None) for blob_hash in sorted(shared))),
-            labels=begun.labels,
-            parent=run_id,
-            forked_seq=last,
-            effects=awaited.plus(remembered),
-        )
+    return NewRun(
+        state.run_id,
+        str(definition.spec["name"]),
+        definition.payload,
+        definition.hash,
+        owner="",
+        lease_seconds=0.0,
+        at=forked.at,
+        records=(*copied, *more),
+        summary=summary_of(state),
+        blobs=(*blobs, *(Blob(blob_hash, None) for blob_hash in sorted(shared))),
+        labels=state.labels,
+        parent=forked.parent,
+        forked_seq=forked.forked_seq,
+        effects=effects,
     )
-    rest = tuple(name for name, status in state.statuses.items() if not status.is_terminal)
-    parts = {name: done for name in rest if (done := parts_done(state, name))}
-    return Fork(new_id, run_id, str(edited.spec["name"]), completed, rest, parts)
+
+
+def _completed(state: PipelineState) -> tuple[str, ...]:
+    return tuple(name for name, status in state.statuses.items() if status is StepStatus.COMPLETED)
 
 
 def _unknown(step: str, known: Collection[str]) -> ForkError:
@@ -197,10 +249,8 @@ async def state_at(store: Store, run_id: str, event: int | None = None) -> Pipel
         UnknownRunError: If no run has this id.
         ForkError: If the run has no such event.
     """
-    events = await load_events(store, run_id)
-    last = _checked_end(event, len(events), run_id=run_id)
-    definition = latest_definition(await first_definition(store, run_id), events)
-    return fold(ExecutionGraph.build(outline(definition)), events[:last])
+    stored = await stored_run(store, run_id, is_whole=True)
+    return stored.state(after=_checked_end(event, len(stored.events), run_id=run_id))
 
 
 def _checked_end(event: int | None, count: int, *, run_id: str) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tagent.pipeline.events import RunEvent
-from tagent.pipeline.persistence import first_definition, latest_definition, load_events
+from tagent.pipeline.journal.loading import first_definition, latest_definition, load_events
 from tagent.pipeline.stored.definition import Definition
 from tagent.ports.records import RunRecord
 from tagent.ports.store import Store

@@ -4,11 +4,13 @@ import sys
 from collections.abc import Iterator
 from typing import get_args
 
+from tagent.paths import DataPath
 from tagent.pipeline import bindings
 from tagent.pipeline.approval import Approval, ApprovalDefault, ApprovalOf, approval_of
 from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import PipelineStep
 from tagent.pipeline.placeholders import placeholders
+from tagent.pipeline.schema_paths import field_problem
 from tagent.pipeline.validating.known import Found, Known
 
 LONGEST_QUESTION = 10_000
@@ -58,8 +60,19 @@ def approval_warnings(step: PipelineStep, known: Known) -> Iterator[Problem]:
     if approval is None or not isinstance(approval.question, str):
         return
     for path in placeholders(approval.question):
-        if path.root in known.names or (path.root == bindings.OUTPUT and approval.of == "output"):
-            continue
-        suggestion = known.nearest_known(path.root)
-        message = f"In its question {{{path}}} names no step or input and stays as it is.{suggestion}"
-        yield Problem("unknown_placeholder", message, step.name, "warning")
+        if message := _stays(path, step, known, is_of_output=approval.of == "output"):
+            yield Problem("unknown_placeholder", f"In its question {message}", step.name, "warning")
+
+
+def _stays(path: DataPath, step: PipelineStep, known: Known, *, is_of_output: bool) -> str:
+    """Return why a placeholder of the question stays as it is; empty if it may be filled."""
+    is_output = is_of_output and path.root == bindings.OUTPUT
+    if is_output or (path.root in known.names and path.root != step.name):
+        problem = field_problem(known.declared(step.name if is_output else path.root), path)
+        return f"{{{path}}} stays as it is: {problem}" if problem else ""
+    if path.root == step.name:
+        told = f"{{{path}}} names the step itself and stays as it is."
+        return f"{told} Write {{{DataPath(bindings.OUTPUT, path.parts)}}}." if is_of_output else told
+    below = known.below_root(path)
+    suggestion = f" Write {{{below}}}." if below else known.nearest_known(path.root, but=step.name)
+    return f"{{{path}}} names no step or input and stays as it is.{suggestion}"

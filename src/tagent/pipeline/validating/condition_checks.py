@@ -69,7 +69,8 @@ def judged_problems(
         is_of_output: Whether it is about what the step, or a round of it, has given.
     """
     roots = ("steps", "inputs", bindings.OUTPUT) if is_of_output else ("steps", "inputs")
-    condition, problem = _read(given, known, roots=roots)
+    own = {bindings.OUTPUT, *bindings.part_names(step)} if is_of_output else set[str]()
+    condition, problem = _read(given, known, roots=roots, own=own - {bindings.OUTPUT})
     if condition is None:
         yield "bad_condition", f"{its} cannot be read: {problem}"
         return
@@ -84,7 +85,6 @@ def judged_problems(
     output = known.declared(step.name) if is_of_output else None
     for code, message in _told(condition, known, roots=roots, output=output):
         yield code, f"{its}: {message}"
-    own = {bindings.OUTPUT, *bindings.part_names(step)} if is_of_output else ()
     for function in condition.functions:
         yield from _function_problems(function, step, known, whose=whose, own=own)
 
@@ -99,12 +99,16 @@ def _told(condition: Condition, known: Known, *, roots: tuple[str, ...], output:
     return condition_problems(condition, step_types=known.step_types, inputs=inputs, roots=roots, output=output)
 
 
-def _read(given: object, known: Known, *, roots: tuple[str, ...]) -> tuple[Condition | None, str]:
-    """Return the condition; or None, and why it cannot be read."""
+def _read(
+    given: object, known: Known, *, roots: tuple[str, ...], own: Collection[str] = ()
+) -> tuple[Condition | None, str]:
+    """Return the condition; or None, and why it cannot be read. Only functions are told what `own` names."""
     try:
         return condition_of(given), ""  # type: ignore[arg-type]  # the types are checked before
     except ConditionError as error:
-        hint = _where(error.word, known, roots=roots) if error.word else error.hint
+        word = error.word
+        told = f"Only a function is told {word!r}: write one with this parameter, like lambda {word}: ..."
+        hint = error.hint if not word else told if word in own else _where(word, known, roots=roots)
         return None, f"{error.message} {hint}".rstrip()
 
 

@@ -13,7 +13,7 @@ from tagent.pipeline.inputs import inputs_required
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.nesting import MAX_DEPTH
 from tagent.pipeline.validating.known import Found, Known
-from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, unknown_field
+from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, unknown_field, unknown_name
 
 MOST_STEPS = 100_000
 """How many steps a pipeline may have together with those of the pipelines inside it."""
@@ -139,7 +139,7 @@ def _input_problems(step: PipelineStep, pipeline: Pipeline, known: Known) -> Ite
             advice = (
                 "Add it to `inputs`" if isinstance(wanted, Mapping) else "Name a step or an input so, or say inputs="
             )
-            suggestion = "" if isinstance(wanted, Mapping) else known.nearest_known(name)
+            suggestion = "" if isinstance(wanted, Mapping) else known.nearest_known(name, but=step.name)
             yield "missing_input", f"Nothing gives its pipeline the input {name!r}: {why} {advice}.{suggestion}"
 
 
@@ -161,8 +161,6 @@ def _path_problems(name: str, written: str, step: PipelineStep, known: Known) ->
     if path.root == step.name:
         yield "bad_inputs", f"In `inputs`, {name!r} reads the step itself, which has no output yet."
     elif path.root not in known.names and not bindings.is_item_name(step, path.root):
-        if known.inputs is not None or known.nearest_known(path.root):
-            suggestion = nearest(path.root, bindings.part_names(step)) or known.nearest_known(path.root)
-            yield "unknown_path", f"In `inputs`, {name!r} names {path.root!r}, no step or input.{suggestion}"
+        yield from unknown_name(path, step, known, where=f"In `inputs`, {name!r}", own=bindings.part_names(step))
     else:
         yield from unknown_field(path, step, known)

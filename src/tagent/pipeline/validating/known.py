@@ -56,7 +56,7 @@ class Known:
             self.steps.setdefault(step.name, step)
         self.names: Set[str] = self.steps.keys() | set(inputs or ())
         self._types: dict[int, OutputType] = {}
-        self._nearest: dict[tuple[str, bool], str] = {}
+        self._nearest: dict[tuple[str, str, bool], str] = {}
 
     def output_type(self, step: PipelineStep) -> OutputType:
         """Return the type of what `step` hands over: its schema, or what its work is annotated with, or text.
@@ -128,25 +128,40 @@ class Known:
         path = DataPath.parse(step.for_each or "")
         return item_type(type_at(self.declared(path.root), path))
 
-    def nearest_known(self, name: str) -> str:
-        """Return " Did you mean 'x'?" for the step or input that is named most like `name`; "" when none is near."""
-        return self._suggestion(name, self.names)
+    def nearest_known(self, name: str, *, but: str = "") -> str:
+        """Return " Did you mean 'x'?" for the step or input that is named most like `name`; "" when none is near.
+
+        The step `but`, which cannot read itself, is not meant.
+        """
+        return self._suggestion(name, self.names, but)
 
     def nearest_step(self, name: str) -> str:
         """Return the same for the step that is named most like `name`."""
-        return self._suggestion(name, self.steps.keys())
+        return self._suggestion(name, self.steps.keys(), "")
+
+    def below_root(self, path: DataPath) -> str:
+        """Return a path without the `steps` or `inputs` before it, which only conditions have; empty without one.
+
+        While the inputs are not known, any name may be one.
+        """
+        first = path.parts[0] if path.parts else None
+        if not isinstance(first, str):
+            return ""
+        is_input = path.root == "inputs" and (self.inputs is None or first in self.inputs)
+        is_step = path.root == "steps" and first in self.steps
+        return str(DataPath(first, path.parts[1:])) if is_step or is_input else ""
 
     @property
     def has_suggestions(self) -> bool:
         """Whether unknown names are still compared with the known ones."""
         return len(self._nearest) < MOST_SUGGESTIONS
 
-    def _suggestion(self, name: str, among: Set[str]) -> str:
-        key = (name, among is self.names)
+    def _suggestion(self, name: str, among: Set[str], but: str) -> str:
+        key = (name, but, among is self.names)
         if key not in self._nearest:
             if not self.has_suggestions:
                 return ""
-            self._nearest[key] = nearest(name, among)
+            self._nearest[key] = nearest(name, among - {but})
         return self._nearest[key]
 
     @cached_property

@@ -1,6 +1,6 @@
 """The parts of a PARALLEL_MERGE step: branches, items, how many, and what becomes of what they give."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from tagent.exceptions import DataPathError, nearest
 from tagent.paths import DataPath
@@ -10,7 +10,7 @@ from tagent.pipeline.models import Dependency, DependencyType, ExecutionMode, Pi
 from tagent.pipeline.schema_paths import field_problem, list_problem, type_at
 from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.validating.known import Found, Known
-from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_whole, takes
+from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, is_whole, takes, unknown_name
 
 MAX_BRANCHES = 1000
 MOST = 2**53
@@ -116,25 +116,14 @@ def _list_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
         yield "bad_for_each", "`for_each` names the step itself. Name a step before it."
     elif path.root in known.steps or (known.inputs is not None and path.root in known.names):
         yield from _no_list(path, known)
-    elif below := _below_root(path, known):
-        yield "unknown_path", f"`for_each` names {path.root!r}, no step or input. Write {below!r}."
-    elif known.inputs is not None or known.nearest_known(path.root):
-        message = f"`for_each` names {path.root!r}, no step or input.{known.nearest_known(path.root)}"
-        yield "unknown_path", message
+    else:
+        yield from unknown_name(path, step, known, where="`for_each`")
     declared = [dep for dep in step.depends_on if isinstance(dep, Dependency) and dep.step == path.root]
     if any(dep.type is DependencyType.SOFT for dep in declared):
         yield "bad_dependency", f"It waits for {path.root!r} only SOFT, and cannot go on without its list. Use DATA."
     for name in sorted(bindings.ITEM_NAMES & known.names):
         kind = "A step" if name in known.steps else "An input"
         yield "ambiguous_name", f"{kind} is called {name!r}, which is what for_each calls its own. Rename it."
-
-
-def _below_root(path: DataPath, known: Known) -> str:
-    """Return a path without the `steps` or `inputs` before it, which only conditions have; empty without one."""
-    names: Collection[object] = {"steps": known.steps, "inputs": known.inputs or ()}.get(path.root, ())
-    if not path.parts or path.parts[0] not in names:
-        return ""
-    return str(DataPath(str(path.parts[0]), path.parts[1:]))
 
 
 def _no_list(path: DataPath, known: Known) -> Iterator[Found]:

@@ -14,7 +14,7 @@ from tagent.pipeline.schema_paths import field_problem
 from tagent.pipeline.validating.branches import Clash
 from tagent.pipeline.validating.condition_checks import judged_problems
 from tagent.pipeline.validating.known import Found, Known
-from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH
+from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH, unknown_name
 
 MAX_ROUTES = 1000
 
@@ -83,11 +83,8 @@ def _switch_problems(on: str, step: PipelineStep, known: Known) -> Iterator[Foun
     elif path.root in known.steps:
         if problem := field_problem(known.declared(path.root), path):
             yield "unknown_path", problem
-    elif path.root not in known.names and (known.inputs is not None or known.nearest_known(path.root)):
-        message = (
-            f"`switch_on` names {path.root[:MAX_NAME_LENGTH]!r}, no step or input.{known.nearest_known(path.root)}"
-        )
-        yield "unknown_path", message
+    elif path.root not in known.names:
+        yield from unknown_name(path, step, known, where="`switch_on`")
 
 
 def _target_problems(step: PipelineStep, known: Known) -> Iterator[Found]:

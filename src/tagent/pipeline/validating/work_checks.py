@@ -195,9 +195,25 @@ def _path_problems(step: PipelineStep, known: Known) -> Iterator[Found]:
             yield "bad_path", f"In `read_data`: {error.message}"
             continue
         if path.root not in known.names and not bindings.is_item_name(step, path.root):
-            message = f"`read_data` names {path.root!r}, no step or input.{known.nearest_known(path.root)}"
-            yield "unknown_path", message
+            yield from unknown_name(path, step, known, where="`read_data`")
         yield from unknown_field(path, step, known)
+
+
+def unknown_name(
+    path: DataPath, step: PipelineStep, known: Known, *, where: str, own: Collection[str] = ()
+) -> Iterator[Found]:
+    """Yield that a path begins with no step or input; `own` are the names that only the parts of the step know.
+
+    While the inputs are not known it may be one, but hardly `steps` before the name of a step.
+    """
+    below = known.below_root(path)
+    if known.inputs is None and not (below and path.root == "steps"):
+        return
+    told = f"{where} names {path.root[:MAX_NAME_LENGTH]!r}, no step or input."
+    if below:
+        yield "unknown_path", f"{told} Write {below!r}."
+    else:
+        yield "unknown_path", f"{told}{nearest(path.root, own) or known.nearest_known(path.root, but=step.name)}"
 
 
 def unknown_field(path: DataPath, step: PipelineStep, known: Known) -> Iterator[Found]:
@@ -231,7 +247,8 @@ def _unknown_placeholders(step: PipelineStep, known: Known) -> Iterator[Problem]
         for path in placeholders(text):
             if path.root in known.names or bindings.is_item_name(step, path.root):
                 continue
-            if suggestion := known.nearest_known(path.root):
+            below = known.below_root(path)
+            if suggestion := f" Write {{{below}}}." if below else known.nearest_known(path.root, but=step.name):
                 message = f"{{{path}}} names no step or input and stays as it is.{suggestion}"
                 yield Problem("unknown_placeholder", message, step.name, "warning")
 

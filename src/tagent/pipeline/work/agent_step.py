@@ -31,7 +31,10 @@ class AgentStep:
     Attributes:
         config: The settings of this step's agent.
         abandoned: Blocking calls of its tools that were given up and may still run.
+        is_whole: True: an attempt does all of it.
     """
+
+    is_whole = True
 
     def __init__(
         self,
@@ -93,7 +96,7 @@ class AgentStep:
             self.config, [*self.config.tools, *step.tools], self._services, wanted=step.tools_filter
         )
 
-    async def given(self, attempt: Attempt) -> object:
+    async def reads(self, attempt: Attempt) -> object:
         """Return what the agent is told: its goal, its rules, its data.
 
         Raises:

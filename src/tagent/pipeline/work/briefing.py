@@ -78,7 +78,9 @@ class Briefer:
         texts = (step.goal or "", *self._rules)
         named = {path.root for text in texts for path in placeholders(text)}
         named |= {DataPath.parse(written).root for written in step.read_data or ()}
-        outputs = self._reader.plain_outputs_before(step.name, self._scope.part, but={self._items_of()} - named)
+        readable, items_of = self._reader.readable(step.name, self._scope.part), self._items_of()
+        wanted = {name for name in readable if name != items_of or name in named}
+        outputs = self._reader.plain_outputs_before(step.name, self._scope.part, only=wanted)
         left_out = dict.fromkeys(self._reader.left_out_before(step.name), NO_OUTPUT)
         known = {**self._reader.plain_inputs(), **left_out, **outputs, **self._scope.given}
         longest = self._context_tokens * CHARACTERS_PER_TOKEN

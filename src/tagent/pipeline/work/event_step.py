@@ -77,7 +77,7 @@ class EventStep:
         return message.data, None
 
     def _where(self) -> Mapping[str, object]:
-        known = {**self._reader.plain_inputs(), **self._reader.plain_outputs_before(self._name)}
+        known = self._reader.known(self._name)
         try:
             return {path: filled(expected, known) for path, expected in self._event.where.items()}
         except DataPathError as error:

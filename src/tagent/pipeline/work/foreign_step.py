@@ -16,7 +16,7 @@ from tagent.pipeline.work.briefing import Briefer, Briefing
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import WHOLE, Scope
 from tagent.ports.services import Services
-from tagent.task_agent.accounts import Account, Place, held, room
+from tagent.task_agent.accounts import Account, Reservation, held, room
 from tagent.task_agent.attempt import Attempt
 from tagent.task_agent.budgets import BudgetExceededError
 from tagent.task_agent.events import AgentStarted, BudgetExceeded, Finalized, ModelFailed
@@ -46,7 +46,10 @@ class ForeignStep:
 
     Attributes:
         abandoned: Empty: such an agent is async.
+        is_whole: True: an attempt does all of it.
     """
+
+    is_whole = True
 
     def __init__(
         self,
@@ -102,7 +105,7 @@ class ForeignStep:
         function: Callable[..., object] = self._agent  # type: ignore[assignment]  # validation refuses anything else
         return ["agent that is not ours", made_of(function), self._context_tokens]
 
-    async def given(self, attempt: Attempt) -> object:
+    async def reads(self, attempt: Attempt) -> object:
         """Return what the agent is told.
 
         Raises:
@@ -119,8 +122,8 @@ class ForeignStep:
         try:
             async with self._clock.timeout(left) as limit:
                 await self._until_room(progress)
-                with held(attempt.accounts, requests=self._most_requests(attempt.accounts)) as place:
-                    await self._ask(progress, meter, place)
+                with held(attempt.accounts, requests=self._most_requests(attempt.accounts)) as reservation:
+                    await self._ask(progress, meter, reservation)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -141,26 +144,26 @@ class ForeignStep:
         is_limited = any(account.requests_left is not None for account in accounts)
         return MOST_REQUESTS if is_limited and is_pydantic_agent(self._agent) else 1
 
-    async def _ask(self, progress: Progress, meter: Meter, place: Place) -> None:
+    async def _ask(self, progress: Progress, meter: Meter, reservation: Reservation) -> None:
         briefing = await self._briefer.brief(progress.attempt)
         asked_at = self._clock.now()
         try:
-            place.open()
-            output = await self._answer(briefing, progress, meter, place)
+            reservation.open()
+            output = await self._answer(briefing, progress, meter, reservation)
             plain = self._output_type.dump(output, step=self._step.name)
         except Exception as error:
             call = replace(meter.call, seconds=self._clock.now() - asked_at)
-            place.spend(call)
+            reservation.spend(call)
             failure = self._failure_of(error, progress, call)
             await progress.happened(ModelFailed(failure.code, str(failure), failure.is_retryable, call))
             if failure is error:
                 raise
             raise failure from error
         call = replace(meter.call, seconds=self._clock.now() - asked_at)
-        place.spend(call)
+        reservation.spend(call)
         await progress.happened(Finalized(plain, call))
 
-    async def _answer(self, briefing: Briefing, progress: Progress, meter: Meter, place: Place) -> object:
+    async def _answer(self, briefing: Briefing, progress: Progress, meter: Meter, reservation: Reservation) -> object:
         attempt = progress.attempt
         wanted = self._step.output_schema
         context = ToolContext(
@@ -177,7 +180,7 @@ class ForeignStep:
                 context=context,
                 meter=meter,
                 output_type=None if wanted == declared_output(self._agent) else wanted,
-                left=_usage_left(attempt.accounts, place),
+                left=_usage_left(attempt.accounts, reservation),
             )
         finally:
             context.cancelled = True
@@ -191,7 +194,7 @@ class ForeignStep:
         return ForeignAgentError(agent_name(self._agent), error, is_retryable=is_retryable)
 
 
-def _usage_left(accounts: Sequence[Account], place: Place) -> UsageLeft | None:
+def _usage_left(accounts: Sequence[Account], reservation: Reservation) -> UsageLeft | None:
     """Return what all accounts leave room for; None if none of them limits it."""
     budgets = [(account.budget, account.spending) for account in accounts if not account.budget.is_unlimited]
     if not budgets:
@@ -199,7 +202,7 @@ def _usage_left(accounts: Sequence[Account], place: Place) -> UsageLeft | None:
     tokens = [it.max_tokens - spent.usage.total_tokens for it, spent in budgets if it.max_tokens is not None]
     costs = [it.max_cost_usd - spent.cost_usd for it, spent in budgets if it.max_cost_usd is not None]
     has_most = any(it.max_model_calls is not None for it, _ in budgets)
-    return UsageLeft(place.requests if has_most else None, min(tokens, default=None), min(costs, default=None))
+    return UsageLeft(reservation.requests if has_most else None, min(tokens, default=None), min(costs, default=None))
 
 
 def _met(accounts: Sequence[Account], now: float) -> BudgetExceeded | None:

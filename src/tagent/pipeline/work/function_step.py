@@ -32,7 +32,10 @@ class FunctionStep:
 
     Attributes:
         abandoned: Blocking calls of it that were given up and may still run.
+        is_whole: True: an attempt does all of it.
     """
+
+    is_whole = True
 
     def __init__(
         self,
@@ -76,18 +79,15 @@ class FunctionStep:
         """
         return made_of(self._function)
 
-    async def given(self, attempt: Attempt) -> object:
+    async def reads(self, attempt: Attempt) -> object:
         """Return what its parameters are filled with; with a context, also all that it can see in that but mail."""
         reader, name, part = self._reader, self._name, self._scope.part
         parameters = self._signature.parameters
-        wanted = {it.name for it in parameters}
-        others = [it for it in reader.readable(name, part) if it not in wanted]
-        outputs = reader.plain_outputs_before(name, part, but=() if self._signature.takes_the_rest else others)
-        known = {**reader.plain_inputs(), **outputs, **self._scope.given}
-        filled = [it.name for it in parameters if it.name in known and not it.is_context]
-        told: dict[str, object] = {one: known[one] for one in filled}
+        wanted = [it.name for it in parameters if not it.is_context]
+        known = reader.known(name, self._scope, names=wanted)
+        told = {one: known[one] for one in wanted if one in known}  # their order is part of the key
         if self._signature.takes_the_rest:
-            told = {**outputs, **told}
+            told = {**reader.plain_outputs_before(name, part), **told}
         if any(it.is_context for it in parameters):
             answer = self._context(attempt).approval
             said = None if answer is None else [answer.actor, answer.comment]

@@ -1,7 +1,7 @@
 """A step that is a pipeline: what that is given, and what its run comes to. The run itself is driven elsewhere."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -155,7 +155,7 @@ class InnerStep:
         """
         return ["pipeline", made_of(self._step.inputs) if callable(self._step.inputs) else None]
 
-    async def given(self, attempt: Attempt) -> object:
+    async def reads(self, attempt: Attempt) -> object:
         """Return what the pipeline is given.
 
         Raises:
@@ -184,9 +184,10 @@ class InnerStep:
         if callable(wanted):
             return await self._asked(wanted, attempt)
         if wanted is None:
-            return self._known(asked_for(self._pipeline))
+            return self._reader.known(self._step.name, self._scope, names=asked_for(self._pipeline))
         paths = {name: DataPath.parse(path) for name, path in wanted.items()}
-        known = self._known({path.root for path in paths.values()})
+        names = {path.root for path in paths.values()}
+        known = self._reader.known(self._step.name, self._scope, names=names)
         try:
             return {
                 name: None if isinstance(known.get(path.root), Absent) else path.look_up(known)
@@ -195,16 +196,6 @@ class InnerStep:
         except DataPathError as error:
             message = f"The step {self._step.name!r} gives its pipeline what is not there: {error}"
             raise StepInputError(self._step.name, message) from error
-
-    def _known(self, names: Collection[str]) -> dict[str, object]:
-        """Return what of these the step may read, by name as JSON values; no more, as each item reads anew."""
-        reader, step, given = self._reader, self._step.name, self._scope.given
-        known = {name: given[name] for name in names if name in given}
-        others = {name for name in names if name not in known}
-        known |= reader.plain_outputs_before(step, but=[it for it in reader.readable(step) if it not in others])
-        if others - known.keys():
-            known |= {name: value for name, value in reader.plain_inputs().items() if name in others - known.keys()}
-        return known
 
     async def _asked(self, function: Callable[..., object], attempt: Attempt) -> Mapping[str, object] | BaseModel:
         name = self._step.name

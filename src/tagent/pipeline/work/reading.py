@@ -6,7 +6,7 @@ from typing import Any
 
 from tagent.exceptions import DataPathError
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.course.reports import report_of, result_of
+from tagent.pipeline.course.reports import final_step, report_of, result_of
 from tagent.pipeline.course.sinks import final_of
 from tagent.pipeline.events import COMPENSATION, ApprovalRequested
 from tagent.pipeline.inputs import typed_inputs
@@ -17,7 +17,9 @@ from tagent.pipeline.outputs import OutputType, copy_of, output_type
 from tagent.pipeline.scheduler import items_of
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.work.large_outputs import LargeOutputs
+from tagent.pipeline.work.scope import WHOLE, Scope
 from tagent.pipeline.work.step_outputs import StepOutputs
+from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 
 
@@ -161,10 +163,36 @@ class RunReader:
         """Return the outputs of the steps that `step` may read, by name."""
         return {source: self.output_of(source) for source in self.readable(step, part)}
 
-    def plain_outputs_before(self, step: str, part: str = "", *, but: Collection[str] = ()) -> dict[str, object]:
-        """Return the same as JSON values, as texts and paths see them, without the steps `but`."""
-        names = (name for name in self.readable(step, part) if name not in but)
+    def plain_outputs_before(
+        self, step: str, part: str = "", *, only: Collection[str] | None = None
+    ) -> dict[str, object]:
+        """Return the same as JSON values, as texts and paths see them.
+
+        Args:
+            step: The step.
+            part: The part of it that reads; empty for the step itself.
+            only: The steps whose outputs are wanted; None for all.
+        """
+        names = (name for name in self.readable(step, part) if only is None or name in only)
         return {name: copy_of(self._state.steps[name].output) for name in names}
+
+    def known(self, step: str, scope: Scope = WHOLE, *, names: Collection[str] | None = None) -> dict[str, object]:
+        """Return what a work may read by name, as JSON values: what its scope says, else an output, else an input.
+
+        Args:
+            step: The step.
+            scope: Which piece of its work it is.
+            names: What is wanted; None for all. No more is copied: each of thousands of items reads anew.
+        """
+        known = {name: scope.given[name] for name in (scope.given if names is None else names) if name in scope.given}
+
+        def is_missing(name: str) -> bool:
+            return name not in known and (names is None or name in names)
+
+        sources = {name for name in self.readable(step, scope.part) if is_missing(name)}
+        known |= self.plain_outputs_before(step, scope.part, only=sources)
+        known |= {name: copy_of(value) for name, value in self._state.inputs.items() if is_missing(name)}
+        return known
 
     def left_out_before(self, step: str) -> tuple[str, ...]:
         """Return the steps on which `step` depends and whose outputs it does not see."""
@@ -248,3 +276,22 @@ class RunReader:
             approval=self._state.steps[step].answer,
             reach=attempt.reach and attempt.reach(attempt.idempotency_key, attempt.effects),
         )
+
+
+async def result_of_state(
+    pipeline: Pipeline, state: PipelineState, *, types: Mapping[str, OutputType], services: Services
+) -> PipelineResult:
+    """Return what a run came to that nobody drives.
+
+    Args:
+        pipeline: The definition.
+        state: Where the run stands.
+        types: Step name -> the type of its output.
+        services: Where large outputs are.
+
+    Raises:
+        LostOutputError: If the run's output is not in the store.
+        StepOutputError: If an output does not fit its type any more.
+    """
+    large = LargeOutputs(state, services, final=final_step(pipeline, state.graph))
+    return await RunReader(pipeline, state, types, large, store_url=services.store_url).result()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from tagent.pipeline import bindings
-from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.making import made_of
 from tagent.pipeline.conditions import condition_of
 from tagent.pipeline.context import StepContext
@@ -14,7 +13,7 @@ from tagent.pipeline.placeholders import Absent
 from tagent.pipeline.work.judging import Judge
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import Scope
-from tagent.pipeline.work.step_work import KeyedWork, StepWork
+from tagent.pipeline.work.step_work import KeyedWork
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import DaemonThreads, ThreadedCall
 from tagent.values import value
@@ -71,7 +70,7 @@ class RoundStep:
     def __init__(
         self,
         step: PipelineStep,
-        work: StepWork,
+        work: KeyedWork,
         scope: Scope,
         *,
         output: OutputType,
@@ -93,7 +92,7 @@ class RoundStep:
     @property
     def is_whole(self) -> bool:
         """Whether all of the work happened in the last attempt."""
-        return getattr(self._work, "is_whole", True)
+        return self._work.is_whole
 
     async def run(self, attempt: Attempt) -> tuple[RoundDone, StepContext | None]:
         """Return what the round came to, and the context that its function asked for.
@@ -114,8 +113,6 @@ class RoundStep:
             UnkeyableError: If something of it cannot be looked at.
             ModelError: If a model cannot be had.
         """
-        if not isinstance(self._work, KeyedWork):
-            raise UnkeyableError("it is no work whose output could be used again")
         judged: object = None
         if self._step.until is not None:
             until = condition_of(self._step.until)
@@ -123,22 +120,20 @@ class RoundStep:
         # By its number too: a round that looks whether something is there yet has to look again.
         return ["round", self._scope.part, await self._work.made_of(), judged]
 
-    async def given(self, attempt: Attempt) -> object:
+    async def reads(self, attempt: Attempt) -> object:
         """Return what its work is given, and what says whether it is the last one.
 
         Raises:
             TAgentError: If something is not there.
         """
-        if not isinstance(self._work, KeyedWork):
-            return None
-        given = await self._work.given(attempt)
+        own = await self._work.reads(attempt)
         if self._step.until is None:
-            return given
+            return own
         until, known = condition_of(self._step.until), self._reader.values_for(self._step.name)
         if until.functions:
-            return [given, dict(self._scope.given), known]
+            return [own, dict(self._scope.given), known]
         read = {"steps": until.steps, "inputs": until.inputs}
-        return [given, {kind: {name: known[kind].get(name) for name in sorted(names)} for kind, names in read.items()}]  # type: ignore[attr-defined]  # mappings
+        return [own, {kind: {name: known[kind].get(name) for name in sorted(names)} for kind, names in read.items()}]  # type: ignore[attr-defined]  # mappings
 
     async def _is_last(self, plain: object, attempt: Attempt) -> bool:
         step = self._step

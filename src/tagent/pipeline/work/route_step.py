@@ -67,9 +67,9 @@ class SwitchStep:
             StepInputError: If the value is not there.
             StepRouteError: If it names no route, and there is none for any other.
         """
-        name, reader = self._step.name, self._reader
+        name = self._step.name
         try:
-            value = self._path.look_up({**reader.plain_inputs(), **reader.plain_outputs_before(name)})
+            value = self._path.look_up(self._reader.known(name))
         except DataPathError as error:
             raise StepInputError(name, f"The step {name!r} has nothing to choose by: {error}") from error
         return required_route(self._step, value), None

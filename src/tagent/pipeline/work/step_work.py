@@ -24,6 +24,11 @@ class StepWork(Protocol):
 class KeyedWork(StepWork, Protocol):
     """A work of which it can be told whether another one is the same, so that its output may be used again."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it happened in the last attempt: what was done in an earlier one, nobody has seen."""
+        ...
+
     async def made_of(self) -> object:
         """Return its code, texts, settings, models and tools, as JSON values.
 
@@ -33,7 +38,7 @@ class KeyedWork(StepWork, Protocol):
         """
         ...
 
-    async def given(self, attempt: Attempt) -> object:
+    async def reads(self, attempt: Attempt) -> object:
         """Return the data that it reads in an attempt, as JSON values.
 
         Raises:

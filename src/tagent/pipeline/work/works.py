@@ -7,7 +7,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import bindings, events
 from tagent.pipeline.awaited import event_of
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.driving.accounts import step_settings
+from tagent.pipeline.driving.accounts import inner_settings, step_settings
 from tagent.pipeline.models import Pipeline, PipelineStep, Work
 from tagent.pipeline.outputs import OutputType, part_type
 from tagent.pipeline.placeholders import placeholders
@@ -23,7 +23,7 @@ from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.round_step import HandOver, RoundStep, round_scope
 from tagent.pipeline.work.route_step import SwitchStep, WhenStep
 from tagent.pipeline.work.scope import WHOLE, Scope
-from tagent.pipeline.work.step_work import StepWork
+from tagent.pipeline.work.step_work import KeyedWork, StepWork
 from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import ThreadedCall
@@ -150,7 +150,7 @@ class Works:
             scope = Scope(part, {"item": self._reader.item_of(step.name, part), "index": int(part)})
         return self._part(step, work, scope, self.output_type(step, part))
 
-    def _part(self, step: PipelineStep, work: Work | None, scope: Scope, output: OutputType) -> StepWork:
+    def _part(self, step: PipelineStep, work: Work | None, scope: Scope, output: OutputType) -> KeyedWork:
         if step.pipeline is not None and scope.part != events.COMPENSATION:
             reader, threads = self._reader, self._services.threads
             return InnerStep(
@@ -166,7 +166,7 @@ class Works:
         derived = step if work == step.goal and not scope.part else replace(step, goal=work, run=None, branches=None)
         return self._agent(derived, scope, output)
 
-    def _agent(self, step: PipelineStep, scope: Scope, output: OutputType) -> StepWork:
+    def _agent(self, step: PipelineStep, scope: Scope, output: OutputType) -> KeyedWork:
         if step.agent is None or scope.part == events.COMPENSATION:
             return self._ours(step, scope, output)
         return ForeignStep(step, self._pipeline, self._reader, self._config, self._services, output=output, scope=scope)
@@ -182,24 +182,13 @@ def settings_of_agents(step: PipelineStep, config: TAgentConfig) -> Iterator[TAg
         step: The step.
         config: The settings of the run.
     """
-    if _has_agents(step):
+    if bindings.has_agents(step):
         yield step_settings(step, config)
     if step.pipeline is not None:
-        inside = step_settings(step, config).merged(TAgentConfig.of(step.pipeline.config))
+        inside = inner_settings(step, step.pipeline, config=config)
         for inner in step.pipeline.steps:
             if inner.enabled is not False:
                 yield from settings_of_agents(inner, inside)
-
-
-def _has_agents(step: PipelineStep) -> bool:
-    """Return whether agents of ours work for a step itself."""
-    is_judged = bindings.is_judged(step)
-    has_more = not (step.branches is None and step.merge is None and step.compensate is None)
-    if step.run is not None and not has_more and not is_judged:
-        return False  # a plain function, like most steps without a goal
-    works = [*bindings.branches_of(step).values(), bindings.merge_goal(step), step.compensate]
-    has_goals = any(isinstance(work, str) for work in works)
-    return has_goals or is_judged or (step.goal is not None and step.agent is None)
 
 
 class _MergeByModel:

@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 
 from tagent.payloads import LARGEST_VALUE, PayloadTooLargeError
-from tagent.pipeline.caching.entries import Kept, kept_in, key_of, put_of
+from tagent.pipeline.caching.entries import WorkResult, kept_in, key_of, put_of
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.ports.documents import Document
 
-KEPT = Kept({"n": 1}, {"city": "Porto"}, {"river": "Douro"}, is_last=True)
+KEPT = WorkResult({"n": 1}, {"city": "Porto"}, {"river": "Douro"}, is_last=True)
 
 
-def put(*, use: object = "forever", kept: Kept = KEPT, before: Document | None = None) -> object:
+def put(*, use: object = "forever", kept: WorkResult = KEPT, before: Document | None = None) -> object:
     """Return what keeps `kept`."""
     return put_of(kept, use, scope="cache", key="k", before=before, now=100.0)  # type: ignore[arg-type]  # one of them
 
@@ -52,7 +52,7 @@ def test_nobody_shortens_for_how_long_another_one_keeps_it(
 def test_what_is_too_large_is_refused() -> None:
     """It would be in the way of everything else."""
     with pytest.raises(PayloadTooLargeError):
-        put(kept=Kept("x" * LARGEST_VALUE, {}, {}))
+        put(kept=WorkResult("x" * LARGEST_VALUE, {}, {}))
 
 
 def test_what_is_no_json_has_no_key() -> None:

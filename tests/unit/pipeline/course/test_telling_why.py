@@ -72,6 +72,18 @@ async def test_the_first_failed_parts_are_named_and_the_others_counted() -> None
     assert lines[-1] == "    and 7 more of its parts failed."
 
 
+def test_failed_parts_of_a_step_that_is_not_done_are_named() -> None:
+    """Whoever is asked for his approval meanwhile should know what has gone wrong already."""
+    failed = {"status": StepStatus.FAILED, "code": "step.failed", "reason": "It is broken."}
+    waiting = {"status": StepStatus.WAITING, "part_count": 4, "parts": {"0": failed}}
+    assert list(explanation("p", RunStatus.WAITING, {"x": waiting})) == [
+        "The run of 'p' waits.",
+        "- 'x' is not done yet, and 1 of its 4 parts failed:",
+        "    part '0' failed [step.failed]: It is broken.",
+        "Not done yet: 'x'.",
+    ]
+
+
 async def test_a_run_that_was_rolled_back_says_so_and_what_was_undone() -> None:
     """Also what could not be: somebody has to do that by hand."""
 

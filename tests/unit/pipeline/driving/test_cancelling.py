@@ -29,7 +29,8 @@ from tagent.pipeline.driving import lease
 from tagent.pipeline.driving.cancelling import Cancellation, RunEndedError, cancel_run
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunFinished, RunHalted, StepCancelled
-from tagent.pipeline.persistence import RunJournal, load_events
+from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.ports import Batch, RunRecord, Services
 from tagent.ports.documents import DocumentQuery

@@ -20,7 +20,7 @@ from tagent.pipeline.course.timers import ATTEMPT
 from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.events import RunResumed, RunStarted, StepCompleted, StepFailed, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.persistence import first_definition, load_events
+from tagent.pipeline.journal.loading import first_definition, load_events
 from tagent.pipeline.state import apply
 from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind
 from tagent.pipeline.stored.origins import NoPipelineError

@@ -39,7 +39,7 @@ from tagent.pipeline.driving.cancelling import cancel_run
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalAnswered, RunPaused
 from tagent.pipeline.journal.history import history
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.stored.origins import NoPipelineError
 from tagent.ports import Services, Store
 from tagent.ports.documents import DocumentQuery, Put
@@ -563,6 +563,34 @@ async def test_a_question_that_is_gone_at_the_last_moment_is_asked_again_with_th
         waiting = await PipelineExecutor(pipeline, services=late).execute()
         assert waiting.status == "waiting"
         assert [it.step for it in await open_approvals(opened, waiting.run_id)] == ["a"]
+
+
+async def test_an_answer_to_a_missing_question_is_heard_by_whoever_is_about_to_ask_it_again() -> None:
+    """Of an imported run there is none. What is asked anew must not be put over the answer."""
+    pipeline = Pipeline("p").step("a", run=returning(1), approval=True)
+    async with waiting_on(pipeline) as (opened, run_id):
+        await opened.store.write(Effects(puts=(Put(SCOPE, f"{run_id}/a", None),)))
+
+        async def answer(run_id: str) -> None:
+            await answer_approval(run_id, "a", opened, is_approved=True)
+
+        late = replace(opened, store=LastMoment(opened.store, answer))  # type: ignore[arg-type]  # passes all else on
+        assert (await resume_run(run_id, late, TAgentConfig(), pipeline=pipeline)).status == "completed"
+
+
+@pytest.mark.parametrize("cache", ["run", "forever"])
+async def test_a_question_inside_that_comes_with_a_kept_output_is_asked(cache: Literal["run", "forever"]) -> None:
+    """Both are told in one commit of the outer run."""
+    inner = Pipeline("inner").step("prepare", run=lambda n: n + 1, cache=cache)
+    inner.step("gate", run=lambda prepare: prepare, approval=True)
+    pipeline = Pipeline("p").step("outer", pipeline=inner)
+    with lasting(MemoryStore()) as opened:
+        waiting = await PipelineExecutor(pipeline, inputs={"n": 1}, services=opened).execute()
+        assert [it.step for it in await open_approvals(opened, waiting.run_id)] == ["outer/gate"]
+        await answer_approval(waiting.run_id, "outer/gate", opened, is_approved=True)
+        done = await resume_run(waiting.run_id, opened, TAgentConfig(), pipeline=pipeline)
+        assert (done.status, done.final_output) == ("completed", 2)
+        assert len(await opened.store.documents(DocumentQuery(SCOPE))) == 0
 
 
 async def test_a_cancel_that_comes_while_somebody_answers_wins_or_loses_as_a_whole() -> None:

@@ -40,7 +40,7 @@ from tagent.pipeline.driving.changing import MAX_CHANGES, with_changes
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunForked, StepCompleted, StepSkipped, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.state import fold
 from tagent.pipeline.stored.callables import DefinitionMismatchError
 from tagent.pipeline.stored.definition import Definition, Origin, outline

@@ -29,7 +29,7 @@ from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
 from tagent.pipeline.events import AgentNoticed, InnerProgressed
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.state import fold
 from tagent.testing import ManualClock, ScriptedModel
 

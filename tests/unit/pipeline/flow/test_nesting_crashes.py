@@ -12,7 +12,7 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineStep, RetryPolicy, RunStatus, StepContext, repeat
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import InnerProgressed, RunEvent, StepCompleted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.state import fold
 from tagent.testing import ScriptedModel
 

@@ -29,7 +29,7 @@ from tagent.pipeline.driving import claim_watch
 from tagent.pipeline.driving.cancelling import cancel_run
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalRequested, InnerProgressed, RunResumed
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports.documents import Put
 from tagent.ports.effects import Effects
 from tagent.testing import ScriptedModel

@@ -284,7 +284,7 @@ async def test_after_a_crash_finished_items_are_kept() -> None:
 
 
 async def _events(opened: object) -> list[object]:
-    from tagent.pipeline.persistence import load_events
+    from tagent.pipeline.journal.loading import load_events
 
     return list(await load_events(opened.store, "run-1"))  # type: ignore[attr-defined]  # services
 

@@ -462,7 +462,7 @@ async def test_after_a_crash_at_any_commit_no_finished_round_is_done_again(*, is
         opened = everybody_is_gone(services(store=store))
         with suppress(Crash):
             await PipelineExecutor(pipeline, services=opened).execute()
-        from tagent.pipeline.persistence import load_events
+        from tagent.pipeline.journal.loading import load_events
 
         done = [e.part for e in await load_events(store, "run-1") if isinstance(e, PartCompleted)]
         before = len(calls)

@@ -13,9 +13,10 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline import Pipeline
 from tagent.pipeline.events import AgentProgressed, RunEvent, RunFinished, RunStarted, StepCompleted
 from tagent.pipeline.journal.blobs import LARGEST_INLINE, StoredOutput, blob_of, split, stored_output
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.journal.serialization import record_of
 from tagent.pipeline.models import RunStatus
-from tagent.pipeline.persistence import journalled, load_events
+from tagent.pipeline.persistence import journalled
 from tagent.ports.records import NewRun, Record
 from tagent.task_agent.events import Finalized, TaskCompleted
 from tagent.task_agent.models import ModelCall

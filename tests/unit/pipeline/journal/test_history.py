@@ -5,7 +5,7 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineExecutor
 from tagent.pipeline.events import COMPENSATION, CONDITION, RunResumed
 from tagent.pipeline.journal.history import history
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.testing import ScriptedModel

@@ -22,7 +22,7 @@ from tagent.pipeline import (
 )
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, InnerProgressed, RunEvent, RunStarted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.replay.recorded_answers import RecordedAnswers
 from tagent.pipeline.routing import repeat, when
 from tagent.pipeline.selecting import Selection
