@@ -53,6 +53,7 @@ bench: $(READY) ## Measure, beside the peers that are installed, then large pipe
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.messages
 	$(BIN)/python -m benchmarks.agents
+	$(BIN)/python -m benchmarks.flow
 
 bench-peers: $(READY) ## Install the peers to measure beside, one environment each
 	$(BIN)/python benchmarks/install_peers.py

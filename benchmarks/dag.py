@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, RunStatus
 from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
-from tagent.pipeline.driving.deciding import Decider, Start
+from tagent.pipeline.driving.deciding import AttemptStart, Decider
 from tagent.pipeline.events import PartStarted, RunStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.outputs import OutputType
@@ -164,7 +164,7 @@ def schedule(pipeline: Pipeline, graph: ExecutionGraph) -> PipelineState:
     return state
 
 
-def outcome_of(start: Start, goal: str | None) -> AttemptSucceeded | AttemptFailed:
+def outcome_of(start: AttemptStart, goal: str | None) -> AttemptSucceeded | AttemptFailed:
     """Return how an attempt ends: it fails if that is the goal of its step."""
     if goal == "Fail":
         return AttemptFailed(Failure("step.failed", "It was to fail.", is_retryable=False))

@@ -138,9 +138,7 @@ class MeasuringError(Exception):
         super().__init__(f"{system.name} failed on {workload}: {reason}")
 
 
-def measure(
-    system: System, workload: str, *, repeats: int, contest: Contest = CONTEST
-) -> "list[Measurement]":
+def measure(system: System, workload: str, *, repeats: int, contest: Contest = CONTEST) -> "list[Measurement]":
     """Return what a fresh process measures of one workload, once for each variant.
 
     Raises:

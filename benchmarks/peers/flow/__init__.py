@@ -1,0 +1,1 @@
+"""What `benchmarks.flow` measures, as the floor and other engines do it."""
