@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from tagent.exceptions import ConfigurationError
 from tagent.pipeline.answering.documents import (
     SCOPE,
     Answer,
@@ -15,9 +16,9 @@ from tagent.pipeline.answering.documents import (
 from tagent.pipeline.answering.editing import checked_output
 from tagent.pipeline.answering.errors import ApprovalAnsweredError, ApprovalNotOpenError, ApprovalOutputError
 from tagent.pipeline.answering.going_on import GoesOn, who_goes_on
-from tagent.pipeline.answering.requests import as_asked, last_answer, open_requests
+from tagent.pipeline.answering.requests import as_asked, last_answer, last_request, open_requests
 from tagent.pipeline.driving.live_runs import done_at_home, done_in_every_live_store
-from tagent.pipeline.journal.loading import stored_run
+from tagent.pipeline.journal.loading import StoredRun, stored_run
 from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.models import Pipeline
 from tagent.ports.documents import DocumentQuery
@@ -90,10 +91,13 @@ async def answer_approval(
         StepOutputError: If the output does not fit the type of the step; nothing is written.
         NoPipelineError: If an output is given, the pipeline was built in code, and is not given.
         PipelineLoadError: If its file does not give it any more.
-        PayloadTooLargeError: If the output is too large.
+        PayloadError: If what is said or the output cannot be kept, or is too large; nothing is written.
+        ConfigurationError: If the run or the step is not named by a text.
         StoreError: If the store fails.
     """
-    work = partial(_answer, run_id, step, is_approved, comment, actor, output, pipeline)
+    for what, named in (("run", run_id), ("step", step)):
+        _require_text(named, what)
+    work = partial(_answer, run_id, step, is_approved, comment or "", actor, output, pipeline)
     return await done_at_home(run_id, services, work)
 
 
@@ -128,6 +132,11 @@ async def approval_documents(services: Services, run_id: str | None = None) -> t
         elsewhere = await done_in_every_live_store(services, _in_store)
         found = [it for of_store in (await _in_store(services), *elsewhere) for it in of_store]
     return tuple(sorted(found, key=lambda it: (it.approval.at, it.approval.run_id, it.approval.step)))
+
+
+def _require_text(named: object, what: str) -> None:
+    if not isinstance(named, str):
+        raise ConfigurationError(f"The {what} of an answer is named by a text, and not by {type(named).__name__}.")
 
 
 async def _of_run(run_id: str, services: Services) -> Sequence[ApprovalDocument]:
@@ -182,8 +191,13 @@ async def _asked(run_id: str, path: str, services: Services) -> tuple[OpenApprov
         ApprovalAnsweredError: If that is answered.
     """
     document = await services.store.document(SCOPE, key_of(run_id, path))
-    asked = await _asked_by_journal(run_id, path, services)
+    stored = await stored_run(services.store, run_id)
     found, version = (None, 0) if document is None else (read(document), document.version)
+    if found is not None and found.answer is None:
+        newest = last_request(stored.events, path)
+        if newest is not None and newest.at == found.approval.at:  # it is there as long as nothing has settled it
+            return found.approval, version
+    asked = _asked_by_journal(run_id, path, stored)
     if found is None or found.approval.at != asked.at:  # it is damaged, of another question, or a fork has none yet
         return asked, version
     if found.answer is not None:
@@ -203,14 +217,13 @@ def _answered(document: ApprovalDocument, answer: Answer, *, goes_on: GoesOn) ->
     )
 
 
-async def _asked_by_journal(run_id: str, path: str, services: Services) -> OpenApproval:
+def _asked_by_journal(run_id: str, path: str, stored: StoredRun) -> OpenApproval:
     """Return what is asked about a step, by the run's journal.
 
     Raises:
         ApprovalNotOpenError: If nothing is.
         ApprovalAnsweredError: If that is answered.
     """
-    stored = await stored_run(services.store, run_id)
     state = stored.state()
     requests = open_requests(state)
     if path in requests:

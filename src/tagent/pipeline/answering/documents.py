@@ -4,10 +4,11 @@ from dataclasses import field
 from typing import Annotated
 
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
+from tagent.exceptions import text_of
 from tagent.names import APPROVALS
-from tagent.payloads import LARGEST_VALUE, PayloadTooLargeError
+from tagent.payloads import LARGEST_VALUE, PayloadError, PayloadTooLargeError
 from tagent.pipeline.approval import ApprovalDefault, AskedOf
 from tagent.ports.documents import Document, Put
 from tagent.values import value
@@ -136,11 +137,16 @@ def written(approval: OpenApproval, answer: Answer, *, expected_version: int) ->
     """Return what answers an approval whose document is of this version; 0 if there is none.
 
     Raises:
-        PayloadTooLargeError: If the answer is larger than a document may be.
+        PayloadError: If the answer could not be read again.
+        PayloadTooLargeError: If it is larger than a document may be.
     """
-    content = _content(approval, answer)
+    what = f"The answer about the step {approval.step!r}"
+    try:
+        _answer.validate_json(to_json(answer))
+        content = _content(approval, answer)
+    except (ValidationError, PydanticSerializationError) as error:
+        raise PayloadError(what, f"cannot be kept: {text_of(error)}.") from None
     if len(content) > LARGEST_VALUE:
-        what = f"The answer about the step {approval.step!r}"
         raise PayloadTooLargeError(what, size=len(content), largest=LARGEST_VALUE)
     return Put(SCOPE, key_of(approval.run_id, approval.step), content, text=ANSWERED, expected_version=expected_version)
 

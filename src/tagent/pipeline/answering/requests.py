@@ -102,3 +102,12 @@ def last_answer(events: Sequence[RunEvent], path: str) -> ApprovalAnswered | Non
         if isinstance(inside, ApprovalAnswered) and f"{where}{inside.step}" == path:
             return inside
     return None
+
+
+def last_request(events: Sequence[RunEvent], path: str) -> ApprovalRequested | None:
+    """Return the newest question about a step in a run's journal; None if there is none."""
+    for event in reversed(events):
+        where, inside = innermost(event)
+        if isinstance(inside, ApprovalRequested) and f"{where}{inside.step}" == path:
+            return inside
+    return None

@@ -73,9 +73,9 @@ def made_of(function: Callable[..., object]) -> object:
         tagent.pipeline.caching.errors.UnkeyableError: Nothing of it can be used again: its function is bound to an ...
     """
     try:
-        found = _Look(frozenset())
-        found.all_of(function)
-        return _Look(frozenset(found.written)).all_of(function)
+        first = _Look(frozenset())
+        made = first.all_of(function)
+        return made if not first.written else _Look(frozenset(first.written)).all_of(function)
     except RecursionError:
         raise UnkeyableError("its function is bound to data that are nested too deeply") from None
 

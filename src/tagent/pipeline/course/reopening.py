@@ -14,6 +14,7 @@ def reopen(state: PipelineState) -> None:
     was_undone = everything and state.is_undone  # also if it was cancelled while it rolled back
     state.status = RunStatus.RUNNING
     halted = None if everything else state.halted
+    is_as_it_was = not (everything or state.running or state.running_parts)  # it has only rested, as for an approval
     state.code, state.reason = (halted.code, halted.reason) if halted is not None else ("", "")
     state.running.clear()
     state.running_parts.clear()
@@ -28,6 +29,7 @@ def reopen(state: PipelineState) -> None:
     for name, record in state.steps.items():
         if record.parts_of and record.parts_of != _parts_of(state, name) and not state.is_settled_well(name):
             record.drop_parts()
+            is_as_it_was = False
             if state.statuses[name] is StepStatus.WAITING and name not in state.asked:
                 state.statuses[name] = StepStatus.PENDING
         elif record.parts_of == ROUNDS and record.count and not (record.held or state.statuses[name].is_terminal):
@@ -40,7 +42,9 @@ def reopen(state: PipelineState) -> None:
             _reopen_step(state, name, was_undone=was_undone)
         if state.steps[name].parts:
             _reopen_parts(state, name, everything=everything)
-    recount(state)
+            is_as_it_was = False
+    if not (is_as_it_was and all(_is_asked_still(state, name) for name in state.asked)):
+        recount(state)
 
 
 def _parts_of(state: PipelineState, name: str) -> str:
@@ -168,6 +172,12 @@ def _wait_on(state: PipelineState, name: str) -> None:
         expand(state, name)
         if name in state.graph.serial and name in state.queues:  # else its rounds are over, and so is their turn
             state.serial_running = name
+
+
+def _is_asked_still(state: PipelineState, name: str) -> bool:
+    """Return whether a step that waits for an approval needs it by the definition of now."""
+    rules, of = state.graph.rules(name), state.asked[name].of
+    return not rules.is_disabled and (of == "call" or (rules.approval is not None and rules.approval.of == of))
 
 
 def _ask_on(state: PipelineState, name: str) -> None:
