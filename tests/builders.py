@@ -9,7 +9,7 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult
 from tagent.pipeline.events import RunEvent
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports import Clock, EventSink, LanguageModel, Services, Store
 from tagent.testing import ManualClock, ScriptedModel
 from tagent.threads import DaemonThreads

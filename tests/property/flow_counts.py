@@ -6,8 +6,8 @@ from itertools import accumulate
 
 from property.flow_rules import LEFT_OUT, NOT_TAKEN
 from tagent.pipeline import StepStatus
+from tagent.pipeline.course.reopening import recount
 from tagent.pipeline.course.run_state import PipelineState
-from tagent.pipeline.course.settling import recount
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.state import apply

@@ -156,6 +156,7 @@ def _step(draw: st.DrawFn, sources: list[int], kinds: tuple[DepKind, ...], texts
         fallback=draw(st.sampled_from([""] * (12 if mood.is_calm else 4) + ["output", "step"])),
         compensation=draw(st.none() | works),
         max_retries=draw(st.integers(1 if mood.is_calm else 0, 2)),
+        timeout=draw(st.sampled_from([None] * 5 + [1.5, 3.0])),  # no work takes just as long
         parts=parts,
     )
     return draw(_more(step, hard, mood))
@@ -200,8 +201,12 @@ def flows(
     on_failure: tuple[str, ...] = ("continue",),
     prefix: str = "s",
     depth: int = 2,
+    has_deadlines: bool = False,
 ) -> FlowPlan:
-    """Draw a pipeline of up to `most` steps; what takes the place of others waits for nothing that waits for those."""
+    """Draw a pipeline of up to `most` steps; what takes the place of others waits for nothing that waits for those.
+
+    What is done again behind a crash may be over its deadline then, which it was not before.
+    """
     size, mood = draw(st.integers(1, most)), draw(moods)
     steps: list[StepPlan] = []
     first = 0  # of a chain of steps each of which takes the place of the one before
@@ -222,12 +227,22 @@ def flows(
         step = _narrowed(step, _behind_routers(steps))
         one_in = 3 if mood.focus == "inner" or prefix != "s" else 10
         if depth and _may_have_inner(step) and draw(sometimes(one_in)):
-            below = flows(most=4, kinds=kinds, prefix=f"{prefix}{len(steps)}x", depth=depth - 1)
+            name = f"{prefix}{len(steps)}x"
+            below = flows(most=4, kinds=kinds, prefix=name, depth=depth - 1, has_deadlines=has_deadlines)
             step = replace(step, inner=draw(below))
+            # How far that comes in time is a matter of time.
+            step = replace(step, timeout=step.timeout if "patient" in kinds else None)
             if step.rounds is not None and step.rounds.until == "text":  # which reads a field that only functions give
                 step = replace(step, rounds=replace(step.rounds, until="function"))
-        steps.append(step)
+        steps.append(draw(_in_a_hurry(step)) if has_deadlines else step)
     return draw(_changed(_without_idle_routers(FlowPlan(tuple(steps), draw(st.sampled_from(on_failure)), prefix))))
+
+
+@st.composite
+def _in_a_hurry(draw: st.DrawFn, step: StepPlan) -> StepPlan:
+    """Draw whether all attempts at the work of a step have to come to an end in time."""
+    may_be = step.is_plain_work and step.condition is None and step.approval is None
+    return replace(step, deadline=3.25) if may_be and draw(sometimes(4)) else step  # nothing ends just then
 
 
 def _behind(step: StepPlan, place: int) -> StepPlan:
@@ -319,8 +334,7 @@ def _changed(draw: st.DrawFn, flow: FlowPlan) -> FlowPlan:
         target = draw(st.sampled_from([None, *targets * 3])) if targets else None
         adds = draw(st.booleans())
         has_target = target is not None
-        is_whole = step.parts is None and step.rounds is None
-        parts = (0,) if is_whole else tuple(sorted(draw(st.sets(st.integers(0, 2), min_size=1))))
+        parts = (0,) if step.is_whole else tuple(sorted(draw(st.sets(st.integers(0, 2), min_size=1))))
         change = ChangePlan(
             parts=parts,
             adds=adds,
@@ -341,10 +355,12 @@ def _changed(draw: st.DrawFn, flow: FlowPlan) -> FlowPlan:
 
 def _to_the_end(step: StepPlan) -> StepPlan:
     """Return a step of which all parts run that change others, however many fail: else time would say which."""
-    parts = step.parts
-    if parts is None or (not any(work.is_broken or work.failures for work in parts.works) and not step.is_refused(0)):
+    parts, changing = step.parts, step.change.parts if step.change is not None else ()
+    if parts is None:
         return step
-    return replace(step, parts=replace(parts, min_success=0))
+    may_fail = any(work.is_broken or work.failures for work in parts.works)
+    is_refused = len(changing) > 1 and any(map(step.is_refused, changing))
+    return replace(step, parts=replace(parts, min_success=0)) if may_fail or is_refused else step
 
 
 def _is_free(flow: FlowPlan, place: int, step: StepPlan) -> bool:

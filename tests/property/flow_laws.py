@@ -1,5 +1,6 @@
 """The laws of a run's journal, for whatever its pipeline is: read event by event, as a person would check it."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -278,7 +279,7 @@ class JournalReader:
                 self._may_be_last(plan.rounds, int(event.part), is_last=event.is_last)
 
     def _part_changed(self, place: int, event: PartCompleted) -> None:
-        index = int(event.part.removeprefix("b")) - (self.flow.steps[place].rounds is not None)
+        index = next(index for index in itertools.count() if self.flow.steps[place].part(index) == event.part)
         self._changed(place, index, is_changing=event.change is not None)
 
     @staticmethod
@@ -417,7 +418,7 @@ class JournalReader:
         self._came_to_an_end_inside(step)
         step.output = event.output
         self.completions.append(place)
-        if plan.parts is None and plan.rounds is None:
+        if plan.is_whole:
             self._changed(place, 0, is_changing=event.change is not None)
         else:
             assert event.change is None, "its parts have changed what there is to change"
@@ -443,10 +444,8 @@ class JournalReader:
     def _has_changed(self, place: int, part: int) -> bool:
         """Return whether the work still is done that has changed others."""
         step, plan = self.steps[place], self.flow.steps[place]
-        if plan.parts is None and plan.rounds is None:
-            return step.status is S.COMPLETED
-        name = part + 1 if plan.rounds is not None else f"b{part}" if plan.parts and plan.parts.shape == "named" else part
-        return step.part(str(name)).status is S.COMPLETED
+        work = step if plan.is_whole else step.parts.get(plan.part(part))
+        return work is not None and work.status is S.COMPLETED
 
     def _those_that_changed(self, place: int) -> set[int]:
         return self.changes.get(place, set())
@@ -517,7 +516,8 @@ class JournalReader:
         return place is None or self.steps[place].has_fallen or self.steps[place].code == NOT_SELECTED
 
     def _is_disabled(self, place: int) -> bool:
-        return is_disabled(self.flow, place, self._those_that_changed) or plan_of(self.flow, place).enabled in {"no", "off"}
+        is_off = is_disabled(self.flow, place, self._those_that_changed)
+        return is_off or plan_of(self.flow, place).enabled in {"no", "off"}
 
     def _end(self, place: int) -> End:
         step = self.steps[place]

@@ -3,7 +3,7 @@
 It knows the plan and the rules, and nothing of how they are carried out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from property.flow_plans import (
@@ -88,6 +88,7 @@ class Oracle:
         flow: The plan.
         seed: Of a pipeline inside a step: the item or the round that it is for.
         given: Place -> the output of a step that does not run, but has it from elsewhere.
+        aside: The places of the steps that do not run, and have none.
     """
 
     def __init__(
@@ -96,10 +97,12 @@ class Oracle:
         *,
         seed: object = None,
         given: Mapping[int, object] | None = None,
+        aside: Collection[int] = (),
     ) -> None:
         self.flow = flow
         self._seed = seed
         self._given = given or {}
+        self._aside = aside
         self._own: dict[int, Expected] = {}
         self._final: dict[int, Expected] = {}
 
@@ -149,8 +152,10 @@ class Oracle:
     def final_outputs(self) -> list[object]:
         """Return the output of the last step behind which there is none, of those to which the run came.
 
-        Of several that were added any may be the last one.
+        Of several that were added any may be the last one, unless the definition says which it is.
         """
+        if self.flow.final is not None:
+            return [self.final(self.flow.final).output]
         ends = [place for place in self._sinks() if self.final(place).codes not in ({NOT_TAKEN}, {NOT_SELECTED})]
         added = [place for place in ends if place >= ADDED]
         found = [self.final(place) for place in added or ends[-1:]]
@@ -200,6 +205,8 @@ class Oracle:
         plan = plan_of(self.flow, place)
         if place in self._given:
             return Expected(COMPLETED, output=self._given[place])
+        if place in self._aside:
+            return Expected(SKIPPED, frozenset({NOT_SELECTED}))
         if skipped := self._why_skipped(place, plan):
             return Expected(SKIPPED, skipped)
         ends = {self.flow.name(dep.source): self.final(dep.source) for dep in self.deps(place)}
@@ -222,11 +229,15 @@ class Oracle:
         if plan.enabled in {"no", "off"}:
             return frozenset({"disabled"})
         replaces = self.flow.stands_in_for(place)
-        if replaces is not None and self._before_fallback(replaces).status is not FAILED:
+        if replaces is not None and not self._may_be_replaced(replaces):
             return frozenset({"not_needed"})
         if is_disabled(self.flow, place, self._changed):
             return frozenset({"disabled"})
         return why_not(self.flow, self.deps(place), self._end)
+
+    def _may_be_replaced(self, place: int) -> bool:
+        own = self._before_fallback(place)
+        return own.status is FAILED or own.codes == {NOT_SELECTED}
 
     def _by_condition(self, place: int, plan: StepPlan, seen: Mapping[str, object], parts: Parts) -> Expected | None:
         """Return what the step comes to if its condition does not let it run; note the part that judges it."""
@@ -278,11 +289,12 @@ class Oracle:
         router, work = plan.router, plan.work
         if router is not None and router.condition is not None:
             work = router.condition.work
-        attempts, works = work.attempts(plan.max_retries)
+        attempts, why = plan.worked(work)
+        works = not why
         if router is not None and (router.kind != "function" or works):
             return self._routed(router, seen, attempts, works=works, parts=parts, max_retries=plan.max_retries)
         if not works:
-            return Expected(FAILED, frozenset({"step.failed"}), attempts, parts=parts)
+            return Expected(FAILED, frozenset({why}), attempts, parts=parts)
         if plan.is_refused(0):
             return Expected(FAILED, frozenset({"pipeline.change"}), attempts, parts=parts)
         changed = frozenset({0} if plan.changes(0) else ())

@@ -43,11 +43,21 @@ class People:
         if any(self.plan_of(key).answer == "late" for key in await _keys(store)):
             self._world.clock.advance(10.0)
 
-    async def _answer(self, key: str, store: Store) -> None:
+    async def answer_some(self, store: Store, which: slice) -> None:
+        """Answer at once some of what is open."""
+        for document in (await store.documents(DocumentQuery(SCOPE, limit=1000)))[which]:
+            await self._answer(document.key, store, is_at_once=True)
+
+    async def answered(self, store: Store) -> list[str]:
+        """Return the keys of the questions that somebody has answered, and the run has not heard yet."""
+        documents = await store.documents(DocumentQuery(SCOPE, limit=1000))
+        return [document.key for document in documents if from_json(document.value)["answer"] is not None]
+
+    async def _answer(self, key: str, store: Store, *, is_at_once: bool = False) -> None:
         plan = self.plan_of(key)
         if plan.answer == "late":
             return
-        if plan.seconds:
+        if plan.seconds and not is_at_once:
             await self._world.clock.sleep(plan.seconds)
         document = await store.document(SCOPE, key)
         if document is None or (told := from_json(document.value))["answer"] is not None:

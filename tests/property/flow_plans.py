@@ -3,6 +3,7 @@
 A plan is plain data, so that an oracle can read it as a person would read the definition.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -24,7 +25,7 @@ ConditionKind = Literal["text", "has", "on", "off", "function", "writing", "mode
 """`text` and `has` read a step; `on` and `off` are inputs; `writing` is a function that writes into the memory."""
 
 ADDED = 1000
-"""From this place on steps are that others add: those that the one at the place 3 adds have 1003, and 2003 by part 1."""
+"""From this place on steps are that others add: those that the one at the place 3 adds are at 1003, 2003, ..."""
 
 
 class Plan:
@@ -222,7 +223,10 @@ class CachePlan(Plan):
 
 @dataclass(frozen=True, repr=False)
 class StepPlan(Plan):
-    """A step. One whose `fallback` is a step has it at the next place."""
+    """A step. One whose `fallback` is a step has it at the next place.
+
+    `timeout` is how long an attempt may take, and `deadline` all of them together, in seconds.
+    """
 
     deps: tuple[DepPlan, ...] = ()
     mode: ExecutionMode = ExecutionMode.CONCURRENT
@@ -233,6 +237,8 @@ class StepPlan(Plan):
     fallback: Literal["", "output", "step"] = ""
     compensation: WorkPlan | None = None
     max_retries: int = 1
+    timeout: float | None = None
+    deadline: float | None = None
     parts: PartsPlan | None = None
     router: RouterPlan | None = None
     rounds: RoundsPlan | None = None
@@ -247,6 +253,32 @@ class StepPlan(Plan):
         is_of_others = self.parts is not None or self.rounds is not None or self.inner is not None
         return not (is_of_others or self.gives_text or self.cache is not None)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has no items, branches or rounds, of which each might change others."""
+        return self.parts is None and self.rounds is None
+
+    def worked(self, work: WorkPlan) -> tuple[int, str]:
+        """Return how many attempts are made at a work, and why the last one fails; empty if it succeeds."""
+        attempt, began_at, allowed = 1, 0.0, self.timeout or math.inf
+        while True:
+            left = max(0.0, (self.deadline or math.inf) - began_at)
+            if left < min(work.seconds, allowed):
+                return attempt, "budget.exceeded"
+            is_slow = work.seconds > allowed
+            if not is_slow and (work.is_broken or attempt > work.failures):
+                return attempt, "step.failed" if work.is_broken else ""
+            if attempt > self.max_retries:
+                return attempt, "step.timeout" if is_slow else "step.failed"
+            began_at += min(work.seconds, allowed) + 2 ** (attempt - 1)
+            attempt += 1
+
+    def part(self, index: int) -> str:
+        """Return what its item, branch or round is called that comes at a place, from 0."""
+        if self.rounds is not None:
+            return str(index + 1)
+        return f"b{index}" if self.parts is not None and self.parts.shape == "named" else str(index)
+
     def changes(self, part: int) -> bool:
         """Return whether a part that works has changed others then; of a step without any that is 0."""
         return self.change is not None and part in self.change.parts and not self.is_refused(part)
@@ -259,8 +291,7 @@ class StepPlan(Plan):
         change = self.change
         if change is None:
             return False
-        is_whole = self.parts is None and self.rounds is None
-        is_too_early = not is_whole and self.approval is not None and self.approval.of == "output"
+        is_too_early = not self.is_whole and self.approval is not None and self.approval.of == "output"
         return change.is_refused(part) or (is_too_early and change.changes_something(part))
 
     @property
@@ -327,9 +358,10 @@ class FlowPlan(Plan):
         return found
 
     @property
-    def depends_on_time(self) -> bool:
-        """Whether when things happen may change what the run comes to."""
-        return self.on_failure != "continue" or any(dep.kind == "patient" for step in self.steps for dep in step.deps)
+    def final(self) -> int | None:
+        """The place of the step that is said to give the output; None for any, as at most one is added to the end."""
+        adding = [len(step.change.parts) for step in self.steps if step.change is not None and step.change.adds]
+        return len(self.steps) - 1 if sum(adding) > 1 else None
 
     def __iter__(self) -> Iterator[tuple[str, StepPlan]]:
         return ((self.name(place), step) for place, step in enumerate(self.steps))

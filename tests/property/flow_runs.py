@@ -18,7 +18,7 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.pipeline import PipelineExecutor, PipelineResult
 from tagent.pipeline.course.run_state import PipelineState
 from tagent.pipeline.events import RunEvent
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.ports import Batch
 from tagent.ports.records import NewRun, RunRecord
 

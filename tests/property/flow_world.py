@@ -28,6 +28,7 @@ from property.flow_values import (
     round_output,
     route_of,
 )
+from tagent.budget import Budget
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, RetryPolicy, StepContext
 from tagent.pipeline.approval import Approval
 from tagent.pipeline.models import Fallback, Work
@@ -92,7 +93,9 @@ class World:
 
     def pipeline(self, flow: FlowPlan) -> Pipeline:
         """Return the pipeline of a plan."""
-        pipeline = Pipeline("generated" if flow.prefix == "s" else flow.prefix, on_failure=flow.on_failure)
+        name = "generated" if flow.prefix == "s" else flow.prefix
+        final = None if flow.final is None else flow.name(flow.final)
+        pipeline = Pipeline(name, on_failure=flow.on_failure, final=final)
         for place, (name, plan) in enumerate(flow):
             self.known[name] = (flow, place)
             for part in plan.change.parts if plan.change is not None else ():
@@ -104,6 +107,8 @@ class World:
                 execution_mode=plan.mode,
                 max_retries=plan.max_retries,
                 retry=_RETRY,
+                timeout=plan.timeout,
+                budget=None if plan.deadline is None else Budget(deadline_seconds=plan.deadline),
                 enabled={"yes": True, "no": False}.get(plan.enabled, f"inputs.{plan.enabled}"),
                 optional=plan.is_optional,
                 on_error=_on_error(flow, place, plan),

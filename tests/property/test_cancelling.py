@@ -27,7 +27,7 @@ from tagent.pipeline.driving.cancelling import RunEndedError, cancel_run
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunFinished, RunHalted, StepCancelled, StepCompleted, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.state import fold
 from tagent.ports import Batch, Services
 from tagent.ports.store_errors import UnknownRunError

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -26,12 +26,44 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import COMPENSATION, PartCompleted, RunEvent
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.selecting import Selection
+from tagent.ports import Batch
+from tagent.ports.effects import Effects
 
 Crashes = Sequence[tuple[int, bool]]
 
 crashes = st.lists(st.tuples(st.integers(1, 25), st.booleans()), min_size=1, max_size=3)
+
+
+moments = st.lists(st.sampled_from([slice(0), slice(1), slice(-1, None), slice(None)]), max_size=9)
+"""Which of the open questions somebody answers just before each pause."""
+
+
+class LastMomentStore(CrashingStore):
+    """Has people answer just before their run pauses, and at no other time.
+
+    Args:
+        moments: Which of the open questions they answer before each pause: none behind the last one.
+    """
+
+    def __init__(self, moments: Iterable[slice]) -> None:
+        super().__init__()
+        self.people: People | None = None
+        self._moments = iter(moments)
+
+    async def commit(self, batch: Batch) -> None:
+        """Write the batch."""
+        assert self.people is not None
+        is_pause = bool(batch.records) and batch.records[-1].kind == "RunPaused"
+        if is_pause:
+            await self.people.answer_some(self, next(self._moments, slice(0)))
+        await super().commit(batch)
+        if is_pause:
+            assert not await self.people.answered(self), "it pauses, and somebody has answered"
+
+    def _announce(self, effects: Effects) -> None:
+        """Tell nobody."""
 
 
 @dataclass
@@ -60,6 +92,8 @@ def survived(
         WORLD.set(world)
         people = People(world)
         store.on_effects = people.look
+        if isinstance(store, LastMomentStore):
+            store.people = people
         given = services(clock=world.clock, store=store, model=world.model())
         opened = everybody_is_gone(replace(given, store_url=store_url))
         for number, (at, is_written) in enumerate([*crashes, (10**9, True)]):
@@ -103,6 +137,20 @@ def test_releasing_every_output_changes_nothing(flow: FlowPlan, crashes: Crashes
         released = survived(flow, crashes, store_url=URL, store=store)
         if released.result is not None:
             assert_same(released.result, ran(flow).result)
+
+
+@LAW
+@given(flows(most=15), crashes, moments)
+def test_who_answers_in_the_last_moment_before_a_pause_is_heard(
+    flow: FlowPlan, crashes: Crashes, moments: list[slice]
+) -> None:
+    """A run pauses only if nobody has answered meanwhile, and comes to the same whenever somebody does."""
+    store = LastMomentStore(moments)
+    with lasting(store):
+        run = survived(flow, crashes, store_url=URL, store=store)
+        JournalReader(flow).read(run.events)
+        if run.result is not None:
+            assert_same(run.result, ran(flow).result)
 
 
 @LAW

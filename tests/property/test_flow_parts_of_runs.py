@@ -21,9 +21,9 @@ from property.flow_runs import LAW, CountingStore, show
 from property.flow_values import GIVEN, INPUTS
 from property.flow_world import World
 from property.test_flow_crashes import Crashes, crashes, survived
-from tagent.pipeline import PipelineExecutor, StepStatus
+from tagent.pipeline import PipelineExecutor, PipelineResult, StepStatus
 from tagent.pipeline.events import ApprovalRequested, StepGiven, StepStarted
-from tagent.pipeline.persistence import load_events
+from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.selecting import Selection, SelectionError
 
 
@@ -65,12 +65,17 @@ def test_only_what_is_selected_runs_and_the_rest_is_as_it_was_given(
     if run.result is None:
         return
     check_deeds(run.world, run.events, crashes=len(crashed))
-    for name, expected in Oracle(plain, given=outputs).all().items():
-        told = run.result.step_metadata[name]
-        assert (told["status"], told["attempts"]) == (expected.status, expected.attempts), (name, told, expected)
-        assert run.result.step_outputs.get(name) == expected.output, (name, expected)
+    _assert_as_expected(run.result, Oracle(plain, given=outputs))
     given_now = {event.step: event.output for event in run.events if isinstance(event, StepGiven)}
     assert given_now == by_name(plain, outputs)
+
+
+def _assert_as_expected(result: PipelineResult, oracle: Oracle) -> None:
+    assert result.step_metadata.keys() == oracle.all().keys()
+    for name, expected in oracle.all().items():
+        told = result.step_metadata[name]
+        assert (told["status"], told["attempts"]) == (expected.status, expected.attempts), (name, told, expected)
+        assert result.step_outputs.get(name) == expected.output, (name, expected)
 
 
 @LAW
@@ -102,11 +107,15 @@ def test_a_run_that_starts_from_a_step_takes_the_rest_from_an_earlier_one(flow: 
             if isinstance(event, StepGiven):
                 assert event.source == first.run_id
                 assert event.output == first.step_outputs[event.step]
+        taken = {flow.place(event.step): event.output for event in events if isinstance(event, StepGiven)}
+        aside = [flow.place(name) for name, it in second.step_metadata.items() if it["code"] == "not_selected"]
+        _assert_as_expected(second, Oracle(flow, given=taken, aside=aside))
         done = {name for name, it in first.step_metadata.items() if it["status"] is StepStatus.COMPLETED}
         replaced = {flow.stands_in_for(flow.place(name)) for name in behind & dict(flow).keys()} - {None}
         is_whole = all(flow.name(it) in behind for it in replaced if it is not None)  # else its place is taken already
         has_all = done >= {name for name, _ in flow} - behind and first.step_metadata.keys() == dict(flow).keys()
-        if has_all and is_whole:
+        is_as_defined = all(flow.steps[place].change is None for place in taken)  # what they changed is not so here
+        if has_all and is_whole and is_as_defined:
             assert second.step_outputs == first.step_outputs
 
     asyncio.run(driven())

@@ -1,11 +1,13 @@
 """Which part of a pipeline a run does, and from where the other steps have their outputs. Pure."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from tagent.exceptions import ConfigurationError, nearest
 from tagent.pipeline import bindings
+from tagent.pipeline.changes import ChangeBy, added_by, told_change
 from tagent.pipeline.course.run_state import PipelineState
 from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.exceptions import PipelineError
@@ -14,7 +16,7 @@ from tagent.pipeline.kinds import DependencyType, StepStatus
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.rules import route_taken
 
-_MOST_LISTED = 5
+_LONGEST_CHANGE = 200
 
 NOT_ASKED_FOR = "It is not a part of this run."
 """Why a step is skipped that is not selected."""
@@ -123,7 +125,7 @@ class EarlierRun:
         inputs: What it was given, by name, as JSON values.
         statuses: Step name -> where it stands in that run.
         outputs: Step name -> what it gave, for the completed ones: JSON values, or what stands for a large output.
-        added: Step name -> the step that added it, for those that it was not defined with.
+        changes: What its steps changed about it.
         parts: Step that did not complete -> how many of its items, branches or rounds did, if any, and how many it has;
             None where that is not known.
     """
@@ -133,7 +135,12 @@ class EarlierRun:
     inputs: Mapping[str, object]
     statuses: Mapping[str, StepStatus]
     outputs: Mapping[str, object]
-    added: Mapping[str, str] = field(default_factory=dict)
+    changes: Sequence[ChangeBy] = ()
+
+    @property
+    def added(self) -> Mapping[str, str]:
+        """Step name -> the step that added it, for those that it was not defined with."""
+        return added_by(self.changes)
     parts: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
 
@@ -168,7 +175,7 @@ def select(
         >>> sorted(found.steps), found.problems
         (['text'], ())
     """
-    if problems := tuple(_wrong_names(selection, graph)):
+    if problems := tuple(_wrong_names(selection, graph, earlier)):
         return Selected(frozenset(), frozenset(), {}, problems)
     known = {} if earlier is None else earlier.outputs
     there = selection.outputs.keys() | known.keys()
@@ -194,7 +201,7 @@ def select(
     return Selected(frozenset(steps), frozenset(used), needed_by, (*problems, *lacking))
 
 
-def _wrong_names(selection: Selection, graph: ExecutionGraph) -> Iterator[str]:
+def _wrong_names(selection: Selection, graph: ExecutionGraph, earlier: EarlierRun | None) -> Iterator[str]:
     for names, option in ((selection.only, "only"), (selection.start_from, "start_from")):
         if names is not None and not names:
             yield f"`{option}` names no step."
@@ -203,7 +210,17 @@ def _wrong_names(selection: Selection, graph: ExecutionGraph) -> Iterator[str]:
                 yield f"{name!r} is to run, and has an output given by hand."
     for name in dict.fromkeys((*(selection.only or ()), *(selection.start_from or ()), *selection.outputs)):
         if name not in graph.positions:
-            yield f"It has no step {name!r}.{nearest(str(name), graph.positions)}"
+            yield f"It has no step {name!r}.{_what_is_it(str(name), graph, earlier)}"
+
+
+def _what_is_it(name: str, graph: ExecutionGraph, earlier: EarlierRun | None) -> str:
+    """Return what somebody may have meant by a name that is none of a step; empty if nobody knows."""
+    if earlier is not None and (by := earlier.added.get(name)) is not None:
+        return f" {by!r} added it in run {earlier.run_id}, and does so again when it runs: start from there."
+    outer = re.split(r"[/\[]", name, maxsplit=1)[0]
+    if outer != name and outer in graph.positions:
+        return f" What is inside {outer!r} cannot be named: it runs as a whole."
+    return nearest(name, graph.positions)
 
 
 def _chosen(selection: Selection, graph: ExecutionGraph, known: Collection[str]) -> set[str]:
@@ -319,23 +336,20 @@ def untold(pipeline: Pipeline, graph: ExecutionGraph, steps: Collection[str], gi
             yield f"The agent of {step.name!r} is told nothing of {listed}: this run does only a part of the pipeline."
 
 
-def left_behind(earlier: EarlierRun, taken: Collection[str], steps: Collection[str]) -> Iterator[str]:
-    """Yield which steps of an earlier run a new one lacks, as the step that added them does not run again.
+def left_behind(earlier: EarlierRun, taken: Collection[str]) -> Iterator[str]:
+    """Yield what steps of an earlier run changed there, and what does not hold in a new one, as they do not run again.
 
     Args:
         earlier: The earlier run.
         taken: The steps whose outputs are taken from it.
-        steps: All steps of the pipeline.
     """
-    for adder in dict.fromkeys(earlier.added.values()):
-        if adder in taken:
-            lacking = [name for name, by in earlier.added.items() if by == adder and name not in steps]
-            listed = ", ".join(map(repr, lacking[:_MOST_LISTED])) + (", ..." if len(lacking) > _MOST_LISTED else "")
-            if lacking:
-                yield (
-                    f"{adder!r} does not run, as its output is that of run {earlier.run_id}; so the steps that it "
-                    f"added there are not in this run: {listed}."
-                )
+    for step in dict.fromkeys(by.step for by in earlier.changes if by.step in taken):
+        told = "; ".join(told_change(by.change) for by in earlier.changes if by.step == step)
+        shown = told if len(told) <= _LONGEST_CHANGE else f"{told[:_LONGEST_CHANGE]}..."
+        yield (
+            f"{step!r} does not run, as its output is that of run {earlier.run_id}; so what it changed there does not "
+            f"hold in this run: {shown}."
+        )
 
 
 def parts_again(earlier: EarlierRun, selection: Selection, steps: Collection[str]) -> Iterator[str]:

@@ -364,7 +364,7 @@ async def test_an_agent_that_is_told_less_than_usual_is_warned_of(caplog: pytest
 
 
 @pytest.mark.parametrize(("start_from", "warnings"), [("text", 1), ("add", 0)])
-async def test_steps_that_an_earlier_run_had_added_and_this_one_lacks_are_warned_of(
+async def test_changes_of_an_earlier_run_that_this_one_lacks_are_warned_of(
     caplog: pytest.LogCaptureFixture, start_from: str, warnings: int
 ) -> None:
     """They look as if they had never been; whoever adds them again warns of nothing."""
@@ -380,8 +380,32 @@ async def test_steps_that_an_earlier_run_had_added_and_this_one_lacks_are_warned
     with caplog.at_level(logging.WARNING, logger="tagent"):
         again = await run(pipeline, opened=opened, start_from=start_from, from_run=earlier.run_id)
     assert again.step_outputs["text"] == "added!"
-    told = "so the steps that it added there are not in this run: 'extra'."
+    told = "so what it changed there does not hold in this run: adds extra."
     assert [told in message for message in caplog.messages] == [True] * warnings
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("extra", "'add' added it in run {}, and does so again when it runs: start from there."),
+        ("inner/one", "What is inside 'inner' cannot be named: it runs as a whole."),
+        ("inner[0]", "What is inside 'inner' cannot be named: it runs as a whole."),
+        ("outer/one", "Did you mean 'inner'?"),
+    ],
+)
+async def test_a_name_that_is_none_of_a_step_here_is_explained(named: str, told: str) -> None:
+    """The view of the earlier run shows it as one."""
+
+    def add(context: StepContext) -> str:
+        context.plan.step("extra", run=one, depends_on=["add"])
+        return "added"
+
+    pipeline = Pipeline("p").step("add", run=add).step("inner", pipeline=Pipeline("i").step("one", run=one))
+    opened = services()
+    earlier = await PipelineExecutor(pipeline, services=opened).execute()
+    with pytest.raises(SelectionError) as caught:
+        await run(pipeline, opened=opened, start_from=named, from_run=earlier.run_id)
+    assert caught.value.problems == (f"It has no step {named!r}. {told.format(earlier.run_id)}",)
 
 
 @pytest.mark.parametrize(("start_from", "only", "warnings"), [(None, None, 1), ("cases", None, 0), (None, "n", 0)])

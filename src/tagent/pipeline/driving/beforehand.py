@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from tagent.pipeline.changes import added_by
 from tagent.pipeline.course.reports import parts_done
 from tagent.pipeline.course.skip_codes import NOT_SELECTED
 from tagent.pipeline.events import BY_HAND, StepGiven, StepSkipped
@@ -110,7 +109,7 @@ async def settle_beforehand(
         raise SelectionError(pipeline.name, problems, hint=_hint(selection, selected))
     warnings = [*untold(pipeline, graph, selected.steps, given)]
     if earlier is not None:
-        warnings += left_behind(earlier, given.keys() - selection.outputs.keys(), graph.positions)
+        warnings += left_behind(earlier, given.keys() - selection.outputs.keys())
         warnings += parts_again(earlier, selection, selected.steps)
     for told in warnings:
         logger.warning("%s: %s", pipeline.name, told)
@@ -132,7 +131,7 @@ async def earlier_run(run_id: str, services: Services) -> EarlierRun:
         for name, record in state.steps.items()
         if name not in outputs and (done := parts_done(state, name))
     }
-    return EarlierRun(run_id, state.pipeline, state.inputs, state.statuses, outputs, added_by(state.changes), parts)
+    return EarlierRun(run_id, state.pipeline, state.inputs, state.statuses, outputs, tuple(state.changes), parts)
 
 
 async def _taken_over(
