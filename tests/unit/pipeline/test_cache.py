@@ -395,7 +395,7 @@ async def test_what_a_function_opens_while_it_works_is_no_failure(caplog: pytest
         opened.append(client)
         return n
 
-    ran = await run(Pipeline("p").step("a", run=lambda n: ask(n), cache="forever"), inputs={"n": 1})
+    ran = await run(Pipeline("p").step("a", run=ask, cache="forever"), inputs={"n": 1})
     assert (ran.result.final_output, len(opened)) == (1, 1)
     bound = Bound()
     ran = await run(Pipeline("p").step("a", run=bound.ask, cache="forever"), inputs={"n": 1})
@@ -758,6 +758,20 @@ def test_an_output_that_waits_for_approval_is_kept_once_that_is_given(
         result = resume(run_id, pipeline, {"store": store})
         found.append((result.final_output, result.step_metadata["a"]["cached"], len(calls)))
     assert found == [(None, False, 1), (6, False, 2), (6, True, 2)]
+
+
+@pytest.mark.parametrize("cache", ["forever", 3600])
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_an_output_that_a_reviewer_has_replaced_is_not_kept(tmp_path: Path, cache: CacheUse, *, is_inner: bool) -> None:
+    """Nobody has approved it, so no other step may be given it."""
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    work: dict[str, Any] = {"pipeline": Pipeline("in").step("d", run=double)} if is_inner else {"run": double}
+    asking = Pipeline("p").step("a", **work, cache=cache, approval="output")
+    waiting = run_pipeline(asking, inputs={"n": 3}, store=store)
+    approve(waiting.run_id, "a", {"store": store}, output=7, pipeline=asking)
+    assert resume(waiting.run_id, asking, {"store": store}).final_output == 7
+    other = run_pipeline(Pipeline("p").step("a", **work, cache=cache), inputs={"n": 3}, store=store)
+    assert (other.final_output, other.step_metadata["a"]["cached"], calls) == (6, False, [3, 3])
 
 
 @pytest.mark.parametrize("at", range(1, 6))

@@ -14,7 +14,7 @@ def reopen(state: PipelineState) -> None:
     was_undone = everything and state.is_undone  # also if it was cancelled while it rolled back
     state.status = RunStatus.RUNNING
     halted = None if everything else state.halted
-    is_as_it_was = not (everything or state.running or state.running_parts)  # it has only rested, as for an approval
+    has_only_rested = not everything and _has_only_rested(state)
     state.code, state.reason = (halted.code, halted.reason) if halted is not None else ("", "")
     state.running.clear()
     state.running_parts.clear()
@@ -26,14 +26,7 @@ def reopen(state: PipelineState) -> None:
         state.timers.clear_all()
         state.opened_at = state.last_at
     staying = {name for name in state.statuses if everything and _stays(state, name, was_undone=was_undone)}
-    for name, record in state.steps.items():
-        if record.parts_of and record.parts_of != _parts_of(state, name) and not state.is_settled_well(name):
-            record.drop_parts()
-            is_as_it_was = False
-            if state.statuses[name] is StepStatus.WAITING and name not in state.asked:
-                state.statuses[name] = StepStatus.PENDING
-        elif record.parts_of == ROUNDS and record.count and not (record.held or state.statuses[name].is_terminal):
-            record.count = _rounds_of(state, name)
+    _fit_parts(state)
     for name, status in state.statuses.items():
         if status is StepStatus.RUNNING:
             state.steps[name].is_interrupted = True
@@ -42,9 +35,25 @@ def reopen(state: PipelineState) -> None:
             _reopen_step(state, name, was_undone=was_undone)
         if state.steps[name].parts:
             _reopen_parts(state, name, everything=everything)
-            is_as_it_was = False
-    if not (is_as_it_was and all(_is_asked_still(state, name) for name in state.asked)):
+    if not has_only_rested:
         recount(state)
+
+
+def _has_only_rested(state: PipelineState) -> bool:
+    """Return whether nothing was cut off, as when a run waited for an approval: then all is counted as it should be."""
+    is_at_work = state.running or state.running_parts or any(it.parts or it.parts_of for it in state.steps.values())
+    return not is_at_work and all(_is_asked_still(state, name) for name in state.asked)
+
+
+def _fit_parts(state: PipelineState) -> None:
+    """Drop the parts of steps that have other ones by the definition of now, and have as many rounds as that says."""
+    for name, record in state.steps.items():
+        if record.parts_of and record.parts_of != _parts_of(state, name) and not state.is_settled_well(name):
+            record.drop_parts()
+            if state.statuses[name] is StepStatus.WAITING and name not in state.asked:
+                state.statuses[name] = StepStatus.PENDING
+        elif record.parts_of == ROUNDS and record.count and not (record.held or state.statuses[name].is_terminal):
+            record.count = _rounds_of(state, name)
 
 
 def _parts_of(state: PipelineState, name: str) -> str:
