@@ -24,7 +24,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Fallback, Pipeline, RunStatus
-from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
+from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.driving.deciding import AttemptStart, Decider
 from tagent.pipeline.events import PartStarted, RunStarted
 from tagent.pipeline.graph import ExecutionGraph

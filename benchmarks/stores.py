@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import harness, workloads
 from tagent import TAgentConfig, arun_pipeline
 from tagent.pipeline import PipelineExecutor
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.ports.records import NewRun, Record, RunQuery, RunSummary
 from tagent.ports.services import Services

@@ -24,7 +24,7 @@ from benchmarks.workloads import IN_MEMORY, Join, chain_of, final_value, open_st
 from tagent import TAgentConfig, run_pipeline
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, Selection
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.ports.services import Services
 from tagent.runtime import open_services
 

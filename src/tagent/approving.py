@@ -106,6 +106,7 @@ async def aapprove(
         UnknownRunError: If no run has this id; the nearest one is named.
         ApprovalNotOpenError: If nobody is asked about this step; it says what is asked.
         ApprovalAnsweredError: If somebody was faster, or the time was over; it says who and when.
+        PayloadError: If what is said cannot be kept, or is too large; nothing is written.
         ApprovalOutputError: If there is no output to edit.
         StepOutputError: If `output` does not fit the type of the step; nothing is written.
         NoPipelineError: If `output` is given, the pipeline was built in code, and no `pipeline` is given.
@@ -188,6 +189,7 @@ async def areject(
         UnknownRunError: If no run has this id; the nearest one is named.
         ApprovalNotOpenError: If nobody is asked about this step; it says what is asked.
         ApprovalAnsweredError: If somebody was faster, or the time was over; it says who and when.
+        PayloadError: If what is said cannot be kept, or is too large; nothing is written.
         StoreError: If the store fails.
 
     Example:

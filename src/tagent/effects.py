@@ -243,6 +243,11 @@ def is_spare(effects: Effects) -> bool:
     return not others and all(is_cache(put.scope) for put in effects.puts)
 
 
+def without_spare(effects: Effects) -> Effects:
+    """Return these without those that only keep outputs to be used again."""
+    return replace(effects, puts=tuple([put for put in effects.puts if not is_cache(put.scope)]))
+
+
 async def _merged(put: Put, merge: Merge | None, store: Documents) -> Put:
     if merge is None:
         return put

@@ -217,6 +217,16 @@ def dead_letters(subscriber: str) -> str:
     return f"dead/{subscriber}"
 
 
+def is_dead(topic: str) -> bool:
+    """Return whether a topic is one of dead letters.
+
+    Example:
+        >>> is_dead(dead_letters("clerk")), is_dead(pipeline_mailbox("clerk"))
+        (True, False)
+    """
+    return topic.startswith("dead/")
+
+
 def redelivered(subscriber: str) -> str:
     """Return the topic of the dead letters that a subscriber is to try again."""
     return f"again/{subscriber}"

@@ -63,7 +63,7 @@ async def aresume(
         ...     asyncio.run(read_again(Path(folder)))
         'Seven hills'
     """
-    from tagent.pipeline.driving.resuming import resume_run
+    from tagent.pipeline.resuming import resume_run
 
     settings = TAgentConfig.load().merged(TAgentConfig.of(config))
     overrides = TAgentConfig.of(options)

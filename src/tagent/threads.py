@@ -92,8 +92,8 @@ class ThreadedCall:
             return
         if error is None:
             self.outcome.set_result(value)
-        elif isinstance(error, StopIteration):  # a future refuses it
-            self.outcome.set_exception(RuntimeError("The work raised StopIteration."))
+        elif isinstance(error, StopIteration | GeneratorExit):  # a future refuses the one; the other closes who waits
+            self.outcome.set_exception(RuntimeError(f"The work raised {type(error).__name__}."))
         else:
             self.outcome.set_exception(error)
 

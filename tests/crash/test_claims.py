@@ -21,8 +21,8 @@ from crash.stores import SQLITE, BusyError, DurableStore, on_every_store, until
 from crash.victim import PIPELINE_FILE
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor
-from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES, resume_run
 from tagent.pipeline.events import RunFinished, RunResumed
+from tagent.pipeline.resuming import MAX_IDLE_RESUMES, resume_run
 from tagent.ports import LanguageModel
 from tagent.ports.model_errors import ModelNotChosenError
 from tagent.testing import ScriptedModel

@@ -28,14 +28,14 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
-from tagent.pipeline.driving import assembly, lease
-from tagent.pipeline.driving.attempts import AttemptOutcome
+from tagent.pipeline.attempts import AttemptOutcome
+from tagent.pipeline.driving import assembly
 from tagent.pipeline.driving.cancelling import cancel_run
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.graph import ExecutionGraph
-from tagent.pipeline.journal import patience
+from tagent.pipeline.journal import lease, patience
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.outputs import output_type
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.selecting import Selection
 from tagent.pipeline.state import fold
 from tagent.pipeline.step_executor import StepExecutor

@@ -33,7 +33,7 @@ STORES: dict[str, Callable[[Path], str]] = {
 PIPELINE = """
 import asyncio, threading
 from tagent.pipeline import Pipeline, StepContext
-from tagent.pipeline.driving import lease
+from tagent.pipeline.journal import lease
 
 lease.keeper.keep = lambda lease: None  # nothing is renewed, so renewing cannot tell that the claim is lost
 

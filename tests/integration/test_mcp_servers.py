@@ -26,9 +26,9 @@ from tagent.adapters.toolsets.provider import AdapterToolsets
 from tagent.config import TAgentConfig
 from tagent.exceptions import MissingExtraError, ToolError
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import AgentProgressed, StepCompleted
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.ports import ModelRequest
 from tagent.ports.toolsets import MCPServer, RemoteTool, RemoteToolError, ToolsetUnavailableError
 from tagent.task_agent.events import TaskCompleted, TaskFailed

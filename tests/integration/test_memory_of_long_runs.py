@@ -17,7 +17,7 @@ import asyncio, json, os, re, sys
 from pathlib import Path
 from tagent import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.runtime import open_services
 
 config = TAgentConfig(store=sys.argv[1])

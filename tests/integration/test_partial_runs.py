@@ -162,6 +162,8 @@ def test_the_command_says_what_is_missing(folder: Path) -> None:
     assert (refused.returncode, json.loads(refused.stdout)["error"]["code"]) == (2, "run.selection")
     assert "'text' needs the output of 'facts'" in refused.stderr
     assert "give it by hand (--output STEP=JSON), or take it from an earlier run (--from-run ID)" in refused.stderr
+    unknown = tagent("run", "report.py", "--start-from", "text", "--from-run", "nowhere", cwd=folder)
+    assert (unknown.returncode, "store.unknown_run" in unknown.stderr) == (1, True)  # as for every command
     for options in (["--output", "facts"], ["--output", "facts=@nowhere.json"], ["--only", "txt"]):
         wrong = tagent("run", "report.py", *options, cwd=folder)
         assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False), wrong.stderr

@@ -192,7 +192,7 @@ def test_a_run_that_does_not_complete_is_explained_at_once_and_later(tmp_path: P
     assert shown["steps"]["items"]["parts"]["1"]["code"] == "step.failed"
     assert shown["steps"]["high"]["condition"]["holds"] is False
     logged = tagent("runs", "logs", run_id, cwd=tmp_path).stdout
-    assert "PartFailed  items[1] (attempt 1)  [step.failed]" in logged
+    assert "PartFailed  items/1 (attempt 1)  [step.failed]" in logged
 
     (tmp_path / "mended").touch()
     fork = tagent("runs", "fork", run_id, "--from", "sold", cwd=tmp_path)
@@ -228,7 +228,7 @@ def test_steps_inside_and_parts_that_are_done_are_told_on_a_resume(tmp_path: Pat
     assert tagent("run", "cases.py", cwd=tmp_path).returncode != 0
     run_id = str(listed(tmp_path)[0]["run_id"])
     logged = tagent("runs", "logs", run_id, cwd=tmp_path).stdout.splitlines()
-    [at] = [n for n, line in enumerate(logged, 1) if "PartCompleted  cases[1]" in line]
+    [at] = [n for n, line in enumerate(logged, 1) if "PartCompleted  cases/1" in line]
     fork = tagent("runs", "fork", run_id, "--at", str(at), cwd=tmp_path)
     (tmp_path / "mended").touch()
     resumed = tagent("runs", "resume", run_id, cwd=tmp_path)

@@ -9,7 +9,7 @@ from commands import tagent
 from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.stored.loading import load_pipeline
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "survey.py"

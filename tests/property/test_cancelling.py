@@ -24,10 +24,10 @@ from tagent.pipeline import (
     StepStatus,
 )
 from tagent.pipeline.driving.cancelling import RunEndedError, cancel_run
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunFinished, RunHalted, StepCancelled, StepCompleted, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.state import fold
 from tagent.ports import Batch, Services
 from tagent.ports.store_errors import UnknownRunError

@@ -25,13 +25,13 @@ from tagent.pipeline import (
 )
 from tagent.pipeline.course.reopening import recount
 from tagent.pipeline.course.run_state import PipelineState
-from tagent.pipeline.driving.changing import with_changes
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunEvent, StepCompleted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.kinds import StepStatus
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.state import apply, fold
+from tagent.pipeline.stored.changed import with_changes
 from tagent.pipeline.stored.definition import Definition, Origin, outline
 from tagent.testing import ScriptedModel
 

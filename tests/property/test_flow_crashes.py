@@ -24,9 +24,9 @@ from property.flow_values import INPUTS
 from property.flow_world import World
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepStatus
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import COMPENSATION, PartCompleted, RunEvent
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.selecting import Selection
 from tagent.ports import Batch
 from tagent.ports.effects import Effects

@@ -23,9 +23,9 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import PipelineExecutor, PipelineResult, RunStatus, StepStatus
 from tagent.pipeline.driving.cancelling import RunEndedError, cancel_run
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import COMPENSATION, RunEvent, RunHalted, RunResumed
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.ports import Batch, Services
 from tagent.ports.records import NewRun, RunRecord
 

@@ -12,7 +12,7 @@ from lasting import lasting
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Dependency, DependencyType, ExecutionMode, Pipeline, PipelineExecutor, PipelineResult
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.ports import Services
 
 OUTPUTS = st.sampled_from(["a word", ["a", "list"], {"found": {"n": 12345}}, {"found": None}, None])

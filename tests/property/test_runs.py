@@ -21,10 +21,10 @@ from tagent.pipeline import (
     StepStatus,
 )
 from tagent.pipeline.course.commands import SkipStep, StartStep
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunEvent, StepCompleted, StepFailed, StepSkipped, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.serialization import event_of, record_of
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.scheduler import next_commands, ready_steps
 from tagent.pipeline.state import apply, fold
 

@@ -67,6 +67,22 @@ async def test_a_stop_iteration_becomes_an_error_that_a_future_can_hold() -> Non
         await DaemonThreads().run(lambda: next(iter(())))
 
 
+async def test_a_generator_exit_does_not_close_whoever_waits() -> None:
+    """A future that raises it closes all coroutines up to its task, which cannot even clean up then."""
+    seen: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await DaemonThreads().run(lambda: (_ for _ in ()).throw(GeneratorExit))
+        finally:
+            await asyncio.sleep(0)
+            seen.append("cleaned up")
+
+    with pytest.raises(RuntimeError, match="The work raised GeneratorExit"):
+        await waits()
+    assert seen == ["cleaned up"]
+
+
 async def test_the_work_sees_the_callers_context_variables_and_cannot_change_them() -> None:
     """Trace ids and the like reach the tools of users."""
     request: ContextVar[str] = ContextVar("request")

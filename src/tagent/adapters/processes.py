@@ -42,7 +42,8 @@ def _user() -> str:
         name = getpass.getuser()
     except (OSError, KeyError):  # a container may run as a number without a name
         name = str(os.getuid())
-    return f"{name}@{socket.gethostname()}"
+    # A name from the environment may hold any bytes, and is written to journals.
+    return f"{name}@{socket.gethostname()}".encode("utf-8", "replace").decode()
 
 
 @lru_cache(maxsize=1)

@@ -61,7 +61,7 @@ def _described(schema: Schema) -> str:
     return f"schema {schema.found or 'none'}, {state}"
 
 
-@db.command()
+@db.command(short_help="Bring the database to this tagent's schema.")
 @store_option
 @verbose_option
 def upgrade(store: str | None) -> None:
@@ -75,7 +75,7 @@ def upgrade(store: str | None) -> None:
     click.echo(f"{_name(url)}: up to date")
 
 
-@db.command()
+@db.command(short_help="Delete finished runs.")
 @click.option("--older-than", "older_than", type=age, metavar="AGE", help="Only runs that ended longer ago: 12h, 30d.")
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N of each pipeline.")
 @click.option("--status", "statuses", multiple=True, type=click.Choice(FINISHED), help="Only runs that ended so.")

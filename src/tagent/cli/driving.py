@@ -12,15 +12,18 @@ from pydantic_core import to_json
 
 from tagent.adapters.clock import SystemClock
 from tagent.cli import errors
+from tagent.cli.commands import RunCommands
 from tagent.cli.lines import open_view
-from tagent.cli.stores import DEFAULT_STORE, MEMORY_STORE, resume_command, without_password
+from tagent.cli.runs.options import with_its_store
+from tagent.cli.stores import MEMORY_STORE
 from tagent.cli.view import Picture
-from tagent.cli.waiting import each_and_how_to_answer
+from tagent.cli.waiting import asked_and_how_to_answer
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineResult, RunStatus
 from tagent.pipeline.answering.requests import open_requests
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.state import PipelineState
+from tagent.pipeline.stored.definition import Definition
 from tagent.ports import Services
 from tagent.ports.store_errors import UnknownRunError
 from tagent.runtime import open_services
@@ -41,6 +44,8 @@ def drive(
     *,
     as_json: bool,
     history: Iterable[RunEvent] = (),
+    definition: Definition | None = None,
+    file: str = "",
 ) -> int:
     """Do `work`, showing the run of `pipeline` on stderr and its result on stdout; return the exit code.
 
@@ -49,6 +54,8 @@ def drive(
         config: Names the store.
         work: Runs or resumes it with the services that it is given.
         history: What had happened in the run before, for the view.
+        definition: What is stored of the pipeline; None if the run knows from where its code comes.
+        file: The file that was named for it, should the run not know; empty for none.
         as_json: Whether stdout gets the whole result as one JSON object.
     """
     if config.store == MEMORY_STORE and _asks(pipeline):
@@ -61,10 +68,14 @@ def drive(
         with redirect_stdout(sys.stderr):  # what steps print is talk
             result = asyncio.run(_watched(picture, config, work))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say_how_to_go_on(picture.state.run_id, config.store)
-    click.echo(to_json(result, indent=2, fallback=str).decode() if as_json else as_text(result.final_output))
+        _say_how_to_go_on(RunCommands.of(picture.state.run_id, config.store, definition, file=file))
+    if as_json:
+        click.echo(to_json(result, indent=2, fallback=str).decode())
+    elif (output := result.final_output) is not None:  # an empty line would be an output, too
+        click.echo(as_text(output))
     if result.status is RunStatus.WAITING:
-        _say_what_it_waits_for(result, picture.state, config.store)
+        commands = RunCommands.of(result.run_id, config.store, definition, file=file)
+        _say_what_it_waits_for(result, picture.state, commands)
     elif result.status is not RunStatus.COMPLETED:
         click.echo(errors.printable(result.explain()), err=True)
     return exit_code_of(result)
@@ -94,24 +105,21 @@ async def _watched(
             async with open_services(config, sinks=(view,)) as services:
                 return await work(services)
         except UnknownRunError as error:  # the one that the outputs were to be taken from
-            raise error.looked_for_in(without_password(config.store)) from error
+            raise with_its_store(error, config.store) from error
 
 
-def _say_what_it_waits_for(result: PipelineResult, state: PipelineState, store: str) -> None:
+def _say_what_it_waits_for(result: PipelineResult, state: PipelineState, commands: RunCommands) -> None:
     click.echo(f"The run waits [{result.code}]: {errors.printable(result.reason)}", err=True)
-    if store != MEMORY_STORE:
+    if commands.store != MEMORY_STORE:
         more = " --max-cost USD" if result.code in _BUDGET_CODES else ""
-        named = None if store == DEFAULT_STORE else store
-        for path, asked in open_requests(state).items():
-            for line in each_and_how_to_answer(result.run_id, path, asked, named):
-                click.echo(line, err=True)
-        click.echo(f"Go on with it: {resume_command(result.run_id, named)}{more}", err=True)
+        for line in asked_and_how_to_answer(open_requests(state), commands):
+            click.echo(line, err=True)
+        click.echo(f"Go on with it: {commands.resume}{more}{commands.alternative}", err=True)
 
 
-def _say_how_to_go_on(run_id: str, store: str) -> NoReturn:
-    if run_id and store != MEMORY_STORE:
-        named = None if store == DEFAULT_STORE else store
-        click.echo(f"Go on with it: {resume_command(run_id, named)}", err=True)
+def _say_how_to_go_on(commands: RunCommands) -> NoReturn:
+    if commands.run_id and commands.store != MEMORY_STORE:
+        click.echo(f"Go on with it: {commands.resume}{commands.alternative}", err=True)
     raise KeyboardInterrupt
 
 

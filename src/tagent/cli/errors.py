@@ -7,6 +7,7 @@
 import json
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import NoReturn
 
 import click
@@ -43,6 +44,7 @@ _EXIT_CODES = {
 def run_and_exit(command: click.Command, arguments: list[str]) -> NoReturn:
     """Run `command` and leave the process; whatever goes wrong becomes a message and an exit code."""
     try:
+        require_text(arguments)
         outcome = command.main(arguments, prog_name="tagent", standalone_mode=False)
         sys.exit(outcome if isinstance(outcome, int) else DONE)
     except click.ClickException as error:
@@ -61,6 +63,28 @@ def run_and_exit(command: click.Command, arguments: list[str]) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - every error ends in an exit code
         report(error, arguments)
         sys.exit(exit_code(error))
+
+
+def require_text(arguments: Sequence[str]) -> None:
+    r"""Refuse arguments that can be kept nowhere: with bytes that are no UTF-8, which Python hides in them.
+
+    Raises:
+        click.UsageError: If there is one; it says which.
+
+    Example:
+        >>> require_text(["runs", "approve", "1f2e", "refund", "--comment", "d\udce9j\xe0"])
+        Traceback (most recent call last):
+        ...
+        click.exceptions.UsageError: Argument 6, behind --comment, is no UTF-8: see its character 2.
+    """
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            before = arguments[number - 2] if number > 1 else ""
+            which = f", behind {before}," if before.startswith("-") else ""
+            told = f"Argument {number}{which} is no UTF-8: see its character {error.start + 1}."
+            raise click.UsageError(told) from None
 
 
 def report(error: BaseException, arguments: list[str]) -> None:

@@ -15,7 +15,13 @@ Returned = TypeVar("Returned")
 def inputs_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
     """Give a command the options, and what they say as `inputs`, by name; None where they are not there."""
 
-    @click.option("--input", "pairs", multiple=True, metavar="NAME=TEXT", help="An input; NAME:=JSON for no text.")
+    @click.option(
+        "--input",
+        "pairs",
+        multiple=True,
+        metavar="NAME=TEXT",
+        help="An input as text; NAME:=JSON for a number, a bool, a list. Files are read by --inputs. Repeatable.",
+    )
     @click.option("--inputs", "file", type=click.Path(path_type=Path), help="Inputs from a YAML or JSON file.")
     @wraps(command)
     def with_inputs(*, pairs: tuple[str, ...], file: Path | None, **options: object) -> Returned:

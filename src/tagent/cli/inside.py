@@ -45,10 +45,11 @@ def shown_steps(inner: PipelineState) -> list[str]:
     return [name for name in names if inner.statuses[name] in _TELLING][:MOST_STEPS]
 
 
-def shown_parts(record: StepRecord) -> Iterator[tuple[str, PipelineState]]:
-    """Yield the items or rounds that are under way and have a pipeline inside, the first ones, with its state."""
-    found = [(part, it.inner) for part, it in record.parts.items() if it.inner is not None and it.status in _TELLING]
-    yield from found[:MOST_PARTS]
+def shown_parts(record: StepRecord) -> Iterator[str]:
+    """Yield the items or rounds that are under way and have a pipeline inside, the first ones."""
+    yield from [part for part, it in record.parts.items() if it.inner is not None and it.status in _TELLING][
+        :MOST_PARTS
+    ]
 
 
 def max_attempts(pipeline: Pipeline) -> dict[str, int]:

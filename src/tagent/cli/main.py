@@ -19,8 +19,12 @@ COMMANDS = {
 }
 """Subcommand -> where it is, and its line in the help."""
 
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 3 waiting, 4 configuration, 5 budget, 6 partial, 130 interrupted."
 
-@click.group(cls=LazyGroup, subcommands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=LazyGroup, subcommands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES
+)
 @click.version_option(__version__, prog_name="tagent")
 def cli() -> None:
     """Durable pipelines of LLM agents.

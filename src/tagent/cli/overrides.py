@@ -19,7 +19,7 @@ config_option = click.option(
 def overrides_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
     """Give a command the options, and what they say as `overrides`."""
 
-    @click.option("--model", help="The model: provider:name, or embedded.")
+    @click.option("--model", help="The model: provider:name, or embedded.  [default: see tagent --help]")
     @click.option(
         "--max-cost",
         type=click.FloatRange(min=0, min_open=True),

@@ -14,6 +14,7 @@ from tagent.cli.inputs import inputs_option
 from tagent.cli.labels import label, labels_of
 from tagent.cli.overrides import config_option, overrides_option
 from tagent.cli.runs.naming import whole_ids
+from tagent.cli.runs.options import store_option
 from tagent.cli.selecting import in_options, selection_option
 from tagent.cli.sources import NO_SOURCES, Sources, sources_option
 from tagent.cli.stores import with_store
@@ -45,11 +46,18 @@ tagent run "What is the weather in Porto?" --tools weather.py --max-cost 0.05
 @click.command(help=HELP)
 @click.argument("target", metavar="GOAL|FILE[:OBJECT]")
 @inputs_option
-@click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="A label to find the run by.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    type=label,
+    metavar="NAME=VALUE",
+    help="A label to find the run by. Repeatable.",
+)
 @selection_option
 @overrides_option
 @sources_option
-@click.option("--store", metavar="URL", help="Where the run is kept, else sqlite:///.tagent/runs.db.")
+@store_option
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object.")
 @click.option("--verbose", is_flag=True, help="Show tracebacks when something goes wrong.")

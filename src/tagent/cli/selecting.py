@@ -24,9 +24,14 @@ _OPTIONS = {
 def selection_option(command: Callable[..., Returned]) -> Callable[..., Returned]:
     """Give a command the options, and what they say as `selection`: None for the whole pipeline."""
 
-    @click.option("--only", "only", multiple=True, metavar="STEP,...", help="Run these steps and no others.")
     @click.option(
-        "--start-from", multiple=True, metavar="STEP,...", help="Run these steps and all that depend on them."
+        "--only", "only", multiple=True, metavar="STEP,...", help="Run these steps and no others. Repeatable."
+    )
+    @click.option(
+        "--start-from",
+        multiple=True,
+        metavar="STEP,...",
+        help="Run these steps and all that depend on them. Repeatable.",
     )
     @click.option("--from-run", metavar="ID", help="Reuse what completed in this earlier run, and its inputs.")
     @click.option(
@@ -34,7 +39,7 @@ def selection_option(command: Callable[..., Returned]) -> Callable[..., Returned
         "given",
         multiple=True,
         metavar="STEP=JSON",
-        help="A step's output; STEP=@FILE reads it from a file.",
+        help="Hold STEP to have given this; it does not run. What is no JSON is text; @FILE reads a file. Repeatable.",
     )
     @wraps(command)
     def with_selection(

@@ -3,7 +3,7 @@
 from tagent.cli.times import age_text
 from tagent.cli.waiting import said, what_is_asked
 from tagent.pipeline.approval import VERDICTS
-from tagent.pipeline.course.records import StepRecord
+from tagent.pipeline.course.records import PartRecord, StepRecord, WorkRecord
 from tagent.pipeline.course.timers import ATTEMPT, PATIENCE
 from tagent.pipeline.events import ASIDE, BY_HAND, COMPENSATION, CONDITION, ROUNDS, ApprovalRequested, PartFailed
 from tagent.pipeline.models import StepStatus
@@ -42,6 +42,13 @@ def sign_of(state: PipelineState, name: str, *, cut_off: str = "") -> tuple[str,
     if _is_at_work(state, name):
         return CUT_OFF if cut_off else SIGNS[StepStatus.RUNNING]
     return SIGNS[state.statuses[name]]
+
+
+def sign_of_part(part: PartRecord, *, is_asked: bool, cut_off: str = "") -> tuple[str, str]:
+    """Return the sign of an item, a branch or a round and its style; `cut_off` as for `sign_of`."""
+    if is_asked:
+        return ASKED
+    return CUT_OFF if cut_off and part.status is StepStatus.RUNNING else SIGNS[part.status]
 
 
 def _is_at_work(state: PipelineState, name: str) -> bool:
@@ -101,6 +108,24 @@ def _left(asked: ApprovalRequested, now: float) -> str:
         return ""
     left = "no time" if asked.due_at <= now else age_text(asked.due_at - now)
     return f"{left} left, then {VERDICTS[asked.default]}"
+
+
+def of_record(part: PartRecord, *, now: float, doing: str = "") -> str:
+    """Return what is to be said of an item, a branch or a round besides its name.
+
+    Args:
+        part: What is known of it.
+        now: The time, in seconds since 1970-01-01 UTC.
+        doing: What goes on inside it.
+
+    Example:
+        >>> done = PartRecord(status=StepStatus.COMPLETED, started_at=0.0, finished_at=2.0, cached=True)
+        >>> of_record(done, now=9.0)
+        '   2.0s  from the cache'
+    """
+    seconds = f"{part.seconds:6.1f}s" if part.status.is_terminal else _since(part.started_at, now)
+    inside = "" if part.inner is None else counted_inside(part.inner)
+    return _joined(seconds, inside, doing, "from the cache" if part.cached else "", _spent(part), part.reason)
 
 
 def of_failed_part(event: PartFailed) -> str:
@@ -196,7 +221,7 @@ def _completed(state: PipelineState, name: str, *, doing: str) -> str:
     cached = "from the cache" if record.cached else _cached_parts(record)
     approved = "" if record.answer is None else said(record.answer)
     ways = (how_far, _inside(state, name), _route(state, name), cached, approved)
-    return _joined(seconds, *ways, _spent(state, name), record.reason)
+    return _joined(seconds, *ways, _spent(record), record.reason)
 
 
 def _cached_parts(record: StepRecord) -> str:
@@ -226,8 +251,8 @@ def _joined(*told: str) -> str:
     return "  ".join(filter(None, told))
 
 
-def _spent(state: PipelineState, name: str) -> str:
-    spending = state.steps[name].spending
+def _spent(work: WorkRecord) -> str:
+    spending = work.spending
     if not spending.usage.requests:
         return ""
     price = "price unknown" if spending.unpriced_calls else f"${spending.cost_usd:.4f}"

@@ -1,7 +1,6 @@
 """Where the command line keeps its runs: the store that is named, else a file in this folder."""
 
 import re
-import shlex
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -49,11 +48,6 @@ def default_store() -> str:
         return DEFAULT_STORE
     click.echo(f"Runs are kept in {PLAIN_STORE}: with tagent[persistence] it would be {DEFAULT_STORE}.", err=True)
     return PLAIN_STORE
-
-
-def resume_command(run_id: str, store: str | None) -> str:
-    """Return what to type to go on with a run; no store is named for None."""
-    return f"tagent runs resume {run_id}{f' --store {shlex.quote(without_password(store))}' if store else ''}"
 
 
 def without_password(url: str) -> str:

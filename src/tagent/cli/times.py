@@ -12,6 +12,10 @@ _AGE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
+TIMES = "2026-07-28, 2026-07-28T12:00 (UTC), or so long ago: 2h, 7d"
+"""How a time may be written, for the help."""
+
+
 def seconds_of_age(text: str) -> float | None:
     """Return the seconds that an age stands for, None if `text` is no age.
 

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from tagent.cli.errors import printable
 from tagent.cli.inside import max_attempts, shown_parts, shown_steps, state_at, width_of
-from tagent.cli.standing import SIGNS, counted_inside, sign_of, standing
+from tagent.cli.standing import of_record, sign_of, sign_of_part, standing
 from tagent.cli.telling import bounded, decision, doing, doing_now, of_part
 from tagent.pipeline.changes import Change
+from tagent.pipeline.course.records import PartRecord
 from tagent.pipeline.events import (
     ASIDE,
     AgentNoticed,
@@ -38,6 +39,9 @@ from tagent.pipeline.state import PipelineState, apply
 
 MAX_ROWS = 40
 """The most steps drawn at once; of a larger pipeline those that moved last."""
+
+WIDEST_NAME = 28
+"""The most columns for the names of steps; behind longer ones the rest of the row moves to the right."""
 
 Moved = StepExpanded | StepCompleted | StepFailed | StepSubstituted | StepGiven | StepSkipped | StepCancelled
 _Approvals = ApprovalRequested | ApprovalAnswered
@@ -68,7 +72,7 @@ class Picture:
         self._answers = answers or {}
         self.state = PipelineState(ExecutionGraph.build(pipeline))
         self._now = now or (lambda: self.state.last_at)
-        self._width = min(28, width_of(pipeline))
+        self._width = min(WIDEST_NAME, width_of(pipeline))
         self._max_attempts = max_attempts(pipeline)
         self._decided: dict[str, str] = {}
         self._doing: dict[str, str] = {}
@@ -125,7 +129,11 @@ class Picture:
             name, retries = str(spec["name"]), spec.get("max_retries")
             self._max_attempts.setdefault(name, (retries if isinstance(retries, int) else 0) + 1)
             self._moved.setdefault(name, None)
-        self._width = max(self._width, min(28, max(map(len, self.state.statuses), default=0)))
+        self.make_room(max(map(len, self.state.statuses), default=0))
+
+    def make_room(self, columns: int) -> None:
+        """Have so many columns for the names of steps and how far to the right they lie, as far as that is sensible."""
+        self._width = max(self._width, min(WIDEST_NAME, columns))
 
     def _forget(self, name: str, part: str) -> None:
         """Say no more of what the agent of an item or a branch does: it begins anew or has ended."""
@@ -176,21 +184,33 @@ class Picture:
     def _rows_inside(self, state: PipelineState, name: str, path: str, *, depth: int = 1) -> Iterator[Text]:
         """Yield the rows of the steps inside a step, and of its items or rounds that have a pipeline inside."""
         record = state.steps[name]
-        indent = "  " * depth
         if (inner := record.inner) is not None and (self._is_whole or state.statuses[name] is not StepStatus.COMPLETED):
             for each in shown_steps(inner):
-                row = self._row(inner, each, f"{path}/{each}", title=self.title(each, depth=depth))
-                yield Text(indent).append_text(row)
+                yield self.row_at(inner, f"{path}/{each}", depth=depth)
                 yield from self._rows_inside(inner, each, f"{path}/{each}", depth=depth + 1)
-        for part, inner in shown_parts(record):
-            sign, style = SIGNS[record.parts[part].status]
-            under_way = ", ".join([each for each in inner.statuses if inner.statuses[each] is StepStatus.RUNNING][:3])
-            asked = f"waits for approval of {', '.join(inner.asked)}" if inner.asked else ""
-            told = "  ".join(
-                filter(None, map(bounded, (counted_inside(inner), asked or under_way, record.parts[part].reason)))
-            )
-            title = self.title(f"[{part}]", depth=depth)
-            yield Text.assemble(indent, (f"{sign} ", style), title, (told, "dim"), no_wrap=True, overflow="ellipsis")
+        for part in shown_parts(record):
+            yield self.part_row(record.parts[part], f"{path}/{part}", depth=depth)
+
+    def part_row(self, part: PartRecord, path: str, *, depth: int) -> Text:
+        """Return the row of an item, a branch or a round, by its path and how deep inside others it lies."""
+        asked = () if part.inner is None else part.inner.asked
+        waits = [name for name in asked if f"{path}/{name}" not in self._answers]
+        told = [f"waits for approval of {', '.join(waits)}"] if waits else []
+        told += [f"{name} {self._answers[f'{path}/{name}']}" for name in asked if name not in waits]
+        if not told and part.inner is not None:
+            statuses = part.inner.statuses.items()
+            told = [", ".join([name for name, status in statuses if status is StepStatus.RUNNING][:3])]
+        sign, style = sign_of_part(part, is_asked=bool(waits), cut_off=self._cut_off)
+        detail = " ".join(printable(of_record(part, now=self._now(), doing="  ".join(map(bounded, told)))).split("\n"))
+        title = self.title(f"[{path.rpartition('/')[2]}]", depth=depth)
+        row = ("  " * depth, (f"{sign} ", style), title, (detail, "dim"))
+        return Text.assemble(*row, no_wrap=True, overflow="ellipsis")
+
+    def row_at(self, state: PipelineState, path: str, *, depth: int) -> Text:
+        """Return the row of a step whose pipeline stands so, by its path and how deep inside others it lies."""
+        name = path.rpartition("/")[2]
+        row = self._row(state, name, path, title=self.title(name, depth=depth))
+        return Text("  " * depth, no_wrap=True, overflow="ellipsis").append_text(row)
 
     def title(self, name: str, *, depth: int = 0) -> str:
         """Return a step's name as it stands in its row, so far to the right as it lies inside others."""
@@ -214,7 +234,7 @@ class Picture:
         """What steps are called that would run if somebody drove the run; empty while somebody does."""
         if self.state.status is RunStatus.WAITING:
             return "paused"
-        return "interrupted" if self._is_interrupted and not self.state.is_finished else ""
+        return "interrupted" if self._is_interrupted or self.state.is_finished else ""
 
     def total(self) -> Text:
         """Return the row of the run: how many steps completed, what they cost, and why it ends early or waits."""

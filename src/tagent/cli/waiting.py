@@ -1,10 +1,9 @@
 """What waits for somebody's word, and how he gives it, in words. Pure: facts in, text out."""
 
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from tagent.cli.commands import RunCommands
 from tagent.cli.errors import printable
-from tagent.cli.stores import resume_command, without_password
 from tagent.cli.telling import bounded
 from tagent.cli.times import brief_time_text
 from tagent.cli.values import shortened
@@ -13,6 +12,9 @@ from tagent.pipeline.answering.going_on import GoesOn
 from tagent.pipeline.approval import VERDICTS, verdict
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested
 from tagent.pipeline.journal.blobs import StoredOutput
+
+MOST_ASKED = 20
+"""So many questions are told at once; `tagent runs approvals` lists them all."""
 
 
 def what_is_asked(asked: OpenApproval | ApprovalRequested) -> str:
@@ -52,45 +54,54 @@ def said(answered: ApprovalAnswered | Answer) -> str:
     return bounded(f"{what}{edited}{who}{f': {answered.comment}' if answered.comment else ''}")
 
 
-def how_to_answer(run_id: str, path: str, store: str | None) -> tuple[str, str]:
-    """Return what to type to approve, and to reject; no store is named for None."""
-    what = f"{shlex.quote(run_id)} {shlex.quote(path)}{_named(store)}"
-    return f"tagent runs approve {what}", f"tagent runs reject {what}"
+def asked_and_how_to_answer(requests: Mapping[str, ApprovalRequested], commands: RunCommands) -> Iterator[str]:
+    """Yield the lines that say what a run waits for, and once, behind it, what to type to answer that.
+
+    Args:
+        requests: Path of the step -> what is asked about it.
+        commands: Those about the run.
+    """
+    for path, asked in list(requests.items())[:MOST_ASKED]:
+        limit = until(asked)
+        yield printable(f"  {path}: {what_is_asked(asked)}{f'  ({limit})' if limit else ''}")
+        if asked.of == "output":
+            output = asked.output
+            yield f"    {bounded(shortened(output.excerpt if isinstance(output, StoredOutput) else output))}"
+    if len(requests) > MOST_ASKED:
+        yield f"  and {len(requests) - MOST_ASKED} more: {commands.approvals}"
+    if requests:
+        yield f"Answer {'it' if len(requests) == 1 else 'one STEP, or several'}:"
+        of_output = any(asked.of == "output" for asked in requests.values())
+        for command in _answers(list(requests), commands, of_output=of_output):
+            yield printable(f"  {command}")
+        if of_output and commands.meaning:
+            yield f"  {commands.meaning}"
 
 
-def how_to_read(run_id: str, path: str, store: str | None) -> str:
-    """Return what to type to read all of what a step gave; no store is named for None."""
-    return f"tagent runs show {shlex.quote(run_id)} --step {shlex.quote(path)}{_named(store)}"
+def _answers(paths: Sequence[str], commands: RunCommands, *, of_output: bool) -> Iterator[str]:
+    """Yield what to type to answer what is asked about these steps; `of_output` if some may be edited."""
+    is_one = len(paths) == 1
+    step = paths[0] if is_one else "STEP"
+    if of_output:
+        yield commands.show(step)
+    yield commands.approve(step if is_one else "STEP...")
+    if not is_one:
+        yield commands.approve("--all")
+    if of_output:
+        yield commands.approve(step, is_edited=True)
+    yield commands.reject(step if is_one else "STEP...")
 
 
-def _named(store: str | None) -> str:
-    return f" --store {shlex.quote(without_password(store))}" if store else ""
-
-
-def each_and_how_to_answer(run_id: str, path: str, asked: ApprovalRequested, store: str | None) -> Iterator[str]:
-    """Yield the lines that say what a run waits for, and how that is answered."""
-    limit = until(asked)
-    yield printable(f"  {path}: {what_is_asked(asked)}{f'  ({limit})' if limit else ''}")
-    approve, reject = how_to_answer(run_id, path, store)
-    commands = [approve, reject]
-    if asked.of == "output":
-        output = asked.output
-        yield f"    {bounded(shortened(output.excerpt if isinstance(output, StoredOutput) else output))}"
-        commands = [how_to_read(run_id, path, store), approve, f"{approve} --output @FILE", reject]
-    for command in commands:
-        yield printable(f"    {command}")
-
-
-def who_goes_on(goes_on: GoesOn, run_id: str, store: str | None) -> str:
+def who_goes_on(goes_on: GoesOn, commands: RunCommands) -> str:
     """Return who goes on with a run, or what to type so that it does.
 
     Example:
-        >>> who_goes_on(GoesOn("driver", "pid 4711 on desk"), "1f2e", None)
+        >>> who_goes_on(GoesOn("driver", "pid 4711 on desk"), RunCommands("1f2e"))
         'The process that drives the run goes on with it (pid 4711 on desk).'
-        >>> who_goes_on(GoesOn("nobody"), "1f2e", None)
+        >>> who_goes_on(GoesOn("nobody"), RunCommands("1f2e"))
         'Nobody drives the run. Go on with it: tagent runs resume 1f2e'
     """
-    command = resume_command(run_id, store)
+    command = f"{commands.resume}{commands.alternative}"
     match goes_on.by:
         case "driver":
             return f"The process that drives the run goes on with it ({goes_on.process})."

@@ -48,7 +48,7 @@ tagent worker orders.py reports.py:weekly --store postgresql://me@host/tagent
     "--health-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Answer http://127.0.0.1:PORT/health; 0 takes a free port.",
+    help="Answer http://127.0.0.1:PORT/health; 0 takes a free port.  [default: none]",
 )
 @click.option(
     "--messages-days",

@@ -133,11 +133,17 @@ async def open_dead_letters(store: Store, subscriber: str, *, after: int = 0, li
     first, last = kept[0].seq, kept[-1].seq
     query = DocumentQuery(box, after=_mark(first - 1), limit=last - first + 1)
     decided = {document.key for document in await store.documents(query)}
-    letters = [(it, _Letter.read(it)) for it in kept if _mark(it.seq) not in decided]
-    return tuple(
-        DeadLetter(it.seq, letter.code, letter.error, letter.failures, it.at, letter.message())
-        for it, letter in letters
-    )
+    return tuple([read_letter(it) for it in kept if _mark(it.seq) not in decided])
+
+
+def read_letter(kept: Message) -> DeadLetter:
+    """Return the dead letter that is kept as this message.
+
+    Raises:
+        PayloadError: If it cannot be read.
+    """
+    letter = _Letter.read(kept)
+    return DeadLetter(kept.seq, letter.code, letter.error, letter.failures, kept.at, letter.message())
 
 
 async def redeliver(store: Store, subscriber: str, letter: DeadLetter) -> bool:

@@ -37,7 +37,7 @@ class Mail:
         holding: What must live as long as a subscription.
 
     Attributes:
-        subscribed: The subscriptions, those that have ended not all included.
+        subscribed: The subscriptions that are under way, and some that have ended.
     """
 
     def __init__(self, pipeline: str, services: Services, *, bridge: Bridge, holding: object) -> None:

@@ -6,6 +6,7 @@ PipelineError
 ├── PipelineLoadError           a file does not give a pipeline
 ├── ConditionError              a condition cannot be read, or cannot be answered
 ├── DeadlockError               no step can start, yet some have not finished
+├── RunStoppedError             a run was asked to stop, between two steps
 └── StepError                   one attempt at a step failed
     ├── StepTimeoutError        it took too long
     ├── StepOutputError         its output is not JSON or does not fit its schema
@@ -177,6 +178,21 @@ class DeadlockError(PipelineError):
         self.blocked = blocked
         waits = "; ".join(f"{name!r} waits for {sorted(blocked[name])}" for name in sorted(blocked))
         super().__init__(f"No step can start: {waits}.", hint="Check their `depends_on`.")
+
+
+class RunStoppedError(PipelineError):
+    """A run was asked to stop and has done so, between two steps; it has given its claim up.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    code = "run.stopped"
+    is_retryable = True
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"Run {run_id} was stopped between two steps.", hint="Resume it: nothing is lost.")
 
 
 class StepError(PipelineError):

@@ -12,17 +12,16 @@ from tagent.budget import Budget
 from tagent.config import TAgentConfig
 from tagent.pipeline.course.settling import may_run
 from tagent.pipeline.course.showing import Audience
-from tagent.pipeline.driving.accounts import overridden, run_budget
 from tagent.pipeline.driving.assembly import Assembly, RunSetup
 from tagent.pipeline.driving.beforehand import settle_beforehand
 from tagent.pipeline.driving.cancelling import CancelledElsewhere, cancelled_elsewhere
 from tagent.pipeline.driving.inner_runs import Around, InnerRuns
-from tagent.pipeline.driving.live_runs import reachable
 from tagent.pipeline.driving.run_limits import RunLimits
 from tagent.pipeline.driving.run_loop import RunLoop
 from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import RunEvent, RunResumed, RunStarted
 from tagent.pipeline.inputs import check_inputs
+from tagent.pipeline.journal.live_runs import reachable
 from tagent.pipeline.labels import check_labels
 from tagent.pipeline.models import Pipeline, PipelineResult
 from tagent.pipeline.nesting import copied_whole
@@ -30,6 +29,7 @@ from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.scheduler import PipelineScheduler
 from tagent.pipeline.selecting import Selection
+from tagent.pipeline.settings import overridden, run_budget
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.validation import checked

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pydantic_core import from_json, to_json
 
+from tagent.pipeline.closing import is_at_work
 from tagent.pipeline.kinds import StepStatus
 from tagent.secrets import scrubbed
 from tagent.values import value
@@ -91,6 +92,7 @@ class Hooks:
 
     async def _call(self, hook: Callable[..., object], context: "StepContext", *outcome: StepOutcome) -> None:
         own = replace(context, reach=None, cancelled=False, facts=_NotKept(), memories=_NotKept())
+        task = asyncio.current_task()
         try:
             async with self._services.clock.timeout(LONGEST_HOOK_SECONDS) as limit:
                 await self._run(hook, own, *map(_copied, outcome))
@@ -103,9 +105,11 @@ class Hooks:
                 _log(hook, context, f"took longer than {LONGEST_HOOK_SECONDS:g} s")
             else:  # the hook's own
                 _log(hook, context, "failed", error)
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 - a hook never fails a run
+        except BaseException as error:  # a hook never fails a run
+            if isinstance(error, GeneratorExit) and not is_at_work(task):
+                raise
             _log(hook, context, "failed", error)
         finally:
             own.cancelled = True

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from tagent.exceptions import DataPathError, nearest
 from tagent.paths import DataPath, field_values
@@ -51,6 +52,8 @@ def check_inputs(
         checked = pipeline.inputs.model_validate(named, by_alias=True, by_name=True)
     except ValidationError as error:
         fields = pipeline.inputs.model_fields
+        texts = [name for name in named if any(_is_no_text(problem, name) for problem in error.errors())]
+        as_json = f" On the command line, what is no text is written as JSON: {texts[0]}:=JSON." if texts else ""
         raise InputError(
             pipeline.name,
             {
@@ -59,7 +62,7 @@ def check_inputs(
                 else f"does not fit: {problem['msg']}."
                 for problem in error.errors(include_input=False, include_url=False)
             },
-            hint=f"It takes: {', '.join(fields)}.",
+            hint=f"It takes: {', '.join(fields)}.{as_json}",
         ) from None
     known = _names(pipeline.inputs)
     if pipeline.inputs.model_config.get("extra") == "allow":
@@ -71,6 +74,12 @@ def check_inputs(
     except StepOutputError as error:
         raise InputError(pipeline.name, {"as a whole": f"cannot be kept: {error.message}"}, hint=error.hint) from error
     return plain
+
+
+def _is_no_text(problem: ErrorDetails, name: str) -> bool:
+    """Return whether the input is a text, and the problem is that it is one."""
+    of_type = problem["type"].endswith("_type")  # "dict_type", "model_type", ...: no kind of text will do
+    return of_type and problem["loc"][:1] == (name,) and isinstance(problem["input"], str)
 
 
 def typed_inputs(pipeline: Pipeline, plain: Mapping[str, object]) -> Mapping[str, object]:

@@ -40,7 +40,7 @@ class OutputType:
         """
         try:
             if self._adapter is None:
-                return _plain(value)
+                return _plain(value, step=step)
             return self._checked(value, self._adapter, step=step)
         except ValidationError as error:
             raise StepOutputError(
@@ -188,13 +188,25 @@ def _read(plain: object, adapter: TypeAdapter[Any]) -> Any:
     return adapter.validate_json(to_json(plain), by_alias=True, by_name=True)
 
 
-def _plain(value: object) -> object:
-    """Return `value` as JSON values."""
+def _plain(value: object, *, step: str) -> object:
+    """Return `value` as JSON values.
+
+    Raises:
+        StepOutputError: If it has keys of which JSON makes the same.
+    """
     if value is None or type(value) is bool or (type(value) is str and value.isascii()):
         return value
     if isinstance(value, Iterator | AsyncIterator):
         raise TypeError("an iterator would be run here, outside the step")
-    return from_json(to_json(value, by_alias=False, round_trip=True), allow_inf_nan=False)
+    written = to_json(value, by_alias=False, round_trip=True)
+    plain = from_json(written, allow_inf_nan=False)
+    if len(to_json(plain)) < len(written):  # of two equal keys the last one has won
+        raise StepOutputError(
+            step,
+            f"The output of the step {step!r} ({type(value).__name__}) has two keys that are the same in JSON.",
+            hint="A key in JSON is a text, so 1 and '1' are the same. Return a dict with texts for keys.",
+        )
+    return plain
 
 
 def _adapter(declared: object) -> TypeAdapter[Any]:

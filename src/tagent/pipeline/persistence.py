@@ -9,10 +9,10 @@ from functools import partial
 from typing import Protocol, Self
 
 from tagent.exceptions import StoreError
-from tagent.pipeline.driving import lease as leases
-from tagent.pipeline.driving.claim_watch import watched
 from tagent.pipeline.events import RunEvent, StepCompleted, StepGiven, StepSubstituted
+from tagent.pipeline.journal import lease as leases
 from tagent.pipeline.journal.blobs import StoredOutput, named, split, stored_output
+from tagent.pipeline.journal.claim_watch import watched
 from tagent.pipeline.journal.patience import patiently
 from tagent.pipeline.journal.serialization import record_of
 from tagent.pipeline.stored.definition import Definition

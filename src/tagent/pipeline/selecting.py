@@ -136,12 +136,12 @@ class EarlierRun:
     statuses: Mapping[str, StepStatus]
     outputs: Mapping[str, object]
     changes: Sequence[ChangeBy] = ()
+    parts: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
     @property
     def added(self) -> Mapping[str, str]:
         """Step name -> the step that added it, for those that it was not defined with."""
         return added_by(self.changes)
-    parts: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

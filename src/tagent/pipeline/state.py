@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
+from tagent.effects import without_spare
 from tagent.pipeline.course.changing import change_steps, forget_undone_changes
 from tagent.pipeline.course.moving import finish, judged, leave, let_go, move, remember
 from tagent.pipeline.course.part_events import apply_to_part
@@ -231,8 +232,9 @@ def _apply_approval(state: PipelineState, event: ApprovalRequested | ApprovalAns
     record.is_interrupted = asked is not None and asked.attempt > 0  # its attempt goes on, with what was approved
     if asked is not None and asked.of == "call":
         record.cleared, record.in_doubt = len(record.agent_events), ()
-    if record.held is not None:
-        record.held = replace(record.held, output=event.output, cached=False) if event.is_edited else record.held
+    if record.held is not None and event.is_edited:
+        kept = None if record.held.effects is None else without_spare(record.held.effects)  # it was not good enough
+        record.held = replace(record.held, output=event.output, effects=kept, cached=False)
     state.make_ready(event.step)
 
 

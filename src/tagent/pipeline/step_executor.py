@@ -16,18 +16,17 @@ from tagent.circuit import CircuitPolicy
 from tagent.circuits import CircuitOpenError, guarded
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
+from tagent.pipeline.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.caching.entries import WorkResult
 from tagent.pipeline.caching.step_cache import CachedWork, StepCache, note_effects
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.driving.accounts import step_budget
-from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
-from tagent.pipeline.driving.stopping import RunStoppedError
 from tagent.pipeline.events import ASIDE, COMPENSATION, ApprovalRequested
-from tagent.pipeline.exceptions import StepFailedError, StepTimeoutError
+from tagent.pipeline.exceptions import RunStoppedError, StepFailedError, StepTimeoutError
 from tagent.pipeline.models import CacheUse, Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
 from tagent.pipeline.plan import Plan
 from tagent.pipeline.routing import required_route
+from tagent.pipeline.settings import step_budget
 from tagent.pipeline.work.adding import listening_to, settings_of_added, sources_of
 from tagent.pipeline.work.event_step import EventStep
 from tagent.pipeline.work.inner_step import InnerPausedError, OpenInnerRun
@@ -156,11 +155,7 @@ class StepExecutor:
         except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a failed step is data, whatever it raises
-            logger.debug("The step %r raised.\n%s", name, scrubbed("".join(format_exception(error))))
-            failed = StepFailedError(name, error)
-            return AttemptFailed(
-                Failure(failed.code, scrubbed(str(failed)), failed.is_retryable), kinds=kinds_of(error)
-            )
+            return failed_by(name, error)
 
     def _approved(self, step: PipelineStep, attempt: Attempt, held: ApprovalRequested) -> AttemptSucceeded:
         """Return what an attempt gave that was approved meanwhile; a reviewer may have changed its output."""
@@ -209,7 +204,9 @@ class StepExecutor:
         if cached_work is not None:
             await cached_work.keep(result)
         done = self._succeeded(step, part, attempt, result)
-        return done if cached_work is None else cached_work.written(done, attempt.effects)
+        if cached_work is not None and cached_work.write_with(attempt.effects):
+            done = replace(done, effects=attempt.effects)
+        return done
 
     async def _prepare(self, plan: Plan, attempt: Attempt) -> None:
         """Have everything at hand that the steps need which an attempt is about to add or to change.
@@ -287,6 +284,13 @@ class StepExecutor:
         if limit.expired():  # it caught the cancellation and went on
             raise too_late
         return done
+
+
+def failed_by(name: str, error: BaseException) -> AttemptFailed:
+    """Return how an attempt at the step `name` ended that has raised an error of the user's."""
+    logger.debug("The step %r raised.\n%s", name, scrubbed("".join(format_exception(error))))
+    failed = StepFailedError(name, error)
+    return AttemptFailed(Failure(failed.code, scrubbed(str(failed)), failed.is_retryable), kinds=kinds_of(error))
 
 
 def _plain(values: Mapping[str, object], step: str) -> dict[str, object]:

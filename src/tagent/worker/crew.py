@@ -8,10 +8,11 @@ from functools import partial
 
 from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError, text_of
-from tagent.pipeline.driving.resuming import resume_run
-from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.driving.stopping import StopSignal
+from tagent.pipeline.exceptions import RunStoppedError
 from tagent.pipeline.executor import PipelineExecutor
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.stored.definition import Origin
 from tagent.ports.effects import Effects
 from tagent.ports.services import Services

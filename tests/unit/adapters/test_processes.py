@@ -1,5 +1,6 @@
 """Who holds a run: this process, another one, or one that is gone."""
 
+import os
 import subprocess
 import sys
 
@@ -39,3 +40,11 @@ def test_nothing_of_an_earlier_boot_is_left_and_of_other_machines_nobody_knows()
     assert not MachineProcesses().is_gone(f"elsewhere/{boot}/{namespace} {number} {started}")
     assert not MachineProcesses().is_gone(f"{machine}/{boot}/pid:[1] {number} 1")
     assert not MachineProcesses().is_gone("somebody")
+
+
+def test_a_user_s_name_can_be_written_anywhere() -> None:
+    """It goes into the journal of each run that he starts, answers or stops; the environment may hold any bytes."""
+    script = "from tagent.adapters.processes import MachineProcesses; print(ascii(MachineProcesses().user()))"
+    environment = {**os.environb, b"LOGNAME": b"d\xe9j\xe0"}
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("'d?j?@")

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from builders import CONCURRENT, returning
 from tagent import approve, run_pipeline
-from tagent.cli.runs.answering import approvals_command, approve_command
+from tagent.cli.runs.answering import approve_command
+from tagent.cli.runs.asking import approvals_command
 from tagent.cli.runs.cancelling import cancel_command
 from tagent.cli.runs.comparing import diff_command
 from tagent.cli.runs.listing import list_command
@@ -59,8 +60,8 @@ def test_a_reviewer_reads_all_of_an_output_before_it_is_approved(store: str) -> 
     """He could not in the one line that asks him; and that line names the command."""
     run_id = asking(store)
     shown = said(show_command, run_id, store=store).stdout
-    assert f"tagent runs show {run_id} --step letter --store {store}" in shown
-    assert f"tagent runs approve {run_id} letter --store {store} --output @FILE" in shown
+    assert f"tagent runs show {run_id} --step STEP --store {store}" in shown
+    assert f"tagent runs approve {run_id} STEP --output @FILE --pipeline PIPELINE.py --store {store}" in shown
     read = said(show_command, run_id, "--step", "letter", store=store)
     assert (read.stdout, read.stderr) == (f"{LETTER}\n", "It is not approved yet.\n")
     nothing = said(show_command, run_id, "--step", "pay", store=store)
@@ -76,7 +77,10 @@ def test_an_answer_is_shown_before_the_run_has_taken_it_up(store: str) -> None:
     assert f"runs approve {run_id} pay" not in shown
     assert "- 'pay' waits" not in shown
     assert "pay: approved by ana@desk: Fine. (at 20" in shown
-    assert f"Go on with it: tagent runs resume {run_id} --store {store}\n" in shown
+    assert (
+        f"Go on with it: tagent runs resume {run_id} PIPELINE.py --store {store}\nOr by: tagent worker PIPELINE.py"
+        in shown
+    )
     told = json.loads(said(show_command, run_id, "--json", store=store).stdout)
     assert (list(told["approvals"]), told["answered"]["pay"]["actor"]) == (["letter"], "ana@desk")
     (row,) = said(list_command, store=store).stdout.splitlines()[1:]
@@ -91,9 +95,8 @@ def test_whoever_answers_late_is_told_who_goes_on(store: str) -> None:
     said(approve_command, run_id, "pay", store=store)
     with pytest.raises(ApprovalAnsweredError) as caught:
         said(approve_command, run_id, "pay", store=store)
-    assert caught.value.hint == (
-        f"Nobody drives the run: go on with it by resume({run_id!r}), or `tagent runs resume {run_id}`."
-    )
+    command = f"tagent runs resume {run_id} PIPELINE.py --store {store}"
+    assert caught.value.hint.startswith(f"Nobody drives the run. Go on with it: {command}\nOr by: tagent worker")
     assert caught.value.goes_on is not None
 
 
@@ -147,8 +150,9 @@ def test_a_run_is_named_by_the_beginning_of_its_id(tmp_path: Path, url: str) -> 
     assert run_id in said(diff_command, run_id[:8], other[:8], "--json", store=store).stdout
     with pytest.raises(NoPipelineError, match=f"of run {run_id} has no file"):
         said(resume_command, run_id[:8], store=store)
-    with pytest.raises(UnknownRunError):
+    with pytest.raises(UnknownRunError) as caught:
         said(show_command, run_id[:3], store=store)
+    assert caught.value.hint == f"Of an id, 4 characters or more do. It was looked for in {store}."
 
 
 def test_a_beginning_of_several_ids_names_none_of_them(store: str, monkeypatch: pytest.MonkeyPatch) -> None:

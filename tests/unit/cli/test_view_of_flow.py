@@ -158,8 +158,8 @@ def test_of_items_with_a_pipeline_inside_those_under_way_have_a_row() -> None:
     events.append(PartCompleted("many", "2", 1, 1, 1.0))
     assert lines(nested(), events)[2:] == [
         "● many      1.0s  1/3 parts",
-        "  ● [0]  1/2 steps  rate",
-        "  ● [1]  0/2 steps  waits for approval of look",
+        "  ● [0]     1.0s  1/2 steps  rate",
+        "  ? [1]     1.0s  0/2 steps  waits for approval of look",
     ]
 
 

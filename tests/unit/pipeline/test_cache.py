@@ -22,10 +22,10 @@ from tagent.exceptions import StoreError
 from tagent.names import CACHE, run_cache
 from tagent.pipeline import CircuitPolicy, Pipeline, PipelineExecutor, StepContext, repeat, validate
 from tagent.pipeline.caching import entries, step_cache
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import PartCompleted, StepCompleted
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.models import CacheUse, PipelineStep
+from tagent.pipeline.resuming import resume_run
 from tagent.ports import Batch, LanguageModel, ModelAuthenticationError, Store
 from tagent.ports.documents import Document, DocumentQuery, Put, Quota
 from tagent.ports.effects import Effects

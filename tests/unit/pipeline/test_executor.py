@@ -544,9 +544,13 @@ class Shortened(BaseModel):
         (lambda: float("nan"), "step.output"),
         (lambda: {"x": float("inf")}, "step.output"),
         (lambda: (n for n in range(3)), "step.output"),
+        (lambda: {1: 1, "1": 2}, "step.output"),
         (raising(ValueError("\udcff")), "step.failed"),
         (raising(Unspeakable()), "step.failed"),
         (raising(BaseExceptionGroup("several", [asyncio.CancelledError()])), "step.failed"),  # type: ignore[arg-type]
+        (raising(GeneratorExit()), "step.failed"),  # type: ignore[arg-type]  # an error of somebody's
+        (lambda: (_ for _ in ()).throw(GeneratorExit), "step.failed"),
+        (lambda: asyncio.to_thread((_ for _ in ()).throw, GeneratorExit), "step.failed"),
     ],
 )
 async def test_whatever_a_step_does_fails_the_step_and_never_the_run(function: object, code: str) -> None:

@@ -20,7 +20,6 @@ from tagent.pipeline import (
     RunStatus,
     StepStatus,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import (
     COMPENSATION,
     ConditionJudged,
@@ -33,6 +32,7 @@ from tagent.pipeline.events import (
     StepSubstituted,
 )
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.transfer.forking import Fork, fork_run, state_at
 from tagent.ports import Services, Store
 from tagent.testing import ScriptedModel

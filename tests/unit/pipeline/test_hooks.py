@@ -112,7 +112,7 @@ async def test_an_output_is_not_changed_by_a_hook() -> None:
     assert ran.result.final_output == ["one"]
 
 
-@pytest.mark.parametrize("kind", ["error", "exit", "group", "cancelled", "timeout", "sync"])
+@pytest.mark.parametrize("kind", ["error", "exit", "group", "closing", "cancelled", "timeout", "sync"])
 async def test_a_hook_that_fails_is_logged_and_the_run_goes_on(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever watches never breaks what is watched."""
 
@@ -124,6 +124,8 @@ async def test_a_hook_that_fails_is_logged_and_the_run_goes_on(kind: str, caplog
                 raise SystemExit(2)
             case "group":
                 raise BaseExceptionGroup("several", [KeyboardInterrupt()])
+            case "closing":
+                raise GeneratorExit
             case "cancelled":
                 raise asyncio.CancelledError
             case _:

@@ -12,8 +12,8 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.names import pipeline_scope, run_scope
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, StepContext, validate
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.memory import PipelineMemory
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.ports import Services
 from tagent.ports.documents import Document, DocumentQuery

@@ -83,6 +83,23 @@ def test_what_cannot_be_json_is_refused_with_its_type() -> None:
             OutputType().dump(value, step="s")
 
 
+@dataclass
+class One:
+    found: object
+
+
+@pytest.mark.parametrize("value", [{1: 1, "1": 2}, [{"a": {None: 1, "None": 2}}], One({2: 3, "2": 3})], ids=str)
+def test_keys_that_are_the_same_in_json_are_refused(value: object) -> None:
+    """One of the two values would be lost, and nothing would say so."""
+    with pytest.raises(StepOutputError, match=r"'s' \(\w+\) has two keys that are the same in JSON"):
+        OutputType().dump(value, step="s")
+
+
+def test_keys_that_are_texts_in_json_are_taken() -> None:
+    """An index by number is no mistake."""
+    assert OutputType().dump({1: "a", 2.5: "é"}, step="s") == {"1": "a", "2.5": "é"}
+
+
 def test_what_does_not_fit_its_type_is_refused_without_its_value() -> None:
     """Messages name fields, never contents: they may be secret."""
     with pytest.raises(StepOutputError, match="does not fit Point: x: ") as caught:
@@ -128,6 +145,31 @@ def test_missing_unknown_and_wrong_inputs_are_named_together() -> None:
     assert "It takes: item, count." in str(caught.value)
     with pytest.raises(InputError, match="'itm' is unknown. Did you mean 'item'"):
         check_inputs(Pipeline("p", inputs=Order), {"item": "tea", "itm": "x"})
+
+
+class Letter(BaseModel):
+    """An input model whose fields are no texts."""
+
+    order: Order
+    lines: list[str] = []
+    count: int = 1
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"order": '{"item": "tea"}'}, "written as JSON: order:=JSON."),
+        ({"order": {"item": "tea"}, "lines": '["a"]'}, "written as JSON: lines:=JSON."),
+        ({"order": {"item": "tea"}, "count": "many"}, "It takes: order, lines, count."),
+        ({"order": 7}, "It takes: order, lines, count."),
+        ({"order": {"item": 7}}, "It takes: order, lines, count."),
+    ],
+)
+def test_a_text_for_what_is_none_is_told_how_to_write_it(given: dict[str, object], hint: str) -> None:
+    """Most often somebody typed `=` for `:=`."""
+    with pytest.raises(InputError) as caught:
+        check_inputs(Pipeline("p", inputs=Letter), given)
+    assert caught.value.hint.endswith(hint)
 
 
 def test_a_name_that_says_what_was_meant_is_told_what_to_do() -> None:

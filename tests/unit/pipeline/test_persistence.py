@@ -7,8 +7,8 @@ import pytest
 
 from builders import chain, run, services
 from tagent.adapters.storage.memory import MemoryStore
-from tagent.pipeline.driving.lease import Lease, LeaseKeeper
 from tagent.pipeline.events import RunStarted
+from tagent.pipeline.journal.lease import Lease, LeaseKeeper
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.journal.patience import PATIENCE_SECONDS
 from tagent.pipeline.models import Pipeline

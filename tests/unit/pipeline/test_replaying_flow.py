@@ -21,9 +21,9 @@ from tagent.pipeline import (
     StepContext,
     StepStatus,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.replay.recorded_errors import CutOffError
 from tagent.pipeline.replay.replaying import Replay, replay_run
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.transfer.exporting import export_run
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.pipeline.transfer.importing import read_recording

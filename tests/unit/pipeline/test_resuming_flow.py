@@ -9,9 +9,9 @@ from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult, RunStatus, StepStatus
-from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.events import PartCompleted
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.ports import ModelRequest, Services
 from tagent.testing import ScriptedModel
@@ -163,7 +163,7 @@ async def test_a_part_that_kills_every_process_ends_as_a_crash_loop(what: str) -
     for _ in range(MAX_IDLE_RESUMES):
         with pytest.raises(Crash):
             await resume(everybody_is_gone(opened), pipeline)
-    named = {"part": r"x\[1\]", "condition": r"x\[<condition>\]", "compensation": r"x\[<compensation>\]"}[what]
+    named = {"part": "'x/1'", "condition": "'x/<condition>'", "compensation": "'x/<compensation>'"}[what]
     with pytest.raises(CrashLoopError, match=named) as given_up:
         await resume(everybody_is_gone(opened), pipeline)
     assert given_up.value.resumes == MAX_IDLE_RESUMES

@@ -18,9 +18,10 @@ from tagent.adapters.storage.memory import MemoryStore
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult, RetryPolicy, RunStatus
-from tagent.pipeline.driving.accounts import RunAccounts, run_budget, step_budget
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.driving.accounts import RunAccounts
 from tagent.pipeline.models import PipelineStep
+from tagent.pipeline.resuming import resume_run
+from tagent.pipeline.settings import run_budget, step_budget
 from tagent.ports.language_model import LanguageModel, ModelReply, ModelRequest
 from tagent.ports.model_errors import ModelTimeoutError
 from tagent.ports.store import Store

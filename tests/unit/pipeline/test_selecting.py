@@ -27,9 +27,9 @@ from tagent.pipeline import (
     SelectionError,
     StepContext,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import BY_HAND, RunStarted, StepGiven, StepSkipped, StepStarted
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.routing import switch, when
 from tagent.pipeline.selecting import Selection
 from tagent.pipeline.state import fold
@@ -390,7 +390,7 @@ async def test_changes_of_an_earlier_run_that_this_one_lacks_are_warned_of(
         ("extra", "'add' added it in run {}, and does so again when it runs: start from there."),
         ("inner/one", "What is inside 'inner' cannot be named: it runs as a whole."),
         ("inner[0]", "What is inside 'inner' cannot be named: it runs as a whole."),
-        ("outer/one", "Did you mean 'inner'?"),
+        ("iner", "Did you mean 'inner'?"),
     ],
 )
 async def test_a_name_that_is_none_of_a_step_here_is_explained(named: str, told: str) -> None:

@@ -16,9 +16,9 @@ from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunResumed
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.stored.definition import Definition, Origin
 from tagent.pipeline.stored.origins import NoPipelineError
 from tagent.pipeline.transfer.documents import MAX_VALUES, RunImportError

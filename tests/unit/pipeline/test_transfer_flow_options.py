@@ -12,9 +12,9 @@ from tagent.adapters.clock import SystemClock
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineStep, StepContext
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalAnswered
 from tagent.pipeline.replay.recorded_answers import RecordedAnswers
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.routing import repeat, when
 from tagent.pipeline.selecting import Selection
 from tagent.pipeline.stored.callables import DefinitionMismatchError

@@ -13,8 +13,8 @@ from tagent.config import TAgentConfig
 from tagent.names import pipeline_mailbox, run_mailbox, topic_of
 from tagent.payloads import encoded
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, StepContext, event, validate
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.replay.replaying import replay_run
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind
 from tagent.pipeline.transfer.exporting import export_run
 from tagent.pipeline.transfer.forking import fork_run

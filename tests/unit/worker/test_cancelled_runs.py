@@ -7,8 +7,8 @@ import pytest
 
 from builders import returning, services
 from tagent.pipeline import Pipeline, on_event
-from tagent.pipeline.driving import claim_watch
 from tagent.pipeline.driving.cancelling import cancel_run
+from tagent.pipeline.journal import claim_watch
 from workers import Shop, until
 
 

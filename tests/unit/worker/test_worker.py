@@ -13,10 +13,11 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.names import topic_of
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineValidationError, RetryPolicy, event, on_event
-from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES
-from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import StepStarted
+from tagent.pipeline.exceptions import RunStoppedError
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import MAX_IDLE_RESUMES
 from tagent.pipeline.stored.definition import Origin
 from tagent.pipeline.stored.loading import load_pipeline
 from tagent.ports import Services

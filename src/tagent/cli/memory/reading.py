@@ -6,7 +6,7 @@ import click
 from pydantic_core import to_json
 
 from tagent.cli.errors import DONE, FAILED
-from tagent.cli.memory.scopes import opened, scope_option
+from tagent.cli.memory.scopes import KINDS, is_memory, opened, scope_option
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option
 from tagent.cli.tables import table_lines
 from tagent.cli.times import time_text
@@ -20,7 +20,7 @@ limit_option = click.option("--limit", default=100, show_default=True, type=clic
 
 
 @click.command("list")
-@click.option("--scope", metavar="SCOPE", help="List what this memory holds: pipeline:NAME, run:ID, space:NAME.")
+@click.option("--scope", metavar="SCOPE", help=f"List what this memory holds: {KINDS}.")
 @click.option("--prefix", default="", metavar="TEXT", help="Only keys that begin with this.")
 @limit_option
 @store_option
@@ -33,7 +33,8 @@ def list_command(scope: str | None, prefix: str, limit: int, store: str | None, 
 
     async def look(services: Services) -> None:
         if scope is None:
-            _show_scopes(await services.store.scopes(), as_json=as_json)
+            usages = await services.store.scopes()
+            _show_scopes([it for it in usages if is_memory(it.scope)], as_json=as_json)
         else:
             _show(await opened(services, scope).aentries(prefix, limit=limit), as_json=as_json)
 

@@ -6,12 +6,25 @@ import click
 
 from tagent.bridge import Bridge
 from tagent.memory import MemoryScope
-from tagent.names import memory_scope
+from tagent.names import InvalidNameError, memory_address, memory_scope
 from tagent.ports import Services
 
-scope_option = click.option(
-    "--scope", required=True, metavar="SCOPE", help="Whose memory: pipeline:NAME, run:ID, step:ID/STEP, space:NAME."
-)
+KINDS = "pipeline:NAME, run:ID, step:ID/STEP, space:NAME, shared:NAME"
+
+scope_option = click.option("--scope", required=True, metavar="SCOPE", help=f"Whose memory: {KINDS}.")
+
+
+def is_memory(scope: str) -> bool:
+    """Return whether a scope of the store is a memory of somebody's, and none of tagent's own.
+
+    Example:
+        >>> is_memory("space/prices"), is_memory("workers"), is_memory("schedule/report")
+        (True, False, False)
+    """
+    try:
+        return memory_scope(memory_address(scope)) == scope
+    except InvalidNameError:
+        return False
 
 
 def opened(services: Services, scope: str) -> MemoryScope:

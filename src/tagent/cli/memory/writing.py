@@ -17,7 +17,9 @@ from tagent.ports import Services
 @click.argument("value")
 @scope_option
 @as_option
-@click.option("--ttl", type=age, metavar="AGE", help="Forget it after this time: 30m, 2h, 7d.")
+@click.option(
+    "--ttl", type=age, metavar="AGE", help="Forget it after this time: 30m, 2h, 7d.  [default: kept for ever]"
+)
 @click.option("--if-version", type=click.IntRange(0), metavar="N", help="Only if it is at this version, 0 for none.")
 @store_option
 @json_option

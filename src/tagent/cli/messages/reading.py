@@ -6,12 +6,13 @@ import click
 from pydantic_core import to_json
 
 from tagent.cli.errors import printable
-from tagent.cli.messages.addresses import to_option, topic_meant, topic_option
+from tagent.cli.messages.addresses import read_option, topic_meant, topic_option
 from tagent.cli.runs.options import json_option, look_at, store_option, verbose_option
-from tagent.cli.tables import table_lines
+from tagent.cli.tables import echo_table, table_lines
 from tagent.cli.times import time_text
 from tagent.cli.values import shortened
-from tagent.names import checked_pattern, literal_beginning, mail_address, matches, topic_of
+from tagent.messaging.dead_letters import read_letter
+from tagent.names import checked_pattern, is_dead, literal_beginning, mail_address, matches, topic_of
 from tagent.payloads import decoded
 from tagent.ports import Services
 from tagent.ports.messages import Message, Topic
@@ -23,7 +24,7 @@ _TOPICS = topic_of("")
 
 
 @click.command("list")
-@to_option
+@read_option
 @topic_option
 @click.option("--after", default=0, type=click.IntRange(0), metavar="N", help="Only messages behind this place.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="The most to list.")
@@ -47,7 +48,7 @@ def list_command(
 
 @click.command("tail")
 @click.argument("pattern", required=False)
-@to_option
+@read_option
 @click.option("--all", "from_start", is_flag=True, help="Begin with the oldest message, not with the next one.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="End after this many.")
 @store_option
@@ -136,11 +137,24 @@ def _show(messages: Sequence[Message], *, as_json: bool) -> None:
     if as_json:
         click.echo(to_json([_as_json(message) for message in messages], indent=2).decode())
     elif messages:
-        rows = [[str(it.seq), time_text(it.at), it.sender, shortened(_data(it))] for it in messages]
-        for line in table_lines(["place", "sent", "by", "data"], rows):
-            click.echo(line)
+        echo_table(_table_of_dead(messages) if is_dead(messages[0].topic) else _table(messages))
     else:
         click.echo("No message is found.", err=True)
+
+
+def _table(messages: Sequence[Message]) -> Iterable[str]:
+    rows = [[str(it.seq), time_text(it.at), it.sender, shortened(_data(it))] for it in messages]
+    return table_lines(["place", "sent", "by", "data"], rows)
+
+
+def _table_of_dead(messages: Sequence[Message]) -> Iterable[str]:
+    """Return the lines of a table of what could not be handled, with why; whose it was, and its data."""
+    rows = []
+    for letter in map(read_letter, messages):
+        error = shortened(f"{letter.code}: {letter.error}")
+        given_up = time_text(letter.failed_at)
+        rows.append([str(letter.id), given_up, error, letter.kept.sender, shortened(_data(letter.kept))])
+    return table_lines(["place", "given up", "error", "sent by", "data"], rows)
 
 
 def _as_line(message: Message) -> str:

@@ -26,7 +26,7 @@ def send_command(
     data: str, address: str | None, topic: str | None, form: str, key: str, store: str | None, as_json: bool
 ) -> None:
     """Send DATA to a pipeline, a run or a topic."""
-    where = topic_meant(address, topic)
+    where = topic_meant(address, topic, may_be_dead=False)
     if where is None:
         raise click.UsageError("Say where it goes: --to pipeline:NAME, --to run:ID or --topic NAME.")
     payload = encoded(value_of(data, form), what="The message", largest=LARGEST_MESSAGE)

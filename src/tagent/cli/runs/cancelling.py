@@ -22,7 +22,7 @@ from tagent.cli.runs.options import (
     with_its_store,
 )
 from tagent.cli.stores import store_url
-from tagent.cli.times import time_or_age
+from tagent.cli.times import TIMES, time_or_age
 from tagent.exceptions import TAgentError
 from tagent.pipeline.driving.cancelling import Cancellation, cancel_run
 from tagent.pipeline.journal.paging import every_run
@@ -38,8 +38,8 @@ OPEN = (RUNNING, INTERRUPTED, WAITING)
 @click.option("--status", "statuses", multiple=True, type=click.Choice(OPEN), help="Every run that stands there.")
 @click.option("--pipeline", "pipelines", multiple=True, metavar="NAME", help="Every run of this pipeline.")
 @click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="Every run with this label.")
-@click.option("--since", type=time_or_age, metavar="TIME", help="Every run begun at this time (UTC) or later: 2h, 7d.")
-@click.option("--until", type=time_or_age, metavar="TIME", help="Every run begun before this time, or longer ago.")
+@click.option("--since", type=time_or_age, metavar="TIME", help=f"Every run begun at this time or later: {TIMES}.")
+@click.option("--until", type=time_or_age, metavar="TIME", help=f"Every run begun before this time: {TIMES}.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; it stays with the runs.")
 @yes_option
 @store_option

@@ -16,7 +16,7 @@ from tagent.ports import Services
 @click.command("diff")
 @click.argument("one")
 @click.argument("other")
-@click.option("--step", help="Show how the outputs of this step differ.")
+@click.option("--step", metavar="STEP", help="Show how the outputs of this step differ.")
 @store_option
 @json_option
 @verbose_option

@@ -50,7 +50,7 @@ def _as_json(entry: HistoryEntry) -> str:
 
 
 def _as_line(entry: HistoryEntry) -> str:
-    place = f"{entry.step}[{entry.part}]" if entry.part else entry.step
+    place = f"{entry.step}/{entry.part}" if entry.part else entry.step
     where = f"{place} (attempt {entry.attempt})" if entry.attempt else place
     call = ""
     if entry.model:

@@ -5,15 +5,17 @@ import asyncio
 import click
 from pydantic_core import to_json
 
+from tagent.cli.commands import RunCommands
 from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
-from tagent.cli.stores import resume_command, with_store
+from tagent.cli.stores import with_store
 from tagent.cli.values import pair_of
 from tagent.config import TAgentConfig
+from tagent.pipeline.journal.loading import first_definition
 from tagent.pipeline.transfer.forking import Fork, fork_run
 from tagent.ports import Services
 
-HELP = """Make a new run of an old one's past; the old one stays as it is.
+HELP = """Make a new run of an old one's beginning; the old one stays as it is.
 
 What ran before the fork point is reused and costs nothing. Resume the new run to do the rest.
 
@@ -47,17 +49,21 @@ def fork_command(
     """Fork a run and say what the new one reuses."""
     overrides = _overrides(pairs)
 
-    async def work(services: Services) -> Fork:
-        return await fork_run(run_id, services, from_step=from_step, at_event=at_event, overrides=overrides)
+    config = with_store(TAgentConfig.load(), store)
 
-    fork = asyncio.run(with_services(with_store(TAgentConfig.load(), store), work))
+    async def work(services: Services) -> tuple[Fork, RunCommands]:
+        fork = await fork_run(run_id, services, from_step=from_step, at_event=at_event, overrides=overrides)
+        definition = await first_definition(services.store, fork.run_id)
+        return fork, RunCommands.of(fork.run_id, config.store, definition)
+
+    fork, commands = asyncio.run(with_services(config, work))
     if as_json:
         click.echo(to_json(fork, indent=2).decode())
         return
     click.echo(f"Reused: {', '.join(fork.reused) or 'none'}", err=True)
     again = (f"{step} ({done} parts reused)" if (done := fork.parts.get(step)) else step for step in fork.again)
     click.echo(f"Runs again: {', '.join(again) or 'none'}", err=True)
-    click.echo(f"Go on with it: {resume_command(fork.run_id, store)}", err=True)
+    click.echo(f"Go on with it: {commands.resume}{commands.alternative}", err=True)
     click.echo(fork.run_id)
 
 

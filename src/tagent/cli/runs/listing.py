@@ -20,7 +20,7 @@ from tagent.cli.runs.options import (
     verbose_option,
 )
 from tagent.cli.tables import echo_table
-from tagent.cli.times import time_or_age
+from tagent.cli.times import TIMES, time_or_age
 from tagent.names import APPROVALS
 from tagent.ports import Services
 from tagent.ports.documents import DocumentQuery
@@ -39,9 +39,9 @@ FEW = 50
     "--since",
     type=time_or_age,
     metavar="TIME",
-    help="Only runs begun at this time (UTC) or later, or not longer ago: 2h, 7d.",
+    help=f"Only runs begun at this time or later: {TIMES}.",
 )
-@click.option("--until", type=time_or_age, metavar="TIME", help="Only runs begun before this time, or longer ago.")
+@click.option("--until", type=time_or_age, metavar="TIME", help=f"Only runs begun before this time: {TIMES}.")
 @click.option("--label", "labels", multiple=True, type=label, metavar="NAME=VALUE", help="Only runs with this label.")
 @click.option("--search", default="", metavar="TEXT", help="Only runs in which each of these words occurs.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST), help="The most runs to list.")
@@ -118,7 +118,7 @@ async def with_what_they_wait_for(runs: list[dict[str, object]], services: Servi
     open_runs = [str(run["run_id"]) for run in runs if run["status"] not in FINISHED]
     if not open_runs or not await services.store.documents(DocumentQuery(APPROVALS, limit=1)):
         return runs
-    from tagent.cli.runs.answering import answered_as_json, asked_as_json  # longer to import than most lists to make
+    from tagent.cli.runs.asking import answered_as_json, asked_as_json  # longer to import than most lists to make
     from tagent.pipeline.answering.answering import approval_documents
 
     if len(open_runs) <= FEW:

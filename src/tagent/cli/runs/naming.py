@@ -7,15 +7,12 @@ from typing import TypeVar
 
 import click
 
-from tagent.cli.runs.options import listed, look_at, run_table
+from tagent.cli.runs.options import LEAST, listed, look_at, run_table
 from tagent.ports import Services
 from tagent.ports.records import RunQuery
 from tagent.ports.store_errors import UnknownRunError
 
 Returned = TypeVar("Returned")
-
-LEAST = 4
-"""Characters of an id that name its run, if no other one begins with them."""
 
 WHOLE = 16
 """Characters of an id as tagent makes them; of so many nothing is missing."""

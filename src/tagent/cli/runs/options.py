@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FINISHED",
+    "LEAST",
     "INTERRUPTED",
     "RUNNING",
     "STATUSES",
@@ -43,6 +44,9 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}\+00:00")
 Result = TypeVar("Result")
 Refused = TypeVar("Refused", bound=TAgentError)
 
+LEAST = 4
+"""Characters of an id that name its run, if no other one begins with them."""
+
 RUNNING = "running"
 INTERRUPTED = "interrupted"
 """What `running` is called when nobody drives the run any more."""
@@ -55,7 +59,12 @@ FINISHED = ("completed", "partial", "failed", "cancelled")
 STATUSES = (RUNNING, INTERRUPTED, WAITING, *FINISHED)
 """Where lists may say that a run stands."""
 
-store_option = click.option("--store", metavar="URL", help="Where the runs are kept, else sqlite:///.tagent/runs.db.")
+WHERE_RUNS_ARE = (
+    "Where the runs are kept.  [default: TAGENT_STORE, else the settings, else sqlite:///.tagent/runs.db; "
+    "without tagent[persistence] file:///.tagent/runs]"
+)
+
+store_option = click.option("--store", metavar="URL", help=WHERE_RUNS_ARE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 verbose_option = click.option(
     "--verbose", is_flag=True, expose_value=False, help="Show a traceback when something goes wrong."
@@ -84,8 +93,13 @@ async def _given(
 
 
 def with_its_store(error: Refused, url: str) -> Refused | UnknownRunError:
-    """Return an error; one that there is no such run with the store that was looked in."""
-    return error.looked_for_in(without_password(url)) if isinstance(error, UnknownRunError) else error
+    """Return an error; one that there is no such run with the store that was looked in, and how much of an id does."""
+    if not isinstance(error, UnknownRunError):
+        return error
+    looked = error.looked_for_in(without_password(url))
+    if len(error.run_id) < LEAST:
+        looked.hint = f"Of an id, {LEAST} characters or more do. {looked.hint}"
+    return looked
 
 
 def shown_status(run: RunRecord, services: Services) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -9,16 +10,17 @@ import click
 
 from tagent.cli.driving import drive
 from tagent.cli.overrides import config_option, overrides_option
-from tagent.cli.run import speak_plainly
+from tagent.cli.run import pipeline_of, speak_plainly
 from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import json_option, store_option, verbose_option, with_services
+from tagent.cli.sources import Sources
 from tagent.cli.stores import with_store
 from tagent.config import TAgentConfig
 from tagent.exceptions import ConfigurationError
 from tagent.pipeline import Pipeline, PipelineResult
-from tagent.pipeline.driving.resuming import DefinitionChoice, Reuse, resume_run
 from tagent.pipeline.events import RunEvent
 from tagent.pipeline.journal.loading import first_definition, latest_definition, load_events
+from tagent.pipeline.resuming import DefinitionChoice, Reuse, how_to_resume, resume_run
 from tagent.pipeline.stored.definition import Definition, outline
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.validation import require_valid
@@ -27,6 +29,7 @@ from tagent.ports import Services
 
 @click.command("resume")
 @click.argument("run_id")
+@click.argument("file", required=False, metavar="[FILE[:OBJECT]]")
 @click.option(
     "--definition",
     type=click.Choice(["stored", "current"]),
@@ -42,6 +45,7 @@ from tagent.ports import Services
 @short_ids("run_id")
 def resume_command(
     run_id: str,
+    file: str | None,
     definition: DefinitionChoice,
     overrides: TAgentConfig,
     config_file: Path | None,
@@ -50,16 +54,24 @@ def resume_command(
 ) -> int:
     """Go on with an interrupted, waiting or failed run; what is completed is not done again.
 
-    Its settings are those of the file that `tagent run` was given, unless another one is named here.
+    Its code is that of the file from which `tagent run` began it. A run that was begun in Python, or imported, does not
+    know that: name FILE. Its settings are those of the file that `tagent run` was given, unless --config names another.
     """
     return go_on(
-        run_id, definition=definition, overrides=overrides, config_file=config_file, store=store, as_json=as_json
+        run_id,
+        file=file,
+        definition=definition,
+        overrides=overrides,
+        config_file=config_file,
+        store=store,
+        as_json=as_json,
     )
 
 
 def go_on(
     run_id: str,
     *,
+    file: str | None = None,
     definition: DefinitionChoice = "stored",
     overrides: TAgentConfig | None = None,
     config_file: Path | None = None,
@@ -69,6 +81,7 @@ def go_on(
     """Go on with a run as `tagent runs resume` does with these options; return the exit code.
 
     Raises:
+        click.BadParameter: If `file` names no pipeline's file.
         RunHeldError: If a live process drives it.
         TAgentError: As for `resume_run`.
     """
@@ -80,7 +93,10 @@ def go_on(
         return latest_definition(await first_definition(services.store, run_id), events), events
 
     stored, history = asyncio.run(with_services(config, find))
-    code = _code_of(stored, run_id) if definition == "current" else None
+    code = named_code(file, stored.origin.tool_files) if file else None
+    if definition == "current":
+        code = code or _code_of(stored, run_id)
+        require_valid(code, tools=TAgentConfig.of(code.config).tools)  # before anything of it is drawn
     if config_file is None and stored.origin.config_file:
         config = with_store(_settings_of(stored.origin.config_file, run_id), config.store)
 
@@ -95,7 +111,22 @@ def go_on(
             announce=_announce,
         )
 
-    return drive(code or outline(stored), config, work, as_json=as_json, history=history)
+    drawn = code if code is not None and definition == "current" else outline(stored)
+    return drive(drawn, config, work, as_json=as_json, history=history, definition=stored, file=file or "")
+
+
+def named_code(file: str, tool_files: Sequence[str] = ()) -> Pipeline:
+    """Return the pipeline that somebody has named by its file, whose agents may use the tools of these files besides.
+
+    Raises:
+        click.BadParameter: If it is no file.
+        PipelineLoadError: If it does not give a pipeline.
+    """
+    with redirect_stdout(sys.stderr):  # what a file prints while it is loaded is talk
+        pipeline, origin = pipeline_of(file, Sources(tools=tuple(tool_files)))
+    if not origin.file:
+        raise click.BadParameter(f"{file!r} names no file.", param_hint="FILE")
+    return pipeline
 
 
 def _code_of(stored: Definition, run_id: str) -> Pipeline:
@@ -104,12 +135,9 @@ def _code_of(stored: Definition, run_id: str) -> Pipeline:
     Raises:
         NoPipelineError: If it has no file.
         PipelineLoadError: If that does not give it.
-        PipelineValidationError: If it has mistakes.
     """
     with redirect_stdout(sys.stderr):  # what a file prints while it is loaded is talk
-        code = code_of(stored, run_id=run_id, hint=f"Resume it from there: resume({run_id!r}, pipeline=...).")
-    require_valid(code, tools=TAgentConfig.of(code.config).tools)  # before anything of it is drawn
-    return code
+        return code_of(stored, run_id=run_id, hint=how_to_resume(run_id))
 
 
 def _settings_of(file: str, run_id: str) -> TAgentConfig:

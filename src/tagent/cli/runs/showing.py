@@ -1,23 +1,25 @@
 """`tagent runs show`."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
 from pydantic_core import to_json
-from rich.console import Console
+from rich.console import Console, Group
 from rich.text import Text
 
 from tagent.adapters.clock import SystemClock
-from tagent.cli.driving import as_text
+from tagent.cli.commands import RunCommands
 from tagent.cli.errors import printable
 from tagent.cli.runs.naming import short_ids
 from tagent.cli.runs.options import INTERRUPTED, json_option, listed, look_at, store_option, time_text, verbose_option
-from tagent.cli.stores import DEFAULT_STORE, resume_command, store_url
+from tagent.cli.runs.outputs import print_output, step_named
+from tagent.cli.stores import store_url
 from tagent.cli.times import brief_time_text
+from tagent.cli.unfolded import unfolded
 from tagent.cli.view import Picture
-from tagent.cli.waiting import each_and_how_to_answer, said, what_is_asked
-from tagent.exceptions import nearest
+from tagent.cli.waiting import asked_and_how_to_answer, said, what_is_asked
 from tagent.pipeline import Pipeline, RunStatus
 from tagent.pipeline.answering.answering import approval_documents
 from tagent.pipeline.answering.documents import Answer
@@ -36,18 +38,29 @@ from tagent.ports import Services
 Answers = Mapping[str, tuple[float, Answer]]
 """Path of a step -> since when the question stands that is answered, and what was said."""
 
+WIDE = 2000
+"""Columns of what is no terminal: whoever pipes it wants all of it."""
+
 _SOMETIMES = ("given_by", "added_by", "optional", "condition", "seen", "unseen", "part_count")
 """What is known of some steps only."""
 
 
 @click.command("show")
 @click.argument("run_id")
-@click.option("--step", help="Print the output of this step, of one inside another by its path.")
+@click.option(
+    "--step", metavar="STEP", help="Print the output of this step; of one inside another by its path: outer/2/inner."
+)
+@click.option(
+    "--all",
+    "is_all",
+    is_flag=True,
+    help="Show every step, also those inside others that have ended, of items and rounds; with --step what is in that.",
+)
 @store_option
 @json_option
 @verbose_option
 @short_ids("run_id")
-def show_command(run_id: str, step: str | None, store: str | None, as_json: bool) -> None:
+def show_command(run_id: str, step: str | None, is_all: bool, store: str | None, as_json: bool) -> None:
     """Show the steps of a run, what they cost and why they failed."""
 
     async def look(services: Services) -> tuple[Definition, tuple[RunEvent, ...], dict[str, object], Answers]:
@@ -62,23 +75,33 @@ def show_command(run_id: str, step: str | None, store: str | None, as_json: bool
     pipeline = outline(definition)
     state = fold(ExecutionGraph.build(pipeline), events)
     answers = _not_taken_up(state, written)
-    if step is not None:
-        if (found_step := _step_at(state, step)) is None:
-            raise click.BadParameter(f"The run has no step {step!r}.{nearest(step, state.steps)}", param_hint="--step")
-        _print_output(step, found_step, answers.get(step))
-    elif as_json:
+    named = None if step is None else step_named(state, step)
+    if named is not None and not is_all:
+        print_output(*named, answers.get(named[0]))
+        return
+    if as_json:
         click.echo(to_json({**found, **_facts(state, answers)}, indent=2).decode())
-    else:
-        console = Console()
-        console.print(Text(f"{found['run_id']}  {found['pipeline']}  {found['status']}  {found['created_at']}"))
-        is_interrupted = found["status"] == INTERRUPTED
-        console.print(_picture(pipeline, events, answers, is_interrupted=is_interrupted).rows())
-        click.echo()
-        for line in _why(state, answers):
-            click.echo(printable(line))
-        is_left = is_interrupted or state.status is RunStatus.WAITING
-        for line in _asked(state, store, answers, is_left=is_left):
-            click.echo(line)
+        return
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    is_interrupted = found["status"] == INTERRUPTED
+    picture = _picture(pipeline, events, answers, is_interrupted=is_interrupted)
+    if named is not None:
+        console.print(Group(*_rows_of(named[0], picture)))
+        return
+    console.print(Text(f"{found['run_id']}  {found['pipeline']}  {found['status']}  {found['created_at']}"))
+    console.print(Group(*_rows_of("", picture), picture.total()) if is_all else picture.rows())
+    click.echo()
+    for line in _why(state, answers):
+        click.echo(printable(line))
+    is_left = is_interrupted or state.status is RunStatus.WAITING
+    commands = RunCommands.of(state.run_id, store_url(store), definition)
+    for line in _asked(state, commands, answers, is_left=is_left):
+        click.echo(line)
+
+
+def _rows_of(path: str, picture: Picture) -> list[Text]:
+    """Return the rows of all steps, also those inside others; of one and what is inside it, if that is named."""
+    return [row for each, row in unfolded(picture) if not path or each == path or each.startswith(f"{path}/")]
 
 
 def _not_taken_up(state: PipelineState, written: Answers) -> dict[str, Answer]:
@@ -87,46 +110,18 @@ def _not_taken_up(state: PipelineState, written: Answers) -> dict[str, Answer]:
     return {path: said for path, (at, said) in written.items() if path in asked and asked[path].at == at}
 
 
-def _print_output(path: str, record: WorkRecord, answer: Answer | None) -> None:
-    """Print what a step gave, of one that waits for approval what it is about; else say that there is nothing yet."""
-    held = record.held if isinstance(record, StepRecord) else None
-    if held is not None:
-        click.echo(as_text(held.output))
-        told = "It is not approved yet." if answer is None else f"{said(answer)}; the run has not gone on yet."
-        click.echo(printable(told), err=True)
-    elif record.output is None and (record.finished_at is None or record.code):
-        why = f": {record.reason}" if record.reason else "." if record.finished_at is not None else " yet."
-        click.echo(printable(f"The step {path!r} has given nothing{why}"), err=True)
-    else:
-        click.echo(as_text(record.output))
-
-
-def _step_at(state: PipelineState, path: str) -> WorkRecord | None:
-    """Return what is known of a step, or of one inside others by its path; None if there is none."""
-    found: WorkRecord | None = state.steps.get(path)
-    inner: PipelineState | None = state
-    for name in () if found is not None else path.split("/"):
-        if isinstance(found, StepRecord) and name in found.parts:
-            found = found.parts[name]
-        else:
-            found = None if inner is None else inner.steps.get(name)
-        inner = None if found is None else found.inner
-    return found
-
-
-def _asked(state: PipelineState, store: str | None, answers: Mapping[str, Answer], *, is_left: bool) -> Iterator[str]:
+def _asked(
+    state: PipelineState, commands: RunCommands, answers: Mapping[str, Answer], *, is_left: bool
+) -> Iterator[str]:
     """Yield what somebody is asked, and how he answers; and what is answered, and how the run goes on if it is left."""
     requests = {path: asked for path, asked in open_requests(state).items() if path not in answers}
-    url = store_url(store) if requests or answers else ""
-    named = None if url == DEFAULT_STORE else url
     if requests:
         yield f"It waits for {'an approval' if len(requests) == 1 else f'{len(requests)} approvals'}:"
-    for path, asked in requests.items():
-        yield from each_and_how_to_answer(state.run_id, path, asked, named)
+    yield from asked_and_how_to_answer(requests, commands)
     for path, answer in answers.items():
         yield printable(f"{path}: {_said_when(answer)}")
     if answers and is_left:
-        yield f"Go on with it: {resume_command(state.run_id, named)}"
+        yield f"Go on with it: {commands.resume}{commands.alternative}"
 
 
 def _said_when(answer: Answer) -> str:
@@ -199,7 +194,8 @@ def _of_step(told: Mapping[str, Any], record: StepRecord) -> dict[str, object]:
 
 
 def _of_part(told: Mapping[str, Any], record: WorkRecord) -> dict[str, object]:
-    return {**told, **_times(told), **_inside(told, record)}
+    named = {"cost_usd" if name == "cost" else name: it for name, it in told.items()}  # as of steps
+    return {**named, **_times(told), **_inside(told, record)}
 
 
 def _inside(told: Mapping[str, Any], record: WorkRecord) -> dict[str, object]:

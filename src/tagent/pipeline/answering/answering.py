@@ -17,7 +17,7 @@ from tagent.pipeline.answering.editing import checked_output
 from tagent.pipeline.answering.errors import ApprovalAnsweredError, ApprovalNotOpenError, ApprovalOutputError
 from tagent.pipeline.answering.going_on import GoesOn, who_goes_on
 from tagent.pipeline.answering.requests import as_asked, last_answer, last_request, open_requests
-from tagent.pipeline.driving.live_runs import done_at_home, done_in_every_live_store
+from tagent.pipeline.journal.live_runs import done_at_home, done_in_every_live_store
 from tagent.pipeline.journal.loading import StoredRun, stored_run
 from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.models import Pipeline

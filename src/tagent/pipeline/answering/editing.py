@@ -1,13 +1,13 @@
 """An output that a reviewer has edited: it has to fit the type of its step before anybody writes it."""
 
 from tagent.pipeline.answering.errors import ApprovalOutputError
-from tagent.pipeline.driving.changing import with_changes
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import first_definition, latest_definition, load_events
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.rules import route_taken, routes_of
 from tagent.pipeline.state import PipelineState, fold
+from tagent.pipeline.stored.changed import with_changes
 from tagent.pipeline.stored.definition import bind
 from tagent.pipeline.stored.origins import code_of
 from tagent.ports.services import Services
@@ -35,7 +35,7 @@ async def checked_output(
     """
     first = await first_definition(services.store, run_id)
     events = await load_events(services.store, run_id, is_whole=False)
-    hint = f"Give the pipeline: approve({run_id!r}, {path!r}, output=..., pipeline=...)."
+    hint = f"Give it: approve({run_id!r}, {path!r}, output=..., pipeline=...), or `--pipeline FILE`."
     code = pipeline or code_of(first, run_id=run_id, hint=hint)
     pipeline = bind(latest_definition(first, events), code)
     step = step_at(pipeline, path, fold(ExecutionGraph.build(pipeline), events))

@@ -8,9 +8,9 @@ from tagent.pipeline import bindings
 from tagent.pipeline.caching.agents import agent_made
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.making import made_of
-from tagent.pipeline.driving.accounts import inner_settings, step_settings
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.settings import inner_settings, step_settings
 from tagent.pipeline.stored.steps import step_spec
 from tagent.ports.services import Services
 from tagent.task_agent.foreign import is_pydantic_agent

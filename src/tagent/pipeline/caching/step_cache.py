@@ -8,7 +8,6 @@ import logging
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from functools import partial
 
 from tagent.config import TAgentConfig
@@ -22,13 +21,12 @@ from tagent.pipeline.caching.definitions import pipeline_made
 from tagent.pipeline.caching.entries import WorkResult, is_fresh, kept_in, key_of, put_of, scope_of
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.flights import Flight, Flights
-from tagent.pipeline.driving.accounts import inner_settings
-from tagent.pipeline.driving.attempts import AttemptSucceeded
+from tagent.pipeline.caching.keyed import Keyed
 from tagent.pipeline.exceptions import StepOutputError
 from tagent.pipeline.models import CacheUse, PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.settings import inner_settings
 from tagent.pipeline.stored.steps import fingerprint
-from tagent.pipeline.work.step_work import KeyedWork
 from tagent.ports.documents import Document
 from tagent.ports.services import Services
 from tagent.task_agent.attempt import Attempt
@@ -61,7 +59,7 @@ class StepCache:
         self._told: set[tuple[str, str]] = set()
 
     def work(
-        self, step: PipelineStep, use: CacheUse, work: KeyedWork, attempt: Attempt, output: OutputType
+        self, step: PipelineStep, use: CacheUse, work: Keyed, attempt: Attempt, output: OutputType
     ) -> "CachedWork":
         """Return an attempt at `step`, or at a part, whose output may be used again. Whoever has it must leave it.
 
@@ -74,7 +72,7 @@ class StepCache:
         """
         return CachedWork(self, step, use, work, attempt, output)
 
-    async def made_of(self, step: PipelineStep, work: KeyedWork) -> object:
+    async def made_of(self, step: PipelineStep, work: Keyed) -> object:
         """Return what work is made of, with the pipeline that it runs.
 
         Raises:
@@ -102,7 +100,7 @@ class CachedWork:
         cache: StepCache,
         step: PipelineStep,
         use: CacheUse,
-        work: KeyedWork,
+        work: Keyed,
         attempt: Attempt,
         output: OutputType,
     ) -> None:
@@ -234,7 +232,7 @@ class CachedWork:
         self._is_spoilt = True
 
     async def keep(self, kept: WorkResult) -> None:
-        """Have what the work gave be used again, once `written` is told with what it is committed.
+        """Have what the work gave be used again, once `write_with` is told with what it is committed.
 
         Nothing is kept of work that wrote, read or sent more, or that changes what it is made of.
 
@@ -265,25 +263,24 @@ class CachedWork:
             return False
         return True
 
-    def written(self, done: AttemptSucceeded, buffer: EffectBuffer) -> AttemptSucceeded:
-        """Return a success that writes what was kept with its effects, which `buffer` gathers."""
-        if self._kept is None or done.change is not None:
-            self._kept = None
-            return done
+    def write_with(self, effects: EffectBuffer) -> bool:
+        """Have what was kept be written with the effects of the success; return whether there is something."""
+        if self._kept is None:
+            return False
         now = self._clock.now()
         try:
             put = put_of(self._kept, self._use, scope=self._scope, key=self._key, before=self._before, now=now)
         except PayloadError as error:
             self._cache.warn(self._step.name, error.message)
             self._kept = None
-            return done
-        buffer.put(put)
+            return False
+        effects.put(put)
         if self._flight is not None:  # until it is committed it can be found nowhere else
-            buffer.when_written(partial(_flights.forget, self._flight))
+            effects.when_written(partial(_flights.forget, self._flight))
         if self._claim is not None and self._claim.is_held and not self._is_held_back:
-            buffer.put(self._claim.end)
+            effects.put(self._claim.end)
             self._claim.passed_on()
-        return replace(done, effects=buffer)
+        return True
 
     @property
     def _is_held_back(self) -> bool:

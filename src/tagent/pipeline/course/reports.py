@@ -6,13 +6,13 @@ from typing import Any
 from tagent.pipeline.changes import added_by
 from tagent.pipeline.context import StepReport
 from tagent.pipeline.course.records import StepRecord, WorkRecord
+from tagent.pipeline.course.run_state import PipelineState
 from tagent.pipeline.course.sinks import final_of
 from tagent.pipeline.course.skip_codes import CONDITION_FALSE
 from tagent.pipeline.events import ASIDE
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.models import Pipeline, PipelineResult, RunStatus, StepStatus
-from tagent.pipeline.state import PipelineState
 from tagent.ports.records import RunSummary
 from tagent.search import searchable
 

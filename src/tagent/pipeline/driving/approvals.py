@@ -90,12 +90,15 @@ class ApprovalDesk:
         ]
         self._mending = (*gone, *missing)
 
-    async def mended(self) -> Effects:
+    async def mended(self, conflict: DocumentConflictError) -> Effects:
         """Return what becomes of the documents, now that somebody has changed one of them meanwhile.
 
         Raises:
+            DocumentConflictError: The same, if it is about something else, as what a run begins with.
             StoreError: If the store cannot be asked.
         """
+        if conflict.scope != SCOPE:
+            raise conflict
         await self.take_up()
         return self.effects(())
 

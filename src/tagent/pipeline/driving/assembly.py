@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from tagent.budget import Budget
 from tagent.config import TAgentConfig
 from tagent.pipeline.course.reports import final_step
-from tagent.pipeline.driving.changing import LiveChanges, with_changes
+from tagent.pipeline.driving.changing import LiveChanges
 from tagent.pipeline.models import Pipeline
 from tagent.pipeline.outputs import OutputType, output_type
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.step_executor import StepExecutor
+from tagent.pipeline.stored.changed import with_changes
 from tagent.pipeline.work.inner_step import OpenInnerRun
 from tagent.pipeline.work.large_outputs import LargeOutputs
 from tagent.pipeline.work.reaching import RunReach

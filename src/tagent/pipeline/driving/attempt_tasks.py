@@ -6,10 +6,11 @@ from functools import partial
 
 from tagent.effects import EffectBuffer
 from tagent.exceptions import TAgentError
+from tagent.pipeline.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
+from tagent.pipeline.closing import is_at_work
 from tagent.pipeline.context import StepContext
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.accounts import RunAccounts
-from tagent.pipeline.driving.attempts import AttemptFailed, AttemptOutcome, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.driving.deciding import AttemptStart, Unit, is_current, unit_of, work_at
 from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
 from tagent.pipeline.driving.standing import Standing
@@ -17,7 +18,7 @@ from tagent.pipeline.events import AgentNoticed, RunEvent
 from tagent.pipeline.hooks import Hooks, StepOutcome
 from tagent.pipeline.kinds import StepStatus
 from tagent.pipeline.state import PipelineState
-from tagent.pipeline.step_executor import StepExecutor
+from tagent.pipeline.step_executor import StepExecutor, failed_by
 from tagent.ports.clock import Clock
 from tagent.ports.effects import Effects
 from tagent.task_agent.attempt import Attempt
@@ -80,7 +81,7 @@ class AttemptTasks:
 
     async def _run(self, start: AttemptStart) -> None:
         """Run one attempt and report its outcome; a cancellation of the run passes through."""
-        unit = unit_of(start)
+        unit, task = unit_of(start), asyncio.current_task()
         context: StepContext | None = None
         attempt = self._attempt_of(start, unit)
         try:
@@ -94,8 +95,17 @@ class AttemptTasks:
                 raise
             reason = f"The step {start.step!r} cancelled itself."
             outcome = AttemptFailed(Failure("step.cancelled", reason))
+        except GeneratorExit as error:  # here: what comes out of a future closes all that is further inside
+            if not is_at_work(task):
+                raise
+            outcome = failed_by(start.step, error)
         finally:
             self._forget_task(start, unit)
+        await self._report(start, context, outcome)
+
+    async def _report(self, start: AttemptStart, context: StepContext | None, outcome: AttemptOutcome) -> None:
+        """Report how an attempt ended, and tell the hooks if there is something to be told."""
+        unit = unit_of(start)
         if isinstance(outcome, AttemptPaused):
             if context is not None:  # before it can go on, which is a beginning for them
                 await self._hooks.after(

@@ -11,10 +11,10 @@ from functools import partial
 from tagent.pipeline.course.commands import CancelStep, Command, FinishRun
 from tagent.pipeline.course.reports import summary_of
 from tagent.pipeline.driving.approvals import withdrawn
-from tagent.pipeline.driving.live_runs import done_at_home
 from tagent.pipeline.events import RunEvent, RunFinished, RunHalted, RunResumed, StepCancelled
 from tagent.pipeline.exceptions import PipelineError
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.journal.live_runs import done_at_home
 from tagent.pipeline.journal.loading import events_behind, load_events, stored_run
 from tagent.pipeline.models import RunStatus, StepStatus
 from tagent.pipeline.persistence import RunJournal

@@ -1,26 +1,25 @@
-"""Changes of a run's steps while it goes on: checked as a whole before they count, then carried out on its pipeline."""
+"""Changes of a run's steps while it goes on: checked as a whole before they count, and kept up with once they do."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from tagent.exceptions import TAgentError
-from tagent.pipeline import bindings
+from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.changes import Change, ChangeBy
 from tagent.pipeline.course.changing import has_begun
 from tagent.pipeline.course.sinks import is_outside
-from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
-from tagent.pipeline.driving.drafting import Draft, with_own_steps
+from tagent.pipeline.driving.drafting import Draft
 from tagent.pipeline.exceptions import PipelineError, Problem, has_problems
 from tagent.pipeline.inputs import missing_inputs
 from tagent.pipeline.kinds import StepStatus
-from tagent.pipeline.models import Dependency, Pipeline, PipelineStep
+from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.plan import Plan
-from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.state import PipelineState
 from tagent.pipeline.stored.added_steps import added_link, added_problems, added_spec, bound_added, bound_link
 from tagent.pipeline.stored.callables import DefinitionMismatchError
+from tagent.pipeline.stored.changed import NOWHERE, carry_out, home_of, with_changes
 from tagent.pipeline.stored.importable import Home, NotImportableError
 from tagent.pipeline.validation import validate
 from tagent.task_agent.models import Failure
@@ -32,9 +31,6 @@ MAX_STEPS = 10_000
 
 MAX_CHANGES = 1_000
 """How often the steps of one run may change."""
-
-
-_NOWHERE = Home("", {})
 
 
 class ChangeError(PipelineError):
@@ -71,7 +67,7 @@ def checked_change(
     """
     draft = Draft(pipeline, plan)
     problems = [*draft.problems, *_limit_problems(draft, state), *_unapproved(state, step, part), *_late(draft, state)]
-    home = _home(pipeline, step, part)
+    home = home_of(pipeline, step, part)
     change, unnamed = _change_of(draft, pipeline, home)
     changed = draft.pipeline
     if not (problems or unnamed):
@@ -133,7 +129,7 @@ def _change_of(draft: Draft, pipeline: Pipeline, home: Home | None) -> tuple[Cha
     specs: list[Mapping[str, object]] = []
     links: list[Mapping[str, object]] = []
     names = {step.name for step in draft.pipeline.steps}
-    place = home or _NOWHERE
+    place = home or NOWHERE
     for step in draft.added:
         if wrong := [Problem("not_storable", told, step.name) for told in added_problems(step)]:
             problems += wrong
@@ -154,95 +150,12 @@ def _change_of(draft: Draft, pipeline: Pipeline, home: Home | None) -> tuple[Cha
     return Change(tuple(specs), tuple(links), tuple(draft.unlinked), draft.enabled), problems
 
 
-def _home(pipeline: Pipeline, step: str, part: str) -> Home | None:
-    """Return where the code of steps is looked for that a step adds, or a part of it; None if it adds none.
-
-    A function that is given no context has changed nothing, whatever a journal says that may come from anywhere: a step
-    that runs one of somebody else's modules opens none of its functions.
-    """
-    definition = next((it for it in pipeline.steps if it.name == step), None)
-    if definition is None:
-        return None
-    work: object = definition.run if definition.run is not None else bindings.branches_of(definition).get(part)
-    if not callable(work) or not any(it.is_context for it in signature_of(work).parameters):
-        return None
-    return Home.of(work)
-
-
-def with_changes(pipeline: Pipeline, changes: Iterable[ChangeBy]) -> Pipeline:
-    """Return a copy of `pipeline` with what steps have changed about it, bound to the code of today.
-
-    Raises:
-        DefinitionMismatchError: If the code of an added step is not there any more, or is of another kind.
-    """
-    changed = with_own_steps(pipeline)
-    for change in changes:
-        _carry_out(changed, change)
-    return changed
-
-
-def _carry_out(pipeline: Pipeline, by: ChangeBy) -> list[str]:
-    """Change the steps of `pipeline`, and return which of them are new or other ones than before.
-
-    What is said of steps that it does not have is passed over, as in the fold.
-
-    Raises:
-        DefinitionMismatchError: As `with_changes`.
-    """
-    change, home = by.change, _home(pipeline, by.step, by.part)
-    names = {step.name for step in pipeline.steps}
-    added = [
-        bound_added(spec, home or _NOWHERE, pipeline=pipeline.name)
-        for spec in cast("Sequence[Mapping[str, Any]]", change.added)
-        if spec["name"] not in names
-    ]
-    for step in added:
-        pipeline.add_step(step)
-    depending = _relinked(pipeline, change, names, home)
-    for place, step in enumerate(pipeline.steps):
-        if step.name in depending:
-            pipeline.steps[place] = replace(step, depends_on=depending[step.name])
-        if step.name in change.enabled:
-            pipeline.steps[place] = replace(pipeline.steps[place], enabled=change.enabled[step.name])
-    return [*(step.name for step in added), *(name for name in names if name in depending or name in change.enabled)]
-
-
-def _relinked(
-    pipeline: Pipeline, change: Change, names: Collection[str], home: Home | None
-) -> dict[str, list[Dependency]]:
-    """Return step name -> all that it depends on after `change`, for those steps of which that is something else.
-
-    Args:
-        pipeline: The pipeline, with the new steps.
-        change: The change.
-        names: The steps that were there before.
-        home: Where the functions of checks are looked for.
-
-    Raises:
-        DefinitionMismatchError: As `with_changes`.
-    """
-    links = cast("Sequence[Mapping[str, Any]]", change.linked)
-    touched = {step for step, _ in change.unlinked} | {link["step"] for link in links}
-    steps = {step.name: step for step in pipeline.steps}
-    found = {
-        name: list(bindings.dependencies(steps[name], names, pipeline.global_constraints))
-        for name in touched & steps.keys()
-    }
-    for name, on in change.unlinked:
-        if name in found:
-            found[name] = [dep for dep in found[name] if dep.step != on]
-    for link in links:
-        if link["step"] in found and link["on"]["step"] in steps:
-            found[link["step"]].append(bound_link(link, home, pipeline=pipeline.name))
-    return found
-
-
 def _plan_of(pipeline: Pipeline, change: Change, *, step: str, part: str) -> Plan:
     """Return what a change was made of that was held back: until somebody approved it, the run has gone on."""
-    home = _home(pipeline, step, part)
+    home = home_of(pipeline, step, part)
     links = cast("Sequence[Mapping[str, Any]]", change.linked)
     return Plan(
-        added=[bound_added(spec, home or _NOWHERE, pipeline=pipeline.name) for spec in change.added],
+        added=[bound_added(spec, home or NOWHERE, pipeline=pipeline.name) for spec in change.added],
         linked=[(link["step"], bound_link(link, home, pipeline=pipeline.name)) for link in links],
         unlinked=list(change.unlinked),
         enabled=dict(change.enabled),
@@ -303,5 +216,5 @@ class LiveChanges:
             self._touched = [step.name for step in self._pipeline.steps]
             self._changes, self._done = state.changes, len(state.changes)
         for change in state.changes[self._done :]:
-            self._touched += _carry_out(self._pipeline, change)
+            self._touched += carry_out(self._pipeline, change)
         self._done = len(state.changes)

@@ -6,6 +6,7 @@ from typing import assert_never, cast
 
 from tagent.pipeline.answering.requests import question_for
 from tagent.pipeline.approval import Approval
+from tagent.pipeline.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.bindings import OUTPUT, fallback_of
 from tagent.pipeline.course.commands import (
     AskApproval,
@@ -25,7 +26,6 @@ from tagent.pipeline.course.commands import (
     WithdrawApproval,
 )
 from tagent.pipeline.course.records import WorkRecord
-from tagent.pipeline.driving.attempts import AttemptFailed, AttemptSucceeded
 from tagent.pipeline.events import (
     COMPENSATION,
     CONDITION,

@@ -1,7 +1,6 @@
 """The pipeline as a plan would have it: which steps it adds, what it changes of others, and what of that cannot be."""
 
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import replace
 
 from tagent.exceptions import DataPathError, nearest
@@ -10,15 +9,9 @@ from tagent.pipeline.exceptions import Problem
 from tagent.pipeline.models import Dependency, Pipeline, PipelineStep
 from tagent.pipeline.plan import Plan
 from tagent.pipeline.rules import routes_of
+from tagent.pipeline.stored.changed import with_own_steps
 from tagent.pipeline.validating.type_checks import type_problems
 from tagent.pipeline.validating.work_checks import MAX_NAME_LENGTH
-
-
-def with_own_steps(pipeline: Pipeline) -> Pipeline:
-    """Return a copy of `pipeline` with a list of steps of its own; the steps are the same."""
-    own = copy(pipeline)
-    own.steps = list(pipeline.steps)
-    return own
 
 
 class Draft:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from tagent.pipeline.driving.attempts import AttemptOutcome
+from tagent.pipeline.attempts import AttemptOutcome
 from tagent.pipeline.driving.deciding import AttemptStart
 from tagent.pipeline.events import RunEvent
 from tagent.ports.clock import Clock

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from tagent.config import TAgentConfig
 from tagent.pipeline.course.copying import copied
 from tagent.pipeline.course.showing import Audience
-from tagent.pipeline.driving.accounts import inner_settings, run_budget
 from tagent.pipeline.driving.assembly import Assembly, RunSetup
 from tagent.pipeline.driving.deciding import work_at
 from tagent.pipeline.driving.inner_journal import InnerJournal
@@ -17,6 +16,7 @@ from tagent.pipeline.events import AgentNoticed, RunEvent, RunHalted, RunResumed
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.models import Pipeline, PipelineResult, PipelineStep
 from tagent.pipeline.outputs import OutputType, output_type
+from tagent.pipeline.settings import inner_settings, run_budget
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.work.event_step import listening
 from tagent.pipeline.work.inner_step import Inputs

@@ -6,19 +6,18 @@ from functools import partial
 
 from tagent.effects import is_spare
 from tagent.exceptions import StoreError, ungrouped
+from tagent.pipeline.attempts import AttemptFailed, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.course.commands import PauseRun
 from tagent.pipeline.course.reports import summary_of
 from tagent.pipeline.course.showing import Audience
 from tagent.pipeline.driving.approvals import ApprovalDesk
 from tagent.pipeline.driving.assembly import Assembly
 from tagent.pipeline.driving.attempt_tasks import AttemptTasks
-from tagent.pipeline.driving.attempts import AttemptFailed, AttemptPaused, AttemptSucceeded
 from tagent.pipeline.driving.commits import Commits
 from tagent.pipeline.driving.deciding import AttemptStart, Decider, Unit, is_current, unit_of
 from tagent.pipeline.driving.inbox import Inbox, Inside, Progress, Report
 from tagent.pipeline.driving.run_limits import RunLimits
 from tagent.pipeline.driving.standing import Standing
-from tagent.pipeline.driving.stopping import RunStoppedError
 from tagent.pipeline.events import (
     AgentProgressed,
     ApprovalAnswered,
@@ -37,13 +36,14 @@ from tagent.pipeline.events import (
     StepStarted,
     StepSubstituted,
 )
-from tagent.pipeline.exceptions import DeadlockError
+from tagent.pipeline.exceptions import DeadlockError, RunStoppedError
 from tagent.pipeline.hooks import Hooks
 from tagent.pipeline.kinds import RunStatus
 from tagent.pipeline.persistence import Journal
 from tagent.pipeline.scheduler import AWAITING_APPROVAL
 from tagent.pipeline.state import apply
 from tagent.ports.effect_errors import DocumentConflictError, EffectRefusedError
+from tagent.ports.effects import NO_EFFECTS
 from tagent.ports.records import RunSummary
 from tagent.ports.store_errors import ConflictError
 from tagent.task_agent.context import EnhancedContextManager
@@ -205,12 +205,12 @@ class RunLoop:
             if not future.done():
                 future.set_result(None)
 
-    def _summary(self, events: list[RunEvent]) -> RunSummary | None:
+    def _summary(self, events: list[RunEvent], pause: RunPaused | None) -> RunSummary | None:
         """Return what lists are to show, when the events changed it: at beginnings and ends, not for each step."""
-        is_beginning = isinstance(events[0], _BEGINNINGS)
-        if is_beginning or self._state.is_finished:
-            return summary_of(self._state)
-        return None
+        if pause is not None:
+            return replace(summary_of(self._state), status=RunStatus.WAITING.value)
+        is_told = isinstance(events[0], _BEGINNINGS) or self._state.is_finished
+        return summary_of(self._state) if is_told else None
 
     def _decide(self, events: list[RunEvent]) -> list[AttemptStart]:
         """Append what is to happen to `events`, and return which attempts begin."""
@@ -245,25 +245,18 @@ class RunLoop:
     async def _commit(self, events: list[RunEvent], pause: RunPaused | None) -> None:
         """Commit what has happened, and the pause with it unless somebody has answered meanwhile."""
         effects = self._approvals.effects(events)
-        while pause is not None:
-            summary = replace(summary_of(self._state), status=RunStatus.WAITING.value)
-            unanswered = effects.plus(self._approvals.unanswered(besides=effects))
+        while events or pause is not None:
+            told = events if pause is None else [*events, pause]
+            held = NO_EFFECTS if pause is None else self._approvals.unanswered(besides=effects)
             try:
-                await self._commits.commit([*events, pause], summary, unanswered)
-            except DocumentConflictError:
-                effects = await self._approvals.mended()
-                pause = await self._pause_now()
-            else:
-                apply(self._state, pause)
-                events.append(pause)
-                return
-        while events:
-            try:
-                await self._commits.commit(events, self._summary(events), effects)
-            except DocumentConflictError:  # somebody has just answered what was to be asked anew
-                effects = await self._approvals.mended()
-            else:
-                return
+                await self._commits.commit(told, self._summary(events, pause), effects.plus(held))
+                break
+            except DocumentConflictError as conflict:
+                effects = await self._approvals.mended(conflict)
+                pause = None if pause is None else await self._pause_now()
+        if pause is not None:
+            apply(self._state, pause)
+            events.append(pause)
 
     def _take_answers(self, group: asyncio.TaskGroup, events: list[RunEvent]) -> None:
         """Turn the answers that were found into events, and let go on what waits for one inside."""

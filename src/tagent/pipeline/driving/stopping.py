@@ -3,23 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tagent.pipeline.exceptions import PipelineError
-
-
-class RunStoppedError(PipelineError):
-    """A run was asked to stop and has done so, between two steps; it has given its claim up.
-
-    Attributes:
-        run_id: The run.
-    """
-
-    code = "run.stopped"
-    is_retryable = True
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-        super().__init__(f"Run {run_id} was stopped between two steps.", hint="Resume it: nothing is lost.")
-
 
 class StopSignal:
     """Asks the runs that know it to begin no step any more. To be given in the event loop of the runs.

@@ -91,12 +91,17 @@ def code_of(definition: Definition, *, run_id: str, hint: str) -> Pipeline:
     if origin.file:
         if not Path(origin.file).is_file():
             message = f"The file {origin.file!r}, from which run {run_id} was started, is not there any more."
-            raise PipelineLoadError(origin.file, message, hint="Put it back, or give the pipeline in code.")
+            raise PipelineLoadError(origin.file, message, hint="Put it back, or name the file or the pipeline itself.")
         return with_tools(load_pipeline(origin.file, origin.object_name), origin.tool_files)
     if is_goal(definition) and _has_its_files(definition):
         goal = definition.spec["steps"][0]["goal"]
         return goal_pipeline(goal, tool_files=origin.tool_files, schema_file=origin.schema_file)
     raise NoPipelineError(run_id, pipeline=definition.spec["name"], hint=hint)
+
+
+def knows_its_code(definition: Definition) -> bool:
+    """Return whether it says from where its code comes, whether or not that is still there."""
+    return bool(definition.origin.file) or (is_goal(definition) and _has_its_files(definition))
 
 
 def is_goal(definition: Definition) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from tagent.names import is_cache
+from tagent.effects import without_spare
 from tagent.pipeline.changes import Change
 from tagent.pipeline.events import ApprovalRequested, InnerProgressed, PartCompleted, RunEvent, StepCompleted
 from tagent.pipeline.stored.added_steps import CODE
@@ -32,9 +32,9 @@ def portable_event(event: RunEvent, *, may_name_code: bool) -> RunEvent:
         inside = portable_event(event.event, may_name_code=may_name_code)
         return event if inside is event.event else replace(event, event=inside)
     if isinstance(event, ApprovalRequested) and event.effects is not None:
-        kept = tuple([put for put in event.effects.puts if not is_cache(put.scope)])
-        if len(kept) < len(event.effects.puts):
-            event = replace(event, effects=replace(event.effects, puts=kept))
+        kept = without_spare(event.effects)
+        if kept != event.effects:
+            event = replace(event, effects=kept)
     if isinstance(event, ApprovalRequested | StepCompleted | PartCompleted) and event.change is not None:
         change = _portable_change(event.change, may_name_code=may_name_code)
         return event if change == event.change else replace(event, change=change)

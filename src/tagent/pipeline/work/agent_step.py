@@ -7,9 +7,9 @@ from dataclasses import replace
 from tagent.config import TAgentConfig
 from tagent.exceptions import nearest
 from tagent.pipeline.caching.agents import agent_made
-from tagent.pipeline.driving.accounts import step_settings
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.settings import step_settings
 from tagent.pipeline.work.briefing import Briefer
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import WHOLE, Scope

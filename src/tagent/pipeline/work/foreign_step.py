@@ -8,10 +8,10 @@ from tagent.config import TAgentConfig
 from tagent.exceptions import TAgentError
 from tagent.pipeline.caching.errors import UnkeyableError
 from tagent.pipeline.caching.making import made_of
-from tagent.pipeline.driving.accounts import step_settings
 from tagent.pipeline.exceptions import StepFailedError
 from tagent.pipeline.models import Pipeline, PipelineStep
 from tagent.pipeline.outputs import OutputType
+from tagent.pipeline.settings import step_settings
 from tagent.pipeline.work.briefing import Briefer, Briefing
 from tagent.pipeline.work.reading import RunReader
 from tagent.pipeline.work.scope import WHOLE, Scope

@@ -2,6 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
+from tagent.pipeline.caching.keyed import Keyed
 from tagent.pipeline.context import StepContext
 from tagent.task_agent.attempt import Attempt
 from tagent.threads import ThreadedCall
@@ -21,27 +22,5 @@ class StepWork(Protocol):
 
 
 @runtime_checkable
-class KeyedWork(StepWork, Protocol):
-    """A work of which it can be told whether another one is the same, so that its output may be used again."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of it happened in the last attempt: what was done in an earlier one, nobody has seen."""
-        ...
-
-    async def made_of(self) -> object:
-        """Return its code, texts, settings, models and tools, as JSON values.
-
-        Raises:
-            UnkeyableError: If something of it cannot be looked at.
-            ModelError: If a model cannot be had.
-        """
-        ...
-
-    async def reads(self, attempt: Attempt) -> object:
-        """Return the data that it reads in an attempt, as JSON values.
-
-        Raises:
-            TAgentError: If something is not there; as `run` would.
-        """
-        ...
+class KeyedWork(StepWork, Keyed, Protocol):
+    """A work whose output may be used again."""

@@ -7,10 +7,10 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import bindings, events
 from tagent.pipeline.awaited import event_of
 from tagent.pipeline.context import StepContext
-from tagent.pipeline.driving.accounts import inner_settings, step_settings
 from tagent.pipeline.models import Pipeline, PipelineStep, Work
 from tagent.pipeline.outputs import OutputType, part_type
 from tagent.pipeline.placeholders import placeholders
+from tagent.pipeline.settings import inner_settings, step_settings
 from tagent.pipeline.signatures import signature_of
 from tagent.pipeline.work.agent_step import AgentStep
 from tagent.pipeline.work.condition_step import ConditionStep, Judgement, question_of

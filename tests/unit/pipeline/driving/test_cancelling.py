@@ -24,13 +24,13 @@ from tagent.pipeline import (
 )
 from tagent.pipeline.answering.answering import open_approvals
 from tagent.pipeline.answering.documents import SCOPE
-from tagent.pipeline.driving import claim_watch as watching
-from tagent.pipeline.driving import lease
 from tagent.pipeline.driving.cancelling import Cancellation, RunEndedError, cancel_run
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunFinished, RunHalted, StepCancelled
+from tagent.pipeline.journal import claim_watch as watching
+from tagent.pipeline.journal import lease
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.persistence import RunJournal
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.transfer.forking import fork_run
 from tagent.ports import Batch, RunRecord, Services
 from tagent.ports.documents import DocumentQuery

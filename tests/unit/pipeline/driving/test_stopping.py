@@ -7,8 +7,9 @@ import pytest
 from builders import CONCURRENT, chain, returning, services
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor
-from tagent.pipeline.driving.resuming import resume_run
-from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.driving.stopping import StopSignal
+from tagent.pipeline.exceptions import RunStoppedError
+from tagent.pipeline.resuming import resume_run
 from tagent.ports.effect_errors import CursorConflictError
 from tagent.ports.effects import Effects
 from tagent.ports.messages import NewMessage, Receipt

@@ -36,10 +36,10 @@ from tagent.pipeline import (
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
 from tagent.pipeline.answering.documents import ANSWERED, SCOPE
 from tagent.pipeline.driving.cancelling import cancel_run
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalAnswered, RunPaused
 from tagent.pipeline.journal.history import history
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.stored.origins import NoPipelineError
 from tagent.ports import Services, Store
 from tagent.ports.documents import DocumentQuery, Put

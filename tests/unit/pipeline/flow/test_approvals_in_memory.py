@@ -10,7 +10,7 @@ from builders import CONCURRENT, returning, services
 from tagent import approvals, approve, run_pipeline
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
-from tagent.pipeline.driving.live_runs import LiveRun, reachable
+from tagent.pipeline.journal.live_runs import LiveRun, reachable
 from tagent.ports import Services
 from tagent.ports.store_errors import UnknownRunError
 from tagent.testing import ManualClock
@@ -58,7 +58,7 @@ async def test_whoever_asks_before_a_run_ends_is_answered_before_it_does() -> No
 
 
 def _ask_elsewhere(run_id: str, work: Callable[[Services], Awaitable[str]]) -> str:
-    from tagent.pipeline.driving.live_runs import live_run
+    from tagent.pipeline.journal.live_runs import live_run
 
     async def ask() -> str:
         live = live_run(run_id)

@@ -36,13 +36,14 @@ from tagent.pipeline import (
 from tagent.pipeline.answering.answering import answer_approval
 from tagent.pipeline.course.changing import changed_graph
 from tagent.pipeline.driving.cancelling import cancel_run
-from tagent.pipeline.driving.changing import MAX_CHANGES, with_changes
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.driving.changing import MAX_CHANGES
 from tagent.pipeline.events import RunForked, StepCompleted, StepSkipped, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.state import fold
 from tagent.pipeline.stored.callables import DefinitionMismatchError
+from tagent.pipeline.stored.changed import with_changes
 from tagent.pipeline.stored.definition import Definition, Origin, outline
 from tagent.pipeline.transfer.forking import fork_run, state_at
 from tagent.ports import ModelRequest

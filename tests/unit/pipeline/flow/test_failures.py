@@ -18,9 +18,9 @@ from tagent.pipeline import (
     RunStatus,
     StepContext,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import RunFinished, RunHalted, StepFailed, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.scheduler import next_commands
 from tagent.pipeline.state import PipelineState
 from tagent.testing import ManualClock, ScriptedModel

@@ -25,11 +25,12 @@ from tagent.pipeline import (
     repeat,
     when,
 )
-from tagent.pipeline.driving.resuming import resume_run
-from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import AgentNoticed, InnerProgressed
+from tagent.pipeline.exceptions import RunStoppedError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.state import fold
 from tagent.testing import ManualClock, ScriptedModel
 

@@ -10,9 +10,9 @@ from builders import CONCURRENT, raising, returning, run, services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineStep, RetryPolicy, RunStatus, StepContext, repeat
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import InnerProgressed, RunEvent, StepCompleted
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.state import fold
 from tagent.testing import ScriptedModel
 

@@ -25,11 +25,11 @@ from tagent.pipeline import (
 )
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
 from tagent.pipeline.answering.documents import SCOPE
-from tagent.pipeline.driving import claim_watch
 from tagent.pipeline.driving.cancelling import cancel_run
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalRequested, InnerProgressed, RunResumed
+from tagent.pipeline.journal import claim_watch
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.ports.documents import Put
 from tagent.ports.effects import Effects
 from tagent.testing import ScriptedModel

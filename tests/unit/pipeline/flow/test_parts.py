@@ -19,8 +19,8 @@ from tagent.pipeline import (
     StepContext,
     StepStatus,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import PartCompleted, PartStarted
+from tagent.pipeline.resuming import resume_run
 from tagent.testing import ManualClock, ScriptedModel
 
 PARALLEL = ExecutionMode.PARALLEL_MERGE

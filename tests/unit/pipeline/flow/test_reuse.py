@@ -6,7 +6,7 @@ from builders import returning, services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineResult
-from tagent.pipeline.driving.resuming import resume_run
+from tagent.pipeline.resuming import resume_run
 from tagent.ports import ModelRequest
 from tagent.testing import ScriptedModel
 

@@ -22,10 +22,11 @@ from tagent.pipeline import (
     StepOutcome,
     StepStatus,
 )
-from tagent.pipeline.driving.resuming import resume_run
-from tagent.pipeline.driving.stopping import RunStoppedError, StopSignal
+from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import RunEvent, StepStarted
+from tagent.pipeline.exceptions import RunStoppedError
 from tagent.pipeline.graph import ExecutionGraph
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.scheduler import Limits, next_commands
 from tagent.pipeline.state import PipelineState, apply
 from tagent.pipeline.stored.definition import Definition, Origin, bind

@@ -29,8 +29,8 @@ from tagent.pipeline import (
     field,
     repeat,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ROUNDS, PartCompleted, PartStarted, StepCompleted, StepExpanded
+from tagent.pipeline.resuming import resume_run
 from tagent.ports import ModelRequest
 from tagent.testing import ManualClock, ScriptedModel
 

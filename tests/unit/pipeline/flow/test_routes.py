@@ -26,8 +26,8 @@ from tagent.pipeline import (
     switch,
     when,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import StepCompleted, StepStarted
+from tagent.pipeline.resuming import resume_run
 from tagent.testing import ScriptedModel
 
 NOT_TAKEN = "branch_not_taken"

@@ -6,10 +6,10 @@ from builders import run, services
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, StepStatus
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.journal.loading import events_in, stored_run
 from tagent.pipeline.journal.serialization import JournalFormatError
+from tagent.pipeline.resuming import resume_run
 
 LARGE = "x" * 20_000
 

@@ -34,4 +34,4 @@ def test_a_file_that_is_gone_since_the_run_began_is_to_be_put_back(tmp_path: Pat
     file.unlink()
     with pytest.raises(PipelineLoadError, match="from which run run-1 was started, is not there any more") as caught:
         code_of(definition, run_id="run-1", hint="")
-    assert caught.value.hint == "Put it back, or give the pipeline in code."
+    assert caught.value.hint == "Put it back, or name the file or the pipeline itself."

@@ -9,11 +9,11 @@ from builders import CONCURRENT, services
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, RunStatus
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import StepCompleted
 from tagent.pipeline.exceptions import InputError, StepOutputError
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.models import StepStatus
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.stored.origins import NoPipelineError
 from tagent.pipeline.transfer.comparing import compare_runs
 from tagent.pipeline.transfer.edits import ForkError

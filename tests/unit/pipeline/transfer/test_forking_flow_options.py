@@ -20,10 +20,10 @@ from tagent.pipeline import (
     RunStatus,
     StepContext,
 )
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.events import ApprovalAnswered, ApprovalRequested, InnerProgressed, RunEvent, RunStarted
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.replay.recorded_answers import RecordedAnswers
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.routing import repeat, when
 from tagent.pipeline.selecting import Selection
 from tagent.pipeline.transfer.edits import ForkError

@@ -19,8 +19,8 @@ from builders import Ran, returning, run, services
 from crashes import Crash, CrashingStore, everybody_is_gone
 from tagent.config import TAgentConfig
 from tagent.pipeline import ExecutionMode, Pipeline, PipelineExecutor, PipelineValidationError
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind
 from tagent.pipeline.transfer.definitions import read_definition
 from tagent.pipeline.validation import validate

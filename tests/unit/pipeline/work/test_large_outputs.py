@@ -26,9 +26,9 @@ from tagent.pipeline import (
     StepStatus,
 )
 from tagent.pipeline.course.records import StepRecord
-from tagent.pipeline.driving.resuming import resume_run
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import load_events
+from tagent.pipeline.resuming import resume_run
 from tagent.pipeline.state import fold
 from tagent.pipeline.transfer.forking import fork_run, state_at
 from tagent.pipeline.work.large_outputs import LostOutputError

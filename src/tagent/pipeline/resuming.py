@@ -9,8 +9,6 @@ from tagent.config import TAgentConfig
 from tagent.pipeline.changes import events_awaited
 from tagent.pipeline.course.records import StepRecord
 from tagent.pipeline.course.reports import parts_done, summary_of
-from tagent.pipeline.driving.accounts import overridden
-from tagent.pipeline.driving.changing import with_changes
 from tagent.pipeline.driving.stopping import StopSignal
 from tagent.pipeline.events import RunEvent, RunFinished, RunResumed, RunStarted
 from tagent.pipeline.exceptions import PipelineError
@@ -22,7 +20,9 @@ from tagent.pipeline.nesting import runs_inside
 from tagent.pipeline.outputs import output_type
 from tagent.pipeline.persistence import RunJournal
 from tagent.pipeline.selecting import selection_of
+from tagent.pipeline.settings import overridden
 from tagent.pipeline.state import PipelineState, apply, fold
+from tagent.pipeline.stored.changed import with_changes
 from tagent.pipeline.stored.definition import Definition, bind
 from tagent.pipeline.stored.origins import code_of
 from tagent.pipeline.validation import require_valid
@@ -32,6 +32,9 @@ from tagent.task_agent.events import AgentEvent, ModelFailed, TaskCompleted, cal
 
 MAX_IDLE_RESUMES = 5
 """How often in a row a run may be resumed without getting any further before it is given up."""
+
+MOST_NAMED = 10
+"""So many pieces of work that were under way each time are named."""
 
 DefinitionChoice = Literal["stored", "current"]
 
@@ -49,9 +52,12 @@ class CrashLoopError(PipelineError):
     def __init__(self, run_id: str, *, resumes: int, running: tuple[str, ...]) -> None:
         self.run_id = run_id
         self.resumes = resumes
-        steps = ", ".join(map(repr, running)) or "no step"
+        steps = ", ".join(map(repr, running[:MOST_NAMED])) or "no step"
+        more = f" and {len(running) - MOST_NAMED} more" if len(running) > MOST_NAMED else ""
+        were = "was" if len(running) <= 1 else "were"
         super().__init__(
-            f"Run {run_id} was resumed {resumes} times without getting any further; {steps} was running each time.",
+            f"Run {run_id} was resumed {resumes} times without getting any further; {steps}{more} {were} running each "
+            "time.",
             hint="Mend the step, then resume the run once more.",
         )
 
@@ -117,9 +123,8 @@ async def resume_run(
         RunStoppedError: If it was asked to stop.
     """
     first = await first_definition(services.store, run_id)
-    hint = f"Resume it from there: resume({run_id!r}, pipeline=...)."
     # Before the claim, as a file may take long to load: every later definition of the run is of the same file.
-    code = pipeline or code_of(first, run_id=run_id, hint=hint)
+    code = pipeline or code_of(first, run_id=run_id, hint=how_to_resume(run_id))
     journal = await RunJournal.claim(services, run_id, lease_seconds=config.lease_seconds)
     try:
         # Behind the claim, where nobody else adds to them; whole only where what is released could not be read again.
@@ -153,6 +158,11 @@ async def resume_run(
         )
     finally:  # whatever came of it: a claim that stays would keep everybody out until its lease ends
         await journal.release()
+
+
+def how_to_resume(run_id: str) -> str:
+    """Return how somebody goes on with a run of which nobody knows where its pipeline is."""
+    return f"Name it: resume({run_id!r}, pipeline=...), or `tagent runs resume {run_id} FILE`."
 
 
 async def _go_on(
@@ -201,14 +211,16 @@ async def _go_on(
 
 
 def _at_work(pipeline: Pipeline, state: PipelineState) -> tuple[str, ...]:
-    """Return what was under way when the run was left, of each step one piece of work; events are only waited for."""
-    parts = {step: f"{step}[{part}]" for step, part in sorted(state.running_parts)}
+    """Return what was under way when the run was left, parts of steps by their paths; events are only waited for."""
     waiting = {step.name for step in pipeline.steps if step.wait_for is not None}
     waiting.update(name for by in state.changes for name in events_awaited(by.change))
+    parts: dict[str, list[str]] = {}
+    for name, part in sorted(state.running_parts):
+        parts.setdefault(name, []).append(f"{name}/{part}")
     return tuple(
-        parts.get(name, name)
+        path
         for name in state.graph.names
-        if name in parts or (name in state.running and name not in waiting)
+        for path in parts.get(name, [name] if name in state.running and name not in waiting else [])
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tagent.adapters.storage.memory import MemoryStore
 from tagent.exceptions import StoreError
-from tagent.pipeline.driving.lease import Lease, LeaseKeeper
+from tagent.pipeline.journal.lease import Lease, LeaseKeeper
 from tagent.ports.store_errors import ConflictError
 
 WAIT_SECONDS = 60.0

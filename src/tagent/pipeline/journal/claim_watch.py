@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tagent.exceptions import StoreError
-from tagent.pipeline.driving.lease import Lease
+from tagent.pipeline.journal.lease import Lease
 from tagent.ports.store_errors import ConflictError
 
 LOOK_SECONDS = 0.4

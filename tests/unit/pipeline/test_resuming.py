@@ -17,10 +17,10 @@ from tagent.config import TAgentConfig
 from tagent.pipeline import Pipeline, PipelineExecutor, PipelineResult, PipelineState, RunStatus, StepOutputError
 from tagent.pipeline.answering.answering import answer_approval, open_approvals
 from tagent.pipeline.course.timers import ATTEMPT
-from tagent.pipeline.driving.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.events import RunResumed, RunStarted, StepCompleted, StepFailed, StepStarted
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import first_definition, load_events
+from tagent.pipeline.resuming import MAX_IDLE_RESUMES, CrashLoopError, Reuse, resume_run
 from tagent.pipeline.state import apply
 from tagent.pipeline.stored.definition import Definition, DefinitionMismatchError, Origin, bind
 from tagent.pipeline.stored.origins import NoPipelineError
@@ -291,6 +291,31 @@ async def test_a_step_inside_that_kills_its_process_each_time_is_a_crash_loop_to
             await resume(opened, pipeline)
     with pytest.raises(CrashLoopError, match=f"resumed {MAX_IDLE_RESUMES} times .* 'inner' was running"):
         await resume(opened, pipeline)
+
+
+async def test_a_crash_loop_names_all_that_was_under_way() -> None:
+    """Any of them may be the one."""
+    store = CrashingStore()
+
+    async def kill() -> None:
+        store.arm(1, is_written=False)
+
+    pipeline = Pipeline("p").step("n", run=returning([1, 2])).step("cases", run=kill, for_each="n")
+    pipeline.step("other", run=kill, depends_on=["n"], execution_mode=CONCURRENT)
+    opened = everybody_is_gone(services(store=store))
+    with pytest.raises(Crash):
+        await PipelineExecutor(pipeline, services=opened).execute()
+    for _ in range(MAX_IDLE_RESUMES):
+        with pytest.raises(Crash):
+            await resume(opened, pipeline)
+    with pytest.raises(CrashLoopError, match="; 'cases/0', 'cases/1', 'other' were running each time."):
+        await resume(opened, pipeline)
+
+
+def test_of_much_that_was_under_way_a_crash_loop_names_the_first() -> None:
+    """A thousand names are no message."""
+    told = str(CrashLoopError("1f2e", resumes=5, running=tuple(f"cases/{n}" for n in range(30))))
+    assert "'cases/9' and 20 more were running each time." in told
 
 
 async def test_steps_inside_that_end_between_crashes_are_no_crash_loop() -> None:
