@@ -214,8 +214,8 @@ def test_an_edit_that_does_not_fit_is_refused_and_the_question_stays(desk: Desk)
     assert "approval.output" in early.stderr
     desk.types("runs", "approve", run_id, "refund", "--resume")
     wrong = desk.types("runs", "approve", run_id, "letter", "--output", "[1]")
-    assert wrong.returncode == 1
-    assert "step.output" in wrong.stderr
+    assert wrong.returncode == 2
+    assert "--output: The output of the step 'letter' does not fit" in wrong.stderr
     assert desk.asked() == [(run_id, "letter")]
     (desk.folder / "letter.json").write_text('"Dear Eva."')
     right = desk.types("runs", "approve", run_id, "letter", "--output", "@letter.json", "--resume")
