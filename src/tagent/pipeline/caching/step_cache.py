@@ -163,7 +163,11 @@ class CachedWork:
 
     def _waits_for_itself(self, flight: Flight[WorkResult]) -> bool:
         """Return whether a flight cannot land while it is waited for: this is part of it, or stops its event loop."""
-        return stands_still(flight.loop) or any(work._flight is flight for work in _inside.get())  # noqa: SLF001
+        return stands_still(flight.loop) or any(work.is_waited_for_by(flight) for work in _inside.get())
+
+    def is_waited_for_by(self, flight: Flight[WorkResult]) -> bool:
+        """Return whether others wait for this work by that flight."""
+        return self._flight is flight
 
     async def _claimed(self) -> WorkResult | None:
         """Return what another process has worked out; None once the right to do it is ours.

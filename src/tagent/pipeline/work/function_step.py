@@ -29,6 +29,7 @@ class FunctionStep:
         threads: Where blocking functions run.
         scope: Which piece of the step's work it is.
         may_plan: Whether it may change the steps of the run.
+        abandoned: Where calls that are given up are noted; None for a list of its own.
 
     Attributes:
         abandoned: Blocking calls of it that were given up and may still run.
@@ -46,6 +47,7 @@ class FunctionStep:
         *,
         scope: Scope = WHOLE,
         may_plan: bool = False,
+        abandoned: list[ThreadedCall] | None = None,
     ) -> None:
         self._name = name
         self._function = function
@@ -54,7 +56,7 @@ class FunctionStep:
         self._threads = threads
         self._scope = scope
         self._may_plan = may_plan
-        self.abandoned: list[ThreadedCall] = []
+        self.abandoned = [] if abandoned is None else abandoned
 
     async def run(self, attempt: Attempt) -> tuple[object, StepContext | None]:
         """Return what the function returns, and the context that it asked for.

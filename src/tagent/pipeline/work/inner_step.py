@@ -199,8 +199,7 @@ class InnerStep:
 
     async def _asked(self, function: Callable[..., object], attempt: Attempt) -> Mapping[str, object] | BaseModel:
         name = self._step.name
-        work = FunctionStep(name, function, self._reader, self._threads, scope=self._scope)
-        work.abandoned = self._mapped
+        work = FunctionStep(name, function, self._reader, self._threads, scope=self._scope, abandoned=self._mapped)
         given, _ = await work.run(attempt)
         if isinstance(given, Mapping | BaseModel):
             self._warn_of_unused(given)

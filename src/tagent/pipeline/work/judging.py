@@ -54,8 +54,8 @@ class Judge:
                 answers[needed.function] = await self._ask(needed.function, given, attempt)
 
     async def _ask(self, function: Callable[..., object], given: Mapping[str, object], attempt: Attempt) -> bool:
-        work = FunctionStep(self._step, function, self._reader, self._threads, scope=Scope(self._part, given))
-        work.abandoned = self.abandoned
+        scope = Scope(self._part, given)
+        work = FunctionStep(self._step, function, self._reader, self._threads, scope=scope, abandoned=self.abandoned)
         answer, _ = await work.run(attempt)
         if not isinstance(answer, bool):
             told = getattr(function, "__name__", "a function")

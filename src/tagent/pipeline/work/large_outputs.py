@@ -118,7 +118,7 @@ class LargeOutputs:
                 await self._load(name, output)
 
     async def keep(self, names: Iterable[str]) -> None:
-        """Do that and have them stay, until others are asked for in this way: for a compensation, behind all steps.
+        """Have the outputs of these steps in memory until it is asked for others: for a compensation, behind all steps.
 
         Raises:
             LostOutputError: If one is not in the store.
@@ -129,7 +129,13 @@ class LargeOutputs:
         await self.load(sorted(self._kept))
 
     async def load_for_change(self, names: Iterable[str]) -> None:
-        """Do that and have them stay until the next change of the steps counts: new steps may look into them then."""
+        """Have the outputs of these steps in memory until the next change of the steps counts.
+
+        New steps may look into them then.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
         large = [name for name in names if name in self._stored]
         self._pinned.update(large)
         await self.load(large)
@@ -141,12 +147,20 @@ class LargeOutputs:
             self._hold(name)
 
     async def load_for(self, step: str) -> None:
-        """Do that with the steps that `step` depends on."""
+        """Have the outputs of the steps that `step` depends on in memory until those that depend on them have ended.
+
+        Raises:
+            LostOutputError: If one is not in the store.
+        """
         if self._stored:
             await self.load(self._state.graph.dependencies(step))
 
     async def load_final(self, final: str) -> None:
-        """Do that with the run's output, that of the step `final`; empty if it has none."""
+        """Have the run's output in memory, that of the step `final`; empty if it has none.
+
+        Raises:
+            LostOutputError: If it is not in the store.
+        """
         self._final = final
         await self.load([final] if final else [])
 

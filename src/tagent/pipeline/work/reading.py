@@ -166,7 +166,7 @@ class RunReader:
     def plain_outputs_before(
         self, step: str, part: str = "", *, only: Collection[str] | None = None
     ) -> dict[str, object]:
-        """Return the same as JSON values, as texts and paths see them.
+        """Return the outputs of the steps that `step` may read as JSON values, by name: as texts and paths see them.
 
         Args:
             step: The step.
