@@ -29,15 +29,16 @@ CUT_OFF = ("◌", "yellow")
 """The sign of a step that would run if somebody drove its run."""
 
 
-def sign_of(state: PipelineState, name: str, *, cut_off: str = "") -> tuple[str, str]:
+def sign_of(state: PipelineState, name: str, *, is_asked: bool, cut_off: str = "") -> tuple[str, str]:
     """Return the sign of a step and its style.
 
     Args:
         state: The run's state.
         name: The step. One of whose parts something runs is at work, whatever its status.
+        is_asked: Whether it waits for somebody's word.
         cut_off: What steps at work are called while nobody drives the run; empty if somebody does.
     """
-    if name in state.asked:
+    if is_asked:
         return ASKED
     if _is_at_work(state, name):
         return CUT_OFF if cut_off else SIGNS[StepStatus.RUNNING]

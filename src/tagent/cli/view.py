@@ -175,7 +175,8 @@ class Picture:
         return self._row(inner, name, place + name, title=self.title(place + name))
 
     def _row(self, state: PipelineState, name: str, path: str, *, title: str = "") -> Text:
-        sign, style = sign_of(state, name, cut_off=self._cut_off)
+        is_asked = name in state.asked and path not in self._answers
+        sign, style = sign_of(state, name, is_asked=is_asked, cut_off=self._cut_off)
         detail = " ".join(printable(self._detail(state, name, path)).split("\n"))
         named = title or self.title(name)
         # Cut where the terminal ends: rows that wrap would jump about.

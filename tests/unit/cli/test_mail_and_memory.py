@@ -59,6 +59,15 @@ def test_dead_letters_are_listed_with_what_went_wrong(tagent: Callable[..., Resu
     assert tagent("messages", "list", "--to", "clerk").stdout.split()[:4] == ["place", "sent", "by", "data"]
 
 
+def test_a_dead_letter_that_cannot_be_read_hides_no_other(tagent: Callable[..., Result], store: str) -> None:
+    """Somebody may have put anything there."""
+    message = NewMessage(dead_letters("clerk"), b'{"v":1,"data":{"order":7}}', sender="x")
+    written(Effects(messages=(message,)), store)
+    _, row = tagent("messages", "list", "--to", "dead:clerk").stdout.splitlines()
+    assert "It cannot be read." in row
+    assert "order" in row
+
+
 def test_nobody_sends_dead_letters(tagent: Callable[..., Result], store: str) -> None:
     """They could not be read as such."""
     with pytest.raises(click.UsageError, match="Nobody sends dead letters"):

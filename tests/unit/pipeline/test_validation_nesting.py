@@ -13,6 +13,7 @@ from tagent.pipeline import (
     on_event,
     repeat,
     validate,
+    when,
 )
 
 
@@ -189,6 +190,23 @@ def test_what_a_pipeline_reads_by_name_is_a_dependency() -> None:
 class Maybe(BaseModel):
     before: Found | None = None
     now: Found
+
+
+def test_a_null_that_the_way_to_a_step_has_asked_about_is_no_warning() -> None:
+    """The branch is taken only where there is a value."""
+    pipeline = Pipeline("p").step("facts", "Find it", output_schema=Facts)
+    pipeline.add_step(when("steps.facts.detail != null").then("a")).step("a", "Tell of {facts.detail.name}")
+    assert null_paths(pipeline) == []
+    pipeline.step("b", "Tell of {facts.detail.name}")
+    assert len(null_paths(pipeline)) == 1
+
+
+class Detail(BaseModel):
+    name: str
+
+
+class Facts(BaseModel):
+    detail: Detail | None = None
 
 
 def null_paths(pipeline: Pipeline) -> list[str]:

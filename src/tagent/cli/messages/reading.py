@@ -13,7 +13,7 @@ from tagent.cli.times import time_text
 from tagent.cli.values import shortened
 from tagent.messaging.dead_letters import read_letter
 from tagent.names import checked_pattern, is_dead, literal_beginning, mail_address, matches, topic_of
-from tagent.payloads import decoded
+from tagent.payloads import PayloadError, decoded
 from tagent.ports import Services
 from tagent.ports.messages import Message, Topic
 
@@ -150,7 +150,13 @@ def _table(messages: Sequence[Message]) -> Iterable[str]:
 def _table_of_dead(messages: Sequence[Message]) -> Iterable[str]:
     """Return the lines of a table of what could not be handled, with why; whose it was, and its data."""
     rows = []
-    for letter in map(read_letter, messages):
+    for message in messages:
+        try:
+            letter = read_letter(message)
+        except PayloadError:  # somebody else has put it there
+            data = shortened(_data(message))
+            rows.append([str(message.seq), time_text(message.at), "It cannot be read.", message.sender, data])
+            continue
         error = shortened(f"{letter.code}: {letter.error}")
         given_up = time_text(letter.failed_at)
         rows.append([str(letter.id), given_up, error, letter.kept.sender, shortened(_data(letter.kept))])

@@ -58,6 +58,8 @@ async def _step_made(
     elif bindings.has_agents(replace(step, compensate=None)):  # what undoes it has no say in what it comes to
         own = step_settings(step, settings)
         told.append(await agent_made(own, [*own.tools, *step.tools], services, wanted=step.tools_filter))
+    elif step.agent is not None:
+        told.append(step_settings(step, settings).context_tokens)  # how much it is told of what it reads
     return told
 
 

@@ -14,7 +14,6 @@ def reopen(state: PipelineState) -> None:
     was_undone = everything and state.is_undone  # also if it was cancelled while it rolled back
     state.status = RunStatus.RUNNING
     halted = None if everything else state.halted
-    has_only_rested = not everything and _has_only_rested(state)
     state.code, state.reason = (halted.code, halted.reason) if halted is not None else ("", "")
     state.running.clear()
     state.running_parts.clear()
@@ -35,14 +34,7 @@ def reopen(state: PipelineState) -> None:
             _reopen_step(state, name, was_undone=was_undone)
         if state.steps[name].parts:
             _reopen_parts(state, name, everything=everything)
-    if not has_only_rested:
-        recount(state)
-
-
-def _has_only_rested(state: PipelineState) -> bool:
-    """Return whether nothing was cut off, as when a run waited for an approval: then all is counted as it should be."""
-    is_at_work = state.running or state.running_parts or any(it.parts or it.parts_of for it in state.steps.values())
-    return not is_at_work and all(_is_asked_still(state, name) for name in state.asked)
+    recount(state)
 
 
 def _fit_parts(state: PipelineState) -> None:
@@ -181,12 +173,6 @@ def _wait_on(state: PipelineState, name: str) -> None:
         expand(state, name)
         if name in state.graph.serial and name in state.queues:  # else its rounds are over, and so is their turn
             state.serial_running = name
-
-
-def _is_asked_still(state: PipelineState, name: str) -> bool:
-    """Return whether a step that waits for an approval needs it by the definition of now."""
-    rules, of = state.graph.rules(name), state.asked[name].of
-    return not rules.is_disabled and (of == "call" or (rules.approval is not None and rules.approval.of == of))
 
 
 def _ask_on(state: PipelineState, name: str) -> None:

@@ -25,6 +25,7 @@ from tagent.pipeline.events import (
     innermost,
 )
 from tagent.pipeline.journal.paging import every_document
+from tagent.pipeline.journal.patience import PatientStore
 from tagent.pipeline.state import PipelineState
 from tagent.ports.documents import Document, DocumentQuery, Put
 from tagent.ports.effect_errors import DocumentConflictError
@@ -56,7 +57,8 @@ class ApprovalDesk:
     def __init__(self, state: PipelineState, services: Services, *, place: str, is_inner: bool) -> None:
         self._state = state
         self._place = place
-        self._store = services.store
+        self._store = PatientStore(services.store, services.clock)
+        self._changes = services.store
         self._clock = services.clock
         self._is_inner = is_inner
         self._asked = set(open_requests(state))
@@ -159,16 +161,15 @@ class ApprovalDesk:
         """
         # Of what is not committed yet nobody can have heard.
         requests = {path: it for path, it in open_requests(self._state).items() if path in self._asked}
-        self._seen = {}
-        if not requests:
-            return False
-        documents = await self._documents()
+        seen: dict[str, int] = {}
+        documents = await self._documents() if requests else {}
         for path, request in requests.items():
             document = documents.get(key_of(self._place, path))
             answer = await self._answer(path, request, document)
             if answer is not None:
                 self._news[path] = answer
-            self._seen[path] = 0 if document is None else document.version
+            seen[path] = 0 if document is None else document.version
+        self._seen = seen
         return bool(self._news)
 
     async def _documents(self) -> dict[str, Document]:
@@ -238,7 +239,7 @@ class ApprovalDesk:
         """Return when the store has changed since this returned `seen`, or so many seconds later; None for never."""
         with suppress(TimeoutError):
             async with self._clock.timeout(seconds):
-                return await self._store.wait_for_change(seen, seconds=LOOK_SECONDS)
+                return await self._changes.wait_for_change(seen, seconds=LOOK_SECONDS)
         return seen
 
 

@@ -1,8 +1,9 @@
 """Reads every run or document that fits a query, a page at a time, although a store tells only so many at once."""
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from tagent.ports.documents import Document, DocumentQuery
 from tagent.ports.records import RunQuery, RunRecord
@@ -38,7 +39,15 @@ async def every_run(store: Store, query: RunQuery, *, page: int = PAGE) -> Async
         query = replace(query, until=math.nextafter(oldest, math.inf))
 
 
-async def every_document(store: Store, query: DocumentQuery, *, page: int = PAGE) -> AsyncGenerator[Document, None]:
+class Documents(Protocol):
+    """Where documents are found: a store, or one that is asked patiently."""
+
+    async def documents(self, query: DocumentQuery) -> Sequence[Document]:
+        """Return the documents that fit."""
+        ...
+
+
+async def every_document(store: Documents, query: DocumentQuery, *, page: int = PAGE) -> AsyncGenerator[Document, None]:
     """Yield each document that fits, by key, however many they are; the query's limit does not count.
 
     Args:

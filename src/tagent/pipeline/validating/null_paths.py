@@ -17,9 +17,11 @@ def null_warnings(step: PipelineStep, known: Known) -> Iterator[Problem]:
     """Yield the paths that `step` cannot do without and that a null stops, each once.
 
     A path into the round before needs no warning: in the first round it stands for "nothing yet". Nor does one into
-    what a condition of the step has asked about.
+    what a condition of the step has asked about, or one of a step that has led to it.
     """
-    asked = {name for it in bindings.conditions_of(step) for name in (*it.steps, *it.inputs)}
+    ways = known.branches.ways.get(step.name, {})
+    asking = [step, *(known.steps[router] for router in ways if router in known.steps)]
+    asked = {name for one in asking for it in bindings.conditions_of(one) for name in (*it.steps, *it.inputs)}
     for path in dict.fromkeys(_paths(step, known)):
         if path.root in asked:
             continue

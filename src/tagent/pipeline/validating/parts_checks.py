@@ -98,9 +98,9 @@ def _branch_problems(step: PipelineStep) -> Iterator[Found]:
         yield "bad_branches", f"It has {len(branches):,} branches; {MAX_BRANCHES:,} are allowed. Use for_each."
         return
     for name, work in branches.items():
-        if not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable() or "<" in name:
+        if not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable() or {"<", "/"} & set(name):
             told = repr(name[:60])
-            rule = f"1 to {MAX_NAME_LENGTH} printable characters, none of them '<'"
+            rule = f"1 to {MAX_NAME_LENGTH} printable characters, none of them '<' or '/'"
             yield "bad_branches", f"The branch name {told} cannot be used; it must have {rule}."
         if isinstance(work, str) and not work.strip():
             yield "bad_branches", f"The branch {name[:60]!r} has an empty goal."

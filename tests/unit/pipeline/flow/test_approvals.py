@@ -45,7 +45,7 @@ from tagent.ports import Services, Store
 from tagent.ports.documents import DocumentQuery, Put
 from tagent.ports.effects import Effects
 from tagent.ports.records import Batch
-from tagent.ports.store_errors import UnknownRunError
+from tagent.ports.store_errors import StoreUnavailableError, UnknownRunError
 from tagent.testing import ManualClock
 
 
@@ -563,6 +563,34 @@ async def test_a_question_that_is_gone_at_the_last_moment_is_asked_again_with_th
         waiting = await PipelineExecutor(pipeline, services=late).execute()
         assert waiting.status == "waiting"
         assert [it.step for it in await open_approvals(opened, waiting.run_id)] == ["a"]
+
+
+async def test_a_store_that_is_away_for_a_moment_is_waited_for_before_a_pause() -> None:
+    """As with commits: a server is restarted, and the run goes on waiting."""
+
+    class Away:
+        """A store that cannot be asked for documents three times."""
+
+        def __init__(self, store: Store) -> None:
+            self._store = store
+            self.left = 3
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._store, name)
+
+        async def documents(self, query: DocumentQuery) -> object:
+            if self.left and query.scope == SCOPE:
+                self.left -= 1
+                raise StoreUnavailableError("It is being restarted.")
+            return await self._store.documents(query)
+
+    with lasting(MemoryStore()) as opened:
+        pipeline = Pipeline("p", default_mode=CONCURRENT).step("other", run=lambda: free_for_ten_seconds(opened))
+        pipeline.step("a", run=returning(1), approval=True)
+        away = Away(opened.store)
+        services = replace(opened, store=away)  # type: ignore[arg-type]  # it passes everything else on
+        result = await PipelineExecutor(pipeline, services=services).execute()
+        assert (result.status, away.left) == ("waiting", 0)
 
 
 async def test_an_answer_to_a_missing_question_is_heard_by_whoever_is_about_to_ask_it_again() -> None:

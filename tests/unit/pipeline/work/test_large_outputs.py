@@ -26,6 +26,8 @@ from tagent.pipeline import (
     StepStatus,
 )
 from tagent.pipeline.course.records import StepRecord
+from tagent.pipeline.driving.stopping import StopSignal
+from tagent.pipeline.exceptions import RunStoppedError
 from tagent.pipeline.graph import ExecutionGraph
 from tagent.pipeline.journal.loading import load_events
 from tagent.pipeline.resuming import resume_run
@@ -255,6 +257,29 @@ async def test_a_run_that_is_taken_up_again_looks_into_released_outputs(
     assert store.read == ['"found']
     assert result.step_metadata["then"]["status"] is StepStatus.COMPLETED
     assert result.step_metadata["b"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "dependency",
+    [Dependency("found", DependencyType.VALIDATION), Dependency("found", DependencyType.DATA, path="missing")],
+    ids=["validation", "data"],
+)
+async def test_a_run_that_has_only_rested_looks_into_released_outputs(
+    opened: Services, store: WatchedStore, dependency: Dependency
+) -> None:
+    """Nothing was cut off when it was stopped, and still its outputs say who runs."""
+    stop = StopSignal()
+
+    async def found() -> dict[str, object]:
+        stop.give()
+        return {"valid": False, "text": LARGE}
+
+    pipeline = Pipeline("p").step("found", run=found)
+    pipeline.step("then", run=raising(AssertionError("it must not run")), depends_on=[dependency])
+    with pytest.raises(RunStoppedError):
+        await PipelineExecutor(pipeline, services=opened).execute(stop=stop)
+    result = await resume(pipeline, opened)
+    assert result.step_metadata["then"]["code"] == "dependency_unmet"
 
 
 async def test_events_without_their_large_outputs_give_the_same_statuses(opened: Services, store: WatchedStore) -> None:
