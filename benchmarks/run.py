@@ -277,35 +277,47 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def main() -> int:
-    """Measure, print the tables and keep the figures; return 1 if tagent itself failed."""
-    parser = argparse.ArgumentParser(description="Measure tagent beside the peers that are installed.")
-    choices = (*TITLES, STARTUP)
+def asked_for(description: str, choices: Sequence[str], *, repeats: int) -> argparse.Namespace:
+    """Return what the command line asks for: `workloads`, in the order of `choices`, `passes` and `repeats`."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(choices)}; all by default")
     parser.add_argument("--passes", type=int, default=3, help="how often every system takes its turn (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats in each process (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=repeats, help="timed repeats in each process (%(default)s)")
     given = parser.parse_args()
     if unknown := sorted(set(given.workloads) - set(choices)):
         parser.error(f"unknown: {', '.join(unknown)}")
-    workloads = [name for name in choices if name in (given.workloads or choices)]
+    given.workloads = [name for name in choices if name in (given.workloads or choices)]
+    return given
+
+
+def keep(name: str, started_at: datetime, **figures: object) -> None:
+    """Keep the figures of a run as JSON; `name` is what its file's name begins with."""
+    kept = {"started_at": started_at.isoformat(), "cpus": os.cpu_count(), **figures}
+    results = HERE / "results" / f"{name}{started_at:%Y-%m-%dT%H-%M-%SZ}.json"
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+
+
+def main() -> int:
+    """Measure, print the tables and keep the figures; return 1 if tagent itself failed."""
+    given = asked_for("Measure tagent beside the peers that are installed.", (*TITLES, STARTUP), repeats=5)
     started_at = datetime.now(UTC)
     systems, missing = installed_systems()
-    measurements, seconds, failures = measure_in_turns(systems, workloads, passes=given.passes, repeats=given.repeats)
+    measurements, seconds, failures = measure_in_turns(
+        systems, given.workloads, passes=given.passes, repeats=given.repeats
+    )
     notes = [*notes_on(measurements, seconds, missing), *failures]
     lines = [*table_of(rows_of(measurements)), "", *startup_table_of(seconds), "", *(f"- {note}" for note in notes)]
     print("\n".join(lines))
-    results = HERE / "results" / f"{started_at:%Y-%m-%dT%H-%M-%SZ}.json"
-    results.parent.mkdir(exist_ok=True)
-    kept = {
-        "started_at": started_at.isoformat(),
-        "cpus": os.cpu_count(),
-        "passes": given.passes,
-        "repeats": given.repeats,
-        "notes": notes,
-        "measurements": measurements,
-        "startup_seconds": seconds,
-    }
-    results.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    keep(
+        "",
+        started_at,
+        passes=given.passes,
+        repeats=given.repeats,
+        notes=notes,
+        measurements=measurements,
+        startup_seconds=seconds,
+    )
     return int(any(failure.startswith(f"{TAGENT} ") for failure in failures))
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.agents.goals import GOALS
 from benchmarks.agents.tables import TAGENT, crowd_table, goal_rows, goal_table, ratio_table
+from benchmarks.run import keep
 
 if TYPE_CHECKING:
     from benchmarks.agents.crowd import CrowdMeasurement
@@ -171,19 +172,16 @@ def main() -> int:
     notes = [*notes_on(measurements, think_seconds=given.think_seconds), *missing, *failures.values(), *wrong]
     tables = (goal_table(rows), ratio_table(rows), crowd_table(crowds), (f"- {note}" for note in notes))
     print("\n\n".join(text for lines in tables if (text := "\n".join(lines))))
-    results = BENCHMARKS / "results" / f"agents-{started_at:%Y-%m-%dT%H-%M-%SZ}.json"
-    results.parent.mkdir(exist_ok=True)
-    kept = {
-        "started_at": started_at.isoformat(),
-        "cpus": os.cpu_count(),
-        "passes": given.passes,
-        "repeats": given.repeats,
-        "think_seconds": given.think_seconds,
-        "notes": notes,
-        "goals": measurements,
-        "crowds": crowds,
-    }
-    results.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    keep(
+        "agents-",
+        started_at,
+        passes=given.passes,
+        repeats=given.repeats,
+        think_seconds=given.think_seconds,
+        notes=notes,
+        goals=measurements,
+        crowds=crowds,
+    )
     return int(bool(wrong) or any(name == TAGENT for name, _ in failures))
 
 

@@ -4,22 +4,20 @@ The first one is that of `run.py`. The second one says what tagent costs the CPU
 peer that costs least.
 """
 
-import argparse
-import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from benchmarks import harness
 from benchmarks.flow.work import PLAIN
 from benchmarks.run import (
     TAGENT,
     Contest,
     Row,
     System,
+    asked_for,
     installed_systems,
+    keep,
     measure_in_turns,
     notes_on,
     rows_of,
@@ -91,33 +89,16 @@ def cost_table_of(rows: Sequence[Row]) -> Iterator[str]:
 
 def main() -> int:
     """Measure, print the tables and keep the figures; return 1 if tagent itself failed."""
-    parser = argparse.ArgumentParser(description="Measure flows beside the peers that are installed.")
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(TITLES)}; all by default")
-    parser.add_argument("--passes", type=int, default=3, help="how often every system takes its turn (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed repeats in each process (%(default)s)")
-    given = parser.parse_args()
-    if unknown := sorted(set(given.workloads) - set(TITLES)):
-        parser.error(f"unknown: {', '.join(unknown)}")
-    workloads = [name for name in TITLES if name in (given.workloads or TITLES)]
+    given = asked_for("Measure flows beside the peers that are installed.", tuple(TITLES), repeats=3)
     started_at = datetime.now(UTC)
     systems, missing = systems_of_flow()
     measurements, _, failures = measure_in_turns(
-        systems, workloads, passes=given.passes, repeats=given.repeats, contest=CONTEST
+        systems, given.workloads, passes=given.passes, repeats=given.repeats, contest=CONTEST
     )
     rows = rows_of(measurements, CONTEST)
     notes = [*notes_on(measurements, {}, missing), *failures]
     print("\n".join([*table_of(rows, CONTEST), "", *cost_table_of(rows), "", *(f"- {note}" for note in notes)]))
-    harness.RESULTS.mkdir(exist_ok=True)
-    kept = {
-        "started_at": started_at.isoformat(),
-        "cpus": os.cpu_count(),
-        "passes": given.passes,
-        "repeats": given.repeats,
-        "notes": notes,
-        "measurements": measurements,
-    }
-    results = harness.RESULTS / f"flow-{started_at:%Y-%m-%dT%H-%M-%SZ}.json"
-    results.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    keep("flow-", started_at, passes=given.passes, repeats=given.repeats, notes=notes, measurements=measurements)
     return int(any(failure.startswith(f"{TAGENT} ") for failure in failures))
 
 

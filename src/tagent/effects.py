@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from tagent.exceptions import TAgentError
 from tagent.names import is_cache
 from tagent.payloads import decoded, encoded
-from tagent.ports.documents import Document, Put
+from tagent.ports.documents import Document, Put, version_of
 from tagent.ports.effect_errors import DocumentConflictError, QuotaExceededError
 from tagent.ports.effects import Effects
 from tagent.ports.messages import NewMessage, Receipt, Subscription
@@ -253,7 +253,7 @@ async def _merged(put: Put, merge: Merge | None, store: Documents) -> Put:
         return put
     found = await store.document(put.scope, put.key)
     if found is None or put.value is None:
-        return replace(put, expected_version=0 if found is None else found.version)
+        return replace(put, expected_version=version_of(found))
     what = f"The document {put.key!r}"
     merged = merge(decoded(found.value, what=what), decoded(put.value, what=what))
     return replace(put, value=encoded(merged, what=what), expected_version=found.version)

@@ -24,6 +24,16 @@ class Document:
     expires_at: float | None = None
 
 
+def version_of(document: Document | None) -> int:
+    """Return what a put expects that is to follow on a document; 0 where there is none.
+
+    Example:
+        >>> version_of(None), version_of(Document("space/a", "b", 7, b"1", at=0.0))
+        (0, 7)
+    """
+    return 0 if document is None else document.version
+
+
 @value
 class Quota:
     """How much a scope may hold.

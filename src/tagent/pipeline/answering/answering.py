@@ -21,7 +21,7 @@ from tagent.pipeline.journal.live_runs import done_at_home, done_in_every_live_s
 from tagent.pipeline.journal.loading import StoredRun, stored_run
 from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.models import Pipeline
-from tagent.ports.documents import DocumentQuery
+from tagent.ports.documents import DocumentQuery, version_of
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import Effects
 from tagent.ports.services import Services
@@ -192,7 +192,7 @@ async def _asked(run_id: str, path: str, services: Services) -> tuple[OpenApprov
     """
     document = await services.store.document(SCOPE, key_of(run_id, path))
     stored = await stored_run(services.store, run_id)
-    found, version = (None, 0) if document is None else (read(document), document.version)
+    found, version = None if document is None else read(document), version_of(document)
     if found is not None and found.answer is None:
         newest = last_request(stored.events, path)
         if newest is not None and newest.at == found.approval.at:  # it is there as long as nothing has settled it

@@ -6,7 +6,7 @@ from dataclasses import replace
 from tagent.exceptions import StoreError
 from tagent.names import CLAIMS
 from tagent.payloads import PayloadError, decoded, encoded
-from tagent.ports.documents import Put
+from tagent.ports.documents import Put, version_of
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import Effects
 from tagent.ports.process import ProcessTable
@@ -54,7 +54,7 @@ class Claim:
         found = await self._store.document(CLAIMS, self._put.key)
         if found is not None and not self._is_left(found.value):
             return False
-        return await self._write(0 if found is None else found.version)
+        return await self._write(version_of(found))
 
     def _is_left(self, payload: bytes) -> bool:
         try:

@@ -27,7 +27,7 @@ from tagent.pipeline.events import (
 from tagent.pipeline.journal.paging import every_document
 from tagent.pipeline.journal.patience import PatientStore
 from tagent.pipeline.state import PipelineState
-from tagent.ports.documents import Document, DocumentQuery, Put
+from tagent.ports.documents import Document, DocumentQuery, Put, version_of
 from tagent.ports.effect_errors import DocumentConflictError
 from tagent.ports.effects import NO_EFFECTS, Effects
 from tagent.ports.services import Services
@@ -83,10 +83,9 @@ class ApprovalDesk:
         requests = open_requests(self._state)
         keys = {key_of(self._place, path): path for path in requests}
         gone = [Put(SCOPE, key, None) for key in documents if key not in keys]
-        versions = {key: document.version for key, document in documents.items()}
         read_by_key = {key: read(document) for key, document in documents.items()}
         missing = [
-            replace(self._question(path, requests[path]), expected_version=versions.get(key, 0))
+            replace(self._question(path, requests[path]), expected_version=version_of(documents.get(key)))
             for key, path in keys.items()
             if (found := read_by_key.get(key)) is None or found.approval.at != requests[path].at
         ]
@@ -168,7 +167,7 @@ class ApprovalDesk:
             answer = await self._answer(path, request, document)
             if answer is not None:
                 self._news[path] = answer
-            seen[path] = 0 if document is None else document.version
+            seen[path] = version_of(document)
         self._seen = seen
         return bool(self._news)
 
@@ -182,9 +181,8 @@ class ApprovalDesk:
         if said is not None or request.due_at is None or self._clock.now() < request.due_at:
             return said
         answer = Answer(request.default == "approve", "", self._clock.now(), by_default=True)
-        version = 0 if document is None else document.version
         try:
-            put = written(self._approval(path, request), answer, expected_version=version)
+            put = written(self._approval(path, request), answer, expected_version=version_of(document))
             await self._store.write(Effects(puts=(put,)))
         except DocumentConflictError:  # somebody was faster yet
             return _said(await self._store.document(SCOPE, key_of(self._place, path)), request)

@@ -7,10 +7,10 @@ from tagent.effects import EffectBuffer
 from tagent.exceptions import StoreError
 from tagent.payloads import PayloadError
 from tagent.pipeline.events import PartCompleted, RunEvent, StepCompleted
-from tagent.pipeline.exceptions import StepFailedError
 from tagent.pipeline.journal.blobs import StoredOutput
 from tagent.pipeline.journal.patience import PatientStore
 from tagent.pipeline.persistence import Journal
+from tagent.pipeline.step_executor import failed_by
 from tagent.pipeline.work.large_outputs import LargeOutputs
 from tagent.ports.effect_errors import EffectRefusedError
 from tagent.ports.effects import NO_EFFECTS, Effects
@@ -86,8 +86,7 @@ class Commits:
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - a merge of the user's
-            failed = StepFailedError(success.step, error)
-            return Failure(failed.code, str(failed), failed.is_retryable)
+            return failed_by(success.step, error).failure
         then(success)
         self._large.committed(stored)
         return None

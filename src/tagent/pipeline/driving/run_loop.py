@@ -298,10 +298,10 @@ class RunLoop:
 
     async def _take(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Turn what waits in the inbox into events, applied in order; and whom to tell once they are committed."""
-        first = self._inbox.first
-        if first is not None and self._stands_alone(first):
-            return await self._take_alone(self._inbox.take())
-        return self._take_reports()
+        events, committed = self._take_reports()
+        if events or committed or self._inbox.first is None:
+            return events, committed
+        return await self._take_alone(self._inbox.take())
 
     def _stands_alone(self, report: Report) -> bool:
         """Return whether a report takes a commit of its own, as it has effects that may be refused."""
@@ -320,9 +320,9 @@ class RunLoop:
             What is still to be committed: nothing, or the failure that a refusal is; and whom to tell then.
         """
         start, content = report.start, report.content
-        if isinstance(content, Inside):
-            return await self._take_inside(report, content)
         told = [report.committed] if report.committed is not None else []
+        if isinstance(content, Inside):
+            return await self._take_inside(report, content, told)
         [event] = self._events_of(report, self._services.clock.now())
         if isinstance(event, _SUCCESSES) and isinstance(content, AttemptSucceeded) and content.effects is not None:
             failure = await self._commits.commit_alone(event, content.effects, then=partial(apply, self._state))
@@ -333,10 +333,11 @@ class RunLoop:
         apply(self._state, event)
         return [event], told
 
-    async def _take_inside(self, report: Report, inside: Inside) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
+    async def _take_inside(
+        self, report: Report, inside: Inside, told: list[asyncio.Future[None]]
+    ) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
         """Commit what happened in the pipeline inside an attempt with its effects; that one is told of a refusal."""
         events = self._events_of(report, self._services.clock.now())
-        told = [report.committed] if report.committed is not None else []
         try:
             await self._commits.commit(events, effects=inside.effects)
         except EffectRefusedError as error:
@@ -350,7 +351,7 @@ class RunLoop:
         return [], []
 
     def _take_reports(self) -> tuple[list[RunEvent], list[asyncio.Future[None]]]:
-        """Do the same with all that waits, up to what takes a commit of its own."""
+        """Do the same with all that waits, up to what takes a commit of its own; that stays in the inbox."""
         events: list[RunEvent] = []
         committed: list[asyncio.Future[None]] = []
         now = self._services.clock.now()
